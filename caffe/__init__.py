@@ -1,0 +1,79 @@
+"""Caffe's Python interface, on PyTorch.
+
+Names are those of pycaffe. They are found when they are first used, so that what
+needs no torch (`caffe.proto`, `caffe.cli`) does not load it.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+TRAIN = 0
+TEST = 1
+
+_HOMES = {
+    "Net": "caffe.engine.net",
+    "Blob": "caffe.engine.blob",
+    "SGDSolver": "caffe.engine.solvers",
+    "NesterovSolver": "caffe.engine.solvers",
+    "AdaGradSolver": "caffe.engine.solvers",
+    "RMSPropSolver": "caffe.engine.solvers",
+    "AdaDeltaSolver": "caffe.engine.solvers",
+    "AdamSolver": "caffe.engine.solvers",
+    "get_solver": "caffe.engine.solvers",
+    "set_mode_cpu": "caffe.engine.common",
+    "set_mode_gpu": "caffe.engine.common",
+    "set_device": "caffe.engine.common",
+    "set_random_seed": "caffe.engine.common",
+    "layer_type_list": "caffe.engine.net",
+    "layers": "caffe.net_spec",
+    "params": "caffe.net_spec",
+    "NetSpec": "caffe.net_spec",
+    "to_proto": "caffe.net_spec",
+    "CaffeError": "caffe.errors",
+    "CheckError": "caffe.errors",
+    "FileError": "caffe.errors",
+    "PrototxtError": "caffe.errors",
+    "DeviceError": "caffe.errors",
+}
+_MODULES = ("io", "net_spec", "proto", "errors")
+
+__all__ = ["TEST", "TRAIN", "init_log", "log", *sorted(_HOMES), *_MODULES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _MODULES:
+        value = import_module(f"caffe.{name}")
+    else:
+        raise AttributeError(f"module 'caffe' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def init_log(level: int = 0, stderr: bool = True) -> None:
+    """Set the least level that is logged: 0 information, 1 warnings, 2 errors.
+
+    Parameters
+    ----------
+    level : int, default 0
+    stderr : bool, default True
+        Kept for pycaffe's sake: the log always goes to the standard error.
+    """
+    os.environ["GLOG_minloglevel"] = str(level)
+
+
+def log(text: str) -> None:
+    """Write a line of information to Caffe's log."""
+    from caffe.engine.log import log as write  # noqa: PLC0415
+
+    write("_caffe.cpp:65", text)

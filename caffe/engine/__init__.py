@@ -1,0 +1,1 @@
+"""What stands behind pycaffe's face: blobs, layers, nets, solvers, files."""

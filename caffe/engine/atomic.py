@@ -1,0 +1,60 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from caffe.errors import FileError
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write a file under a temporary name beside it, flush it, then rename it.
+
+    Whatever goes wrong, a file that stood at `path` before survives and nothing
+    else is left behind.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall stand.
+    content : bytes
+
+    Raises
+    ------
+    FileError
+        If it can't be written; the text says why (a full disk, a missing folder).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_bytes(Path(folder, "a"), b"text")
+    ...     Path(folder, "a").read_bytes()
+    b'text'
+    """
+    target = Path(path)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+
+
+def reason(error: OSError) -> str:
+    """Plain words for why the system refused.
+
+    Examples
+    --------
+    >>> import errno
+    >>> reason(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device'
+    """
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,188 @@
+"""Blobs: named memory for values and gradients, seen from Python as numpy arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+import numpy as np
+import torch
+
+from caffe.errors import CheckError
+
+Shape = tuple[int, ...]
+_MAX_AXES = 32
+
+
+class Memory:
+    """One piece of memory, which blobs may share, with Caffe's rule of heads.
+
+    On the CPU the array that Python holds *is* the memory: what is written through
+    an old view counts at the next forward, and a forward writes into old views. On a
+    GPU the array is a mirror: asking for it makes the host's copy the valid one until
+    the device asks for it back.
+
+    Attributes
+    ----------
+    pending : callable or None
+        Called before the value is read: it computes a value that was not kept, or
+        raises an error that says why that can't be done.
+    handed_out : bool
+        True if Python may hold a view of the memory.
+    """
+
+    def __init__(self, count: int = 0) -> None:
+        self.count = count
+        self.pending: Callable[[], None] | None = None
+        self.handed_out = False
+        self._host: torch.Tensor | None = None
+        self._value: torch.Tensor | None = None
+        self._host_is_valid = False
+
+    def resize(self, count: int) -> None:
+        """Room for `count` numbers; another count than before gives zeros."""
+        if count != self.count:
+            self.count = count
+            self.pending = self._host = self._value = None
+            self._host_is_valid = False
+
+    def array(self, shape: Shape) -> np.ndarray:
+        """The memory as a writable array of shape `shape`."""
+        self.handed_out = True
+        return self._to_host().view(shape).numpy()
+
+    def tensor(self, shape: Shape, device: torch.device) -> torch.Tensor:
+        """The value on a device; on the CPU the memory itself if Python may hold it."""
+        self._resolve()
+        if device.type == "cpu":
+            if self._value is not None and self._value.device.type == "cpu":
+                return shaped(self._value, shape)
+            return self._to_host().view(shape)
+        if self._value is None or self._value.device != device:
+            source = self._to_host() if self._value is None else self._value
+            self._value = source.to(device)
+        elif self._host_is_valid and self._host is not None:
+            self._value.view(-1).copy_(self._host)
+        self._host_is_valid = False
+        return shaped(self._value, shape)
+
+    def put(self, value: torch.Tensor) -> None:
+        """Take a new value from a layer."""
+        self.pending = None
+        self.count = value.numel()
+        if self._host is not None and self._host.numel() != self.count:
+            self._host = None
+        if value.device.type == "cpu" and self._host is not None and self.handed_out:
+            self._host.view(value.shape).copy_(value)
+            self._value = None
+            self._host_is_valid = True
+        else:
+            self._value = value
+            self._host_is_valid = False
+
+    def _resolve(self) -> None:
+        if self.pending is not None:
+            self.pending()
+            self.pending = None
+
+    def _to_host(self) -> torch.Tensor:
+        self._resolve()
+        host = self._host
+        if host is None or host.numel() != self.count:
+            host = self._host = torch.zeros(self.count)
+            self._host_is_valid = False
+        if not self._host_is_valid and self._value is not None:
+            host.view(self._value.shape).copy_(self._value)
+        self._host_is_valid = True
+        if self._value is not None and self._value.device.type == "cpu":
+            self._value = None
+        return host
+
+
+def shaped(value: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """The value in a shape; untouched if it has it: a view may lose its layout."""
+    return value if value.shape == shape else value.reshape(shape)
+
+
+class Blob:
+    """Values (`data`) and gradients (`diff`) of one shape, in row-major order.
+
+    Examples
+    --------
+    >>> blob = Blob((1, 2, 3))
+    >>> blob.data[...] = 4
+    >>> blob.reshape(2, 3)
+    >>> float(blob.data.sum()), blob.count
+    (24.0, 6)
+    """
+
+    def __init__(self, shape: Sequence[int] = ()) -> None:
+        self._shape: Shape = tuple(shape)
+        self.data_memory = Memory(prod(self._shape))
+        self.diff_memory = Memory(prod(self._shape))
+
+    @property
+    def shape(self) -> Shape:
+        """Extents of all axes."""
+        return self._shape
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return prod(self._shape)
+
+    @property
+    def data(self) -> np.ndarray:
+        """Values; writing to the array changes the next forward."""
+        return self.data_memory.array(self._shape)
+
+    @property
+    def diff(self) -> np.ndarray:
+        """Gradients; writing to the array changes the next backward."""
+        return self.diff_memory.array(self._shape)
+
+    num = property(lambda self: self._legacy(0), doc="Extent of axis 0, or 1.")
+    channels = property(lambda self: self._legacy(1), doc="Extent of axis 1, or 1.")
+    height = property(lambda self: self._legacy(2), doc="Extent of axis 2, or 1.")
+    width = property(lambda self: self._legacy(3), doc="Extent of axis 3, or 1.")
+
+    def reshape(self, *dims: int) -> None:
+        """Change the shape; the values stay if the number of elements does.
+
+        Raises
+        ------
+        CheckError
+            For a negative extent or more than 32 axes.
+        """
+        if len(dims) > _MAX_AXES or any(d < 0 for d in dims):
+            raise CheckError(
+                f"cannot reshape a blob to {dims}: extents are 0 or more, "
+                f"at most {_MAX_AXES} axes"
+            )
+        self._shape = tuple(int(d) for d in dims)
+        self.data_memory.resize(self.count)
+        self.diff_memory.resize(self.count)
+
+    def tensor(self, device: torch.device | None = None) -> torch.Tensor:
+        """Values as a tensor on `device` (the CPU if None)."""
+        return self.data_memory.tensor(self._shape, device or torch.device("cpu"))
+
+    def grad_tensor(self, device: torch.device | None = None) -> torch.Tensor:
+        """Gradients as a tensor on `device` (the CPU if None)."""
+        return self.diff_memory.tensor(self._shape, device or torch.device("cpu"))
+
+    def share_data(self, other: Blob) -> None:
+        """Use the values of another blob from now on."""
+        self.data_memory = other.data_memory
+
+    def share_diff(self, other: Blob) -> None:
+        """Use the gradients of another blob from now on."""
+        self.diff_memory = other.diff_memory
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._shape) > 4:
+            raise CheckError(
+                f"num, channels, height and width need at most 4 axes, "
+                f"this blob has shape {self._shape}"
+            )
+        return self._shape[axis] if axis < len(self._shape) else 1

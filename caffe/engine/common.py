@@ -1,0 +1,140 @@
+"""Mode, device and random numbers: what all nets of the process share."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import torch
+
+from caffe.errors import DeviceError
+
+
+class RandomStreams:
+    """The generators that fillers and layers draw from.
+
+    One stream per device for `torch`, one for work on the host. `state` and
+    `restore` serve exact resume.
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._torch: dict[str, torch.Generator] = {}
+        self._seed = 0
+        self.rng = np.random.default_rng()
+        self.reseed(seed)
+
+    def reseed(self, seed: int | None) -> None:
+        """Start all streams anew, from the operating system's entropy if None."""
+        if seed is None:
+            seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
+        self._seed = seed % 2**63
+        self.rng = np.random.default_rng(self._seed)
+        for generator in self._torch.values():
+            generator.manual_seed(self._seed)
+
+    def generator(self, device: torch.device) -> torch.Generator:
+        """Stream for calls of torch on a device."""
+        key = str(device)
+        if key not in self._torch:
+            self._torch[key] = torch.Generator(device).manual_seed(self._seed)
+        return self._torch[key]
+
+    def state(self) -> dict[str, np.ndarray]:
+        """All streams as arrays."""
+        host = json.dumps(self.rng.bit_generator.state)
+        found = {"random/host": np.array(host)}
+        for key, generator in self._torch.items():
+            found[f"random/{key}"] = generator.get_state().numpy()
+        return found
+
+    def restore(self, state: dict[str, np.ndarray]) -> None:
+        """Take back what `state` gave; streams it does not name stay."""
+        if "random/host" in state:
+            self.rng.bit_generator.state = json.loads(str(state["random/host"]))
+        for name, value in state.items():
+            key = name.removeprefix("random/")
+            if name != key and key != "host" and _exists(key):
+                stream = self.generator(torch.device(key))
+                stream.set_state(torch.from_numpy(np.array(value)))
+
+
+class _World:
+    """Caffe's thread-wide settings."""
+
+    def __init__(self) -> None:
+        self.gpu = False
+        self.device_id = 0
+        self.streams = RandomStreams()
+
+
+_WORLD = _World()
+
+
+def set_mode_cpu() -> None:
+    """Compute on the CPU from now on."""
+    _WORLD.gpu = False
+
+
+def set_mode_gpu() -> None:
+    """Compute on the device of `set_device` from now on.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+    """
+    _check_device(_WORLD.device_id)
+    _WORLD.gpu = True
+
+
+def set_device(device_id: int) -> None:
+    """Choose the GPU by its number.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+    """
+    _check_device(device_id)
+    _WORLD.device_id = device_id
+
+
+def gpu_mode() -> bool:
+    """True after `set_mode_gpu`."""
+    return _WORLD.gpu
+
+
+def device() -> torch.device:
+    """Where nets compute now."""
+    if _WORLD.gpu:
+        return torch.device("cuda", _WORLD.device_id)
+    return torch.device("cpu")
+
+
+def torch_cpu() -> torch.device:
+    """The CPU, where fillers draw, so that a seed means the same on every device."""
+    return torch.device("cpu")
+
+
+def streams() -> RandomStreams:
+    """The random streams of the process."""
+    return _WORLD.streams
+
+
+def set_random_seed(seed: int) -> None:
+    """Seed all random streams; a negative seed draws one, as Caffe does."""
+    _WORLD.streams.reseed(seed if seed >= 0 else None)
+
+
+def _check_device(device_id: int) -> None:
+    count = torch.cuda.device_count()
+    if not 0 <= device_id < count:
+        found = f"{count} found" if count else "no CUDA device was found"
+        hint = "" if count else "; leave out -gpu to compute on the CPU"
+        raise DeviceError(f"GPU {device_id}: invalid device ordinal ({found}){hint}")
+
+
+def _exists(key: str) -> bool:
+    kind = torch.device(key)
+    return kind.type == "cpu" or (kind.index or 0) < torch.cuda.device_count()
+

@@ -1,0 +1,134 @@
+"""First values of parameters: Caffe's fillers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from caffe.errors import CheckError
+
+Shape = tuple[int, ...]
+_Filler = Callable[[Any, torch.Tensor, torch.Generator], None]
+
+
+def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
+    """Make a blob and give it the values that a FillerParameter describes.
+
+    Parameters
+    ----------
+    filler : FillerParameter
+        ``type`` names the filler; an empty message means constant 0.
+    shape : tuple of int
+        Shape of the blob; axis 0 counts the outputs, the others the inputs of one.
+    generator : torch.Generator
+        Source of random numbers; the blob is made on its device.
+
+    Returns
+    -------
+    torch.Tensor of float32
+
+    Raises
+    ------
+    CheckError
+        For an unknown type, or options that Caffe refuses.
+
+    Notes
+    -----
+    With ``fan_in = count / shape[0]``, ``fan_out = count / shape[1]`` and n one of
+    them or their mean (``variance_norm``): ``xavier`` is uniform within
+    ``sqrt(3 / n)``, ``msra`` Gaussian with standard deviation ``sqrt(2 / n)``.
+
+    Examples
+    --------
+    >>> from caffe.proto import caffe_pb2
+    >>> message = caffe_pb2.FillerParameter(type="constant", value=2)
+    >>> fill(message, (3,), torch.Generator()).tolist()
+    [2.0, 2.0, 2.0]
+    """
+    if filler.type not in _FILLERS:
+        raise CheckError(
+            f"unknown filler type '{filler.type}'; known types: "
+            + ", ".join(sorted(_FILLERS))
+        )
+    if filler.sparse != -1 and filler.type != "gaussian":
+        raise CheckError(
+            f"filler '{filler.type}' has sparse: {filler.sparse}, "
+            "which only 'gaussian' accepts"
+        )
+    blob = torch.empty(shape, device=generator.device)
+    _FILLERS[filler.type](filler, blob, generator)
+    return blob
+
+
+def _constant(filler: Any, blob: torch.Tensor, _: torch.Generator) -> None:
+    blob.fill_(filler.value)
+
+
+def _uniform(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
+    if filler.min > filler.max:
+        raise CheckError(
+            f"filler 'uniform' has min {filler.min:g} above max {filler.max:g}"
+        )
+    blob.uniform_(filler.min, filler.max, generator=generator)
+
+
+def _gaussian(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
+    if filler.std <= 0:
+        raise CheckError(
+            f"filler 'gaussian' has std {filler.std:g}: a value above 0 is accepted"
+        )
+    blob.normal_(filler.mean, filler.std, generator=generator)
+    if filler.sparse >= 0:
+        kept = min(1.0, filler.sparse / blob.shape[0])
+        blob.mul_(torch.empty_like(blob).bernoulli_(kept, generator=generator))
+
+
+def _positive_unitball(_: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
+    rows = blob.uniform_(0, 1, generator=generator).view(blob.shape[0], -1)
+    rows.div_(rows.sum(1, keepdim=True))
+
+
+def _fan(filler: Any, blob: torch.Tensor) -> float:
+    fan_in = blob.numel() / blob.shape[0]
+    fan_out = blob.numel() / blob.shape[1] if blob.dim() > 1 else blob.numel()
+    if filler.variance_norm == filler.FAN_OUT:
+        return fan_out
+    if filler.variance_norm == filler.AVERAGE:
+        return (fan_in + fan_out) / 2
+    return fan_in
+
+
+def _xavier(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
+    bound = math.sqrt(3 / _fan(filler, blob))
+    blob.uniform_(-bound, bound, generator=generator)
+
+
+def _msra(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
+    blob.normal_(0, math.sqrt(2 / _fan(filler, blob)), generator=generator)
+
+
+def _bilinear(_: Any, blob: torch.Tensor, __: torch.Generator) -> None:
+    if blob.dim() != 4 or blob.shape[2] != blob.shape[3]:
+        raise CheckError(
+            f"filler 'bilinear' got shape {tuple(blob.shape)}: "
+            "4 axes, the last two of one size, are accepted"
+        )
+    size = blob.shape[3]
+    half = math.ceil(size / 2)
+    centre = (size - 1) / (2 * half)
+    line = 1 - (torch.arange(size, dtype=torch.float64) / half - centre).abs()
+    blob.copy_(line[:, None] * line[None, :])
+
+
+_FILLERS: dict[str, _Filler] = {
+    "constant": _constant,
+    "uniform": _uniform,
+    "gaussian": _gaussian,
+    "positive_unitball": _positive_unitball,
+    "xavier": _xavier,
+    "msra": _msra,
+    "bilinear": _bilinear,
+}

@@ -1,0 +1,198 @@
+"""What a layer is to the engine, and the catalogue of layer types.
+
+A layer only computes. It declares its arity and its parameters, answers which
+shapes it makes, and turns bottoms into tops. Everything it sees of the world is a
+`Context`; parameters and state belong to the net.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import torch
+
+from caffe.errors import CheckError
+
+Shape = tuple[int, ...]
+Tensors = list[torch.Tensor]
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """Shape of a learnable blob and the FillerParameter that sets its first values."""
+
+    shape: Shape
+    filler: Any
+
+
+@dataclass
+class Context:
+    """All that a layer may know of the world around it.
+
+    Attributes
+    ----------
+    layer_name : str
+    train : bool
+        True in phase TRAIN.
+    gpu : bool
+        True when the net computes on a GPU (a few of Caffe's numbers differ there).
+    device : torch.device
+        Where tops are to be made.
+    generator : torch.Generator
+        Random numbers for `torch` calls, on `device`.
+    rng : numpy.random.Generator
+        Random numbers for work on the host (shuffling rows).
+    state : dict
+        Named state of the layer that outlives a forward: cursors, masks. Values are
+        numbers, strings or numpy arrays, so that they can be saved and restored.
+    log : callable
+        ``log("hdf5_data_layer.cpp:82", "text")`` writes one of Caffe's INFO lines.
+    shape_of : callable
+        Shape of any blob of the net by its name.
+    """
+
+    layer_name: str
+    train: bool
+    gpu: bool
+    device: torch.device
+    generator: torch.Generator
+    rng: np.random.Generator
+    log: Callable[[str, str], None]
+    shape_of: Callable[[str], Shape]
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+class Operator(ABC):
+    """Base of every layer type of the engine.
+
+    (`caffe.Layer`, the base of a user's Python layers, is another class.)
+
+    Attributes
+    ----------
+    type : str
+        Caffe's type string, set by `register`.
+    bottoms, tops : (int, int or None)
+        Least and greatest number of bottoms and tops; None: any number.
+    equal_bottoms_tops : bool
+        As many tops as bottoms.
+    loss : bool
+        The first top is a loss of weight 1 unless the net says otherwise.
+    side_effects : bool
+        A forward does more than fill its tops (logs, writes a file): it is never
+        skipped and never run a second time for one forward of the net.
+    source : bool
+        The tops are new data at each forward; there is nothing to recompute.
+    aliases_bottom : bool
+        Every top is the memory of bottom 0 (Split, Reshape, Flatten).
+    differentiable_bottoms : collection of int or None
+        Bottoms that may receive a gradient; None: all.
+    backward_needs_top : bool
+        The gradient is computed from the value of a top, which therefore may not be
+        overwritten by an in-place layer behind it.
+    """
+
+    type: ClassVar[str]
+    bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
+    tops: ClassVar[tuple[int, int | None]] = (1, 1)
+    equal_bottoms_tops: ClassVar[bool] = False
+    loss: ClassVar[bool] = False
+    side_effects: ClassVar[bool] = False
+    source: ClassVar[bool] = False
+    aliases_bottom: ClassVar[bool] = False
+    differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
+    backward_needs_top: ClassVar[bool] = True
+
+    def __init__(self, param: Any, context: Context) -> None:
+        self.param = param
+        self.setup(param, context)
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read and check the options of a LayerParameter; touch no data."""
+
+    def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
+        """Learnable blobs, in Caffe's order."""
+        return []
+
+    @abstractmethod
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shapes of the tops. Called before every forward; refuses bad bottoms."""
+
+    @abstractmethod
+    def forward(
+        self, bottoms: Tensors, params: Tensors, context: Context
+    ) -> Tensors:
+        """Tops from bottoms, differentiable by autograd; never writes into a bottom."""
+
+    def forward_in_place(self, bottom: torch.Tensor, context: Context) -> torch.Tensor:
+        """Top of a one-bottom layer, which may be written into the bottom's memory.
+
+        Called where nobody needs the bottom any more.
+        """
+        return self.forward([bottom], [], context)[0]
+
+
+_CATALOGUE: dict[str, type[Operator]] = {}
+_Class = TypeVar("_Class", bound=type[Operator])
+
+
+def register(type_name: str) -> Callable[[_Class], _Class]:
+    """Enter a class in the catalogue under Caffe's type string.
+
+    Raises
+    ------
+    CheckError
+        If the type is already taken.
+    """
+
+    def enter(cls: _Class) -> _Class:
+        if type_name in _CATALOGUE:
+            raise CheckError(f"layer type '{type_name}' is registered twice")
+        cls.type = type_name
+        _CATALOGUE[type_name] = cls
+        return cls
+
+    return enter
+
+
+def layer_type_list() -> list[str]:
+    """Names of all layer types, sorted."""
+    return sorted(_CATALOGUE)
+
+
+def layer_class(type_name: str) -> type[Operator]:
+    """Class of a layer type.
+
+    Raises
+    ------
+    CheckError
+        If no such type is known; the text lists the known ones.
+    """
+    try:
+        return _CATALOGUE[type_name]
+    except KeyError:
+        known = ", ".join(layer_type_list())
+        raise CheckError(
+            f"unknown layer type '{type_name}'; known types: {known}"
+        ) from None
+
+
+def canonical_axis(axis: int, ndim: int) -> int:
+    """Count a negative axis from the end.
+
+    Raises
+    ------
+    CheckError
+        If the axis is outside ``[-ndim, ndim)``.
+
+    Examples
+    --------
+    >>> canonical_axis(-1, 4)
+    3
+    """
+    if not -ndim <= axis < ndim:
+        raise CheckError(f"axis {axis} is outside the {ndim} axes of the blob")
+    return axis % ndim

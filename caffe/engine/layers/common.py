@@ -1,0 +1,126 @@
+"""Inner products and dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from caffe.engine.layer import (
+    Context,
+    Operator,
+    ParameterSpec,
+    Shape,
+    Tensors,
+    canonical_axis,
+    register,
+)
+from caffe.engine.layers.shared import text
+from caffe.errors import CheckError
+
+
+@register("InnerProduct")
+class InnerProductLayer(Operator):
+    """Multiply by a matrix: every output sees every input of its sample.
+
+    Options (``inner_product_param``)
+        num_output : int.
+        bias_term : bool, default true.
+        axis : int, default 1. From here on the bottom is one vector.
+        transpose : bool, default false. Weights are stored (K, num_output).
+        weight_filler, bias_filler : FillerParameter, default constant 0.
+
+    Bottoms
+        0 : (N..., K...), K... are the axes from ``axis`` on, K their product.
+
+    Tops
+        0 : (N..., num_output)
+
+    Blobs
+        0 : (num_output, K), 1 : (num_output,)
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the number of outputs."""
+        options = param.inner_product_param
+        self.num_output = int(options.num_output)
+        self.transpose = bool(options.transpose)
+        self.inputs: int | None = None
+        if self.num_output == 0:
+            raise CheckError("num_output is 0: a number above 0 is accepted")
+
+    def _split(self, shape: Shape) -> tuple[Shape, int]:
+        axis = canonical_axis(self.param.inner_product_param.axis, len(shape))
+        return shape[:axis], prod(shape[axis:])
+
+    def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
+        """Declare the matrix, and a bias unless ``bias_term: false``."""
+        options = self.param.inner_product_param
+        _, self.inputs = self._split(bottom_shapes[0])
+        shape = (self.num_output, self.inputs)
+        specs = [
+            ParameterSpec(
+                shape[::-1] if self.transpose else shape, options.weight_filler
+            )
+        ]
+        if options.bias_term:
+            specs.append(ParameterSpec((self.num_output,), options.bias_filler))
+        return specs
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Axes from ``axis`` on become one of ``num_output``."""
+        leading, inputs = self._split(bottom_shapes[0])
+        if self.inputs not in {None, inputs}:
+            raise CheckError(
+                f"bottom 0 {text(bottom_shapes[0])} has {inputs} inputs a sample: "
+                f"the weights are for {self.inputs}"
+            )
+        return [(*leading, self.num_output)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Flatten and multiply."""
+        leading, inputs = self._split(tuple(bottoms[0].shape))
+        x = bottoms[0].reshape(*leading, inputs)
+        matrix = params[0].t() if self.transpose else params[0]
+        return [functional.linear(x, matrix, params[1] if len(params) > 1 else None)]
+
+
+@register("Dropout")
+class DropoutLayer(Operator):
+    """In TRAIN, set elements to zero at random and scale the others up.
+
+    Options (``dropout_param``)
+        dropout_ratio : float in [0, 1), default 0.5. Probability of a zero.
+
+    Bottoms and tops
+        Any shape; the top is the bottom times a mask of 0 and
+        ``1 / (1 - dropout_ratio)``. In TEST the top is the bottom itself.
+
+    The mask is drawn in the order of the axes, whatever the layout of the memory.
+    """
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the ratio."""
+        self.ratio = float(param.dropout_param.dropout_ratio)
+        if not 0 <= self.ratio < 1:
+            raise CheckError(
+                f"dropout_ratio is {self.ratio:g}: 0 to below 1 is accepted"
+            )
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom."""
+        return list(bottom_shapes)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Mask in TRAIN, pass in TEST."""
+        (x,) = bottoms
+        if not context.train:
+            return [x]
+        mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+        mask.bernoulli_(1 - self.ratio, generator=context.generator)
+        return [x * mask.mul_(1 / (1 - self.ratio))]

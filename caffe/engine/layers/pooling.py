@@ -1,0 +1,286 @@
+"""Pooling over 1 to 3 spatial axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from caffe.engine.layer import (
+    Context,
+    Operator,
+    Shape,
+    Tensors,
+    canonical_axis,
+    register,
+)
+from caffe.engine.layers.shared import text, window_option
+from caffe.errors import CheckError
+
+_MAX: dict[int, Callable[..., Any]] = {
+    1: functional.max_pool1d,
+    2: functional.max_pool2d,
+    3: functional.max_pool3d,
+}
+_AVE: dict[int, Callable[..., torch.Tensor]] = {
+    1: functional.avg_pool1d,
+    2: functional.avg_pool2d,
+    3: functional.avg_pool3d,
+}
+_LOWEST = torch.finfo(torch.float32).min
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the windows lie for one shape of the bottom; a value a spatial axis."""
+
+    size: tuple[int, ...]
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    pad: tuple[int, ...]
+    output: tuple[int, ...]
+    ceil: bool
+
+    @property
+    def native(self) -> bool:
+        """True if torch's own padding and rounding give the same windows."""
+        if any(2 * p > k for p, k in zip(self.pad, self.kernel, strict=True)):
+            return False
+        rows = zip(self.size, self.kernel, self.stride, self.pad, strict=True)
+        return self.output == tuple(self._native_output(*row) for row in rows)
+
+    def _native_output(self, size: int, kernel: int, stride: int, pad: int) -> int:
+        span = size + 2 * pad - kernel
+        count = (-(-span // stride) if self.ceil else span // stride) + 1
+        beyond = self.ceil and (count - 1) * stride >= size + pad
+        return count - 1 if beyond else count
+
+    def margins(self) -> list[int]:
+        """Widths of padding, last axis first, that make floor pooling fit."""
+        widths: list[int] = []
+        rows = (self.size, self.kernel, self.stride, self.pad, self.output)
+        for size, kernel, stride, pad, output in zip(*rows, strict=True):
+            end = (output - 1) * stride + kernel
+            widths = [pad, end - size - pad, *widths]
+        return widths
+
+    def areas(self, like: torch.Tensor, *, clipped: bool) -> torch.Tensor:
+        """Elements of each window inside the padded bottom, or inside the bottom."""
+        area = like.new_ones(())
+        rows = (self.size, self.kernel, self.stride, self.pad, self.output)
+        for size, kernel, stride, pad, output in zip(*rows, strict=True):
+            start = torch.arange(output, device=like.device) * stride - pad
+            end = (start + kernel).clamp(max=size + (0 if clipped else pad))
+            length = end - (start.clamp(min=0) if clipped else start)
+            area = area[..., None] * length.clamp(min=1)
+        return area
+
+
+@register("Pooling")
+class PoolingLayer(Operator):
+    """Reduce windows of each channel to one value.
+
+    Options (``pooling_param``)
+        pool : MAX (default), AVE or STOCHASTIC.
+        kernel_size : repeated int, or ``kernel_h`` and ``kernel_w``. Pixels.
+        stride : repeated int, default 1, or ``stride_h`` and ``stride_w``. Pixels.
+        pad : repeated int, default 0, or ``pad_h`` and ``pad_w``. Below the kernel.
+        global_pooling : bool, default false. One window, the whole channel.
+        round_mode : CEIL (default) or FLOOR.
+        axis : int, default 1. Axis of the channels; what follows is spatial.
+
+    Repeated options take one value, or one for each spatial axis.
+
+    Bottoms
+        0 : (N, C, [[Z,] Y,] X)
+
+    Tops
+        0 : (N, C, ...) with sizes ``round((in + 2 pad - kernel) / stride) + 1``, one
+            less where the last window would start beyond the bottom and any axis is
+            padded.
+        1 : MAX only, the same shape: index of the maximum within its channel, -1 where
+            the window is empty.
+
+    MAX passes the gradient to the first maximum in raster order. AVE divides by the
+    part of the window inside the padded bottom, zeros included. STOCHASTIC takes, in
+    TRAIN, an element with probability proportional to its value, and in TEST the mean
+    weighted by the values; C++ Caffe has it on GPUs only.
+
+    With 3 spatial axes and padding, C++ Caffe on a CPU divides the gradient of AVE by
+    the part of the window inside the *unpadded* bottom. So does this layer there.
+    """
+
+    tops = (1, 2)
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check what does not depend on the number of axes."""
+        options = param.pooling_param
+        self.method = options.pool
+        if len(param.top) > 1 and self.method != options.MAX:
+            raise CheckError("2 tops are given: only MAX pooling has a second one")
+        if options.global_pooling:
+            self._check_global(options)
+        elif options.HasField("kernel_h") != options.HasField("kernel_w"):
+            raise CheckError("kernel_h and kernel_w must be given together")
+
+    @staticmethod
+    def _check_global(options: Any) -> None:
+        if options.kernel_size or options.kernel_h or options.kernel_w:
+            raise CheckError("global_pooling takes no kernel_size")
+        pads = [*options.pad, options.pad_h, options.pad_w]
+        strides = [*options.stride, options.stride_h or 1, options.stride_w or 1]
+        if any(pads) or set(strides) != {1}:
+            raise CheckError("global_pooling needs pad 0 and stride 1")
+
+    def grid(self, shape: Shape) -> Grid:
+        """Windows for a bottom of this shape."""
+        options = self.param.pooling_param
+        size = shape[canonical_axis(options.axis, len(shape)) + 1 :]
+        axes = len(size)
+        if not 1 <= axes <= 3:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {axes} spatial axes: 1 to 3 are accepted"
+            )
+        kernel = size
+        if not options.global_pooling:
+            kernel = window_option(options, "kernel_size", axes)
+        stride = window_option(options, "stride", axes, 1)
+        pad = window_option(options, "pad", axes, 0)
+        self._check_pad(pad, kernel)
+        ceil = options.round_mode == options.CEIL
+        output = []
+        for n, k, s, p in zip(size, kernel, stride, pad, strict=True):
+            span = n + 2 * p - k
+            count = (-(-span // s) if ceil else span // s) + 1
+            beyond = any(pad) and (count - 1) * s >= n + p
+            output.append(count - 1 if beyond else count)
+        if min(output) < 1:
+            raise CheckError(
+                f"bottom 0 is {text(shape)}, too small for kernel_size {text(kernel)}, "
+                f"stride {text(stride)}, pad {text(pad)}: the top would be "
+                f"{text(output)}"
+            )
+        return Grid(size, kernel, stride, pad, tuple(output), ceil)
+
+    def _check_pad(self, pad: Shape, kernel: Shape) -> None:
+        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+            raise CheckError(
+                f"pad is {text(pad)}: values below kernel_size {text(kernel)} "
+                "are accepted"
+            )
+        if any(pad) and self.method == self.param.pooling_param.STOCHASTIC:
+            raise CheckError(f"pad is {text(pad)}: STOCHASTIC pooling accepts 0")
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Spatial sizes of the windows' grid."""
+        shape = bottom_shapes[0]
+        output = self.grid(shape).output
+        top = (*shape[: len(shape) - len(output)], *output)
+        return [top] * len(self.param.top)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Pool, with leading axes made one where the channels are not axis 1."""
+        (x,) = bottoms
+        grid = self.grid(tuple(x.shape))
+        leading = x.shape[: x.dim() - len(grid.size)]
+        if len(leading) != 2:
+            x = x.reshape(1, prod(leading), *grid.size)
+        tops = self._pool(x, grid, context)
+        if len(leading) != 2:
+            tops = [top.reshape(*leading, *grid.output) for top in tops]
+        return tops
+
+    def _pool(self, x: torch.Tensor, grid: Grid, context: Context) -> Tensors:
+        options = self.param.pooling_param
+        if self.method == options.STOCHASTIC:
+            return [_stochastic(x, grid, context)]
+        if self.method == options.AVE:
+            return [_average(x, grid, gpu=context.gpu)]
+        return _maximum(x, grid, mask=len(self.param.top) > 1)
+
+
+def _maximum(x: torch.Tensor, grid: Grid, *, mask: bool) -> Tensors:
+    pool = _MAX[len(grid.size)]
+    if grid.native:
+        top = pool(
+            x,
+            grid.kernel,
+            grid.stride,
+            grid.pad,
+            ceil_mode=grid.ceil,
+            return_indices=mask,
+        )
+        return [top[0], top[1].to(x.dtype)] if mask else [top]
+    padded = functional.pad(x, grid.margins(), value=_LOWEST)
+    top = pool(padded, grid.kernel, grid.stride, return_indices=mask)
+    if not mask:
+        return [top]
+    return [top[0], _unpad_index(top[1], padded.shape, grid).to(x.dtype)]
+
+
+def _unpad_index(index: torch.Tensor, padded: Shape, grid: Grid) -> torch.Tensor:
+    """Index within the unpadded channel; -1 for an element of the padding."""
+    result = torch.zeros_like(index)
+    inside = torch.ones_like(index, dtype=torch.bool)
+    factor = 1
+    for size, width, pad in zip(
+        grid.size[::-1],
+        padded[: 1 - len(grid.size) - 2 : -1],
+        grid.pad[::-1],
+        strict=True,
+    ):
+        position = index % width - pad
+        inside &= (position >= 0) & (position < size)
+        result += position * factor
+        factor *= size
+        index = index // width
+    return torch.where(inside, result, -1)
+
+
+def _average(x: torch.Tensor, grid: Grid, *, gpu: bool) -> torch.Tensor:
+    pool = _AVE[len(grid.size)]
+    if grid.native:
+        top = pool(x, grid.kernel, grid.stride, grid.pad, ceil_mode=grid.ceil)
+    else:
+        top = pool(functional.pad(x, grid.margins()), grid.kernel, grid.stride)
+        top = top * (prod(grid.kernel) / grid.areas(x, clipped=False))
+    if top.requires_grad and len(grid.size) == 3 and any(grid.pad) and not gpu:
+        whole, inside = (grid.areas(x, clipped=clip) for clip in (False, True))
+        top = _ScaleGradient.apply(top, whole / inside)
+    return top
+
+
+class _ScaleGradient(torch.autograd.Function):
+    """Identity with a scaled gradient: Caffe's 3-D average is not its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(factor)
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        (factor,) = ctx.saved_tensors
+        return grad * factor, None
+
+
+def _stochastic(x: torch.Tensor, grid: Grid, context: Context) -> torch.Tensor:
+    windows = functional.pad(x, grid.margins())
+    for axis, (kernel, stride) in enumerate(
+        zip(grid.kernel, grid.stride, strict=True), 2
+    ):
+        windows = windows.unfold(axis, kernel, stride)
+    windows = windows.flatten(-len(grid.size))
+    if not context.train:
+        total = windows.sum(-1)
+        return (windows**2).sum(-1) / total.clamp(min=torch.finfo(x.dtype).tiny)
+    below = windows.detach().cumsum(-1)
+    draw = torch.empty(below.shape[:-1], dtype=x.dtype, device=x.device)
+    threshold = draw.uniform_(generator=context.generator) * below[..., -1]
+    chosen = (below >= threshold[..., None]).to(torch.uint8).argmax(-1, keepdim=True)
+    return windows.gather(-1, chosen)[..., 0]

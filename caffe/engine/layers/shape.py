@@ -1,0 +1,238 @@
+"""Layers that move elements and compute nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+
+from caffe.engine.layer import (
+    Context,
+    Operator,
+    Shape,
+    Tensors,
+    canonical_axis,
+    register,
+)
+from caffe.engine.layers.shared import legacy_axis, text
+from caffe.errors import CheckError
+
+
+def _cut(x: torch.Tensor, starts: Sequence[int], sizes: Sequence[int]) -> torch.Tensor:
+    """View of a box; axes that are kept whole cost nothing."""
+    for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+        if size != x.shape[axis]:
+            x = x.narrow(axis, start, size)
+    return x
+
+
+@register("Concat")
+class ConcatLayer(Operator):
+    """Join bottoms along one axis, cutting larger ones to the centre.
+
+    Options (``concat_param``)
+        axis : int, default 1. The older name is ``concat_dim``.
+
+    Bottoms
+        0 : gives the sizes of the other axes.
+        1, 2, ... : as large or larger there, by an even number.
+
+    Tops
+        0 : sizes of bottom 0, the sum of all along ``axis``. The memory of bottom 0 if
+            there is no other.
+
+    Bottoms that are larger are cut to their centre (caffe_unet; C++ Caffe refuses
+    them); their gradient is zero outside the cut.
+    """
+
+    bottoms = (1, None)
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the axis."""
+        self.axis = legacy_axis(param.concat_param, "concat_dim")
+        self._log = context.log
+        self._logged: list[Shape] = []
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Sizes of bottom 0, and the sum along the axis."""
+        first = bottom_shapes[0]
+        axis = canonical_axis(self.axis, len(first))
+        cuts = [self._check(i, shape, first) for i, shape in enumerate(bottom_shapes)]
+        if list(bottom_shapes) != self._logged:
+            self._logged = list(bottom_shapes)
+            for i, (cut, shape) in enumerate(zip(cuts, bottom_shapes, strict=True)):
+                if cut != shape:
+                    self._log(
+                        "concat_layer.cpp:67",
+                        f"bottom blob {i} {text(shape)} will be cropped to {text(cut)}",
+                    )
+        total = sum(shape[axis] for shape in bottom_shapes)
+        return [(*first[:axis], total, *first[axis + 1 :])]
+
+    def _check(self, i: int, shape: Shape, first: Shape) -> Shape:
+        """Shape of bottom i after the cut."""
+        if len(shape) != len(first):
+            raise CheckError(
+                f"bottom {i} {text(shape)} has {len(shape)} axes: "
+                f"{len(first)} are accepted, as in bottom 0 {text(first)}"
+            )
+        axis = canonical_axis(self.axis, len(first))
+        for k, (size, wanted) in enumerate(zip(shape, first, strict=True)):
+            if k != axis and (size < wanted or (size - wanted) % 2):
+                raise CheckError(
+                    f"bottom {i} {text(shape)} has {size} elements along axis {k}: "
+                    f"{wanted} as in bottom 0 {text(first)}, or more by an even "
+                    "number, are accepted"
+                )
+        return (*first[:axis], shape[axis], *first[axis + 1 :])
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Cut and join."""
+        first = bottoms[0]
+        if len(bottoms) == 1:
+            return [first]
+        axis = canonical_axis(self.axis, first.dim())
+        parts = []
+        for x in bottoms:
+            sizes = [*first.shape[:axis], x.shape[axis], *first.shape[axis + 1 :]]
+            pairs = zip(x.shape, sizes, strict=True)
+            parts.append(_cut(x, [(a - b) // 2 for a, b in pairs], sizes))
+        return [torch.cat(parts, axis)]
+
+
+@register("Slice")
+class SliceLayer(Operator):
+    """Cut the bottom into pieces along one axis.
+
+    Options (``slice_param``)
+        axis : int, default 1. The older name is ``slice_dim``.
+        slice_point : repeated int. Where pieces begin, one less than there are tops;
+            none: pieces of equal size.
+
+    Tops
+        One or more, views of the bottom.
+    """
+
+    tops = (1, None)
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the number of points."""
+        self.axis = legacy_axis(param.slice_param, "slice_dim")
+        self.points = list(param.slice_param.slice_point)
+        if self.points and len(self.points) != len(param.top) - 1:
+            raise CheckError(
+                f"{len(self.points)} values of slice_point for {len(param.top)} tops: "
+                f"none or {len(param.top) - 1} are accepted"
+            )
+
+    def _sizes(self, shape: Shape) -> list[int]:
+        size = shape[canonical_axis(self.axis, len(shape))]
+        tops = len(self.param.top)
+        if self.points:
+            sizes = [b - a for a, b in pairwise([0, *self.points, size])]
+            if min(sizes) < 1:
+                raise CheckError(
+                    f"slice_point is {text(self.points)}: rising values between 0 and "
+                    f"{size} are accepted, as bottom 0 is {text(shape)}"
+                )
+            return sizes
+        if size % tops:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {size} elements along axis {self.axis}: "
+                f"a multiple of {tops} tops is accepted, or slice_point"
+            )
+        return [size // tops] * tops
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Sizes of the pieces."""
+        (shape,) = bottom_shapes
+        sizes = self._sizes(shape)
+        axis = canonical_axis(self.axis, len(shape))
+        return [(*shape[:axis], size, *shape[axis + 1 :]) for size in sizes]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Cut."""
+        sizes = self._sizes(tuple(bottoms[0].shape))
+        return list(bottoms[0].split(sizes, self.axis))
+
+
+@register("Split")
+class SplitLayer(Operator):
+    """Give one blob several names, so that the gradients of all uses add up.
+
+    Tops
+        One or more, each the memory of the bottom.
+    """
+
+    tops = (1, None)
+    aliases_bottom = True
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom, for every top."""
+        return [bottom_shapes[0]] * len(self.param.top)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Give the bottom to all."""
+        return [bottoms[0]] * len(self.param.top)
+
+
+@register("Crop")
+class CropLayer(Operator):
+    """Cut the first bottom to the sizes of the second.
+
+    Options (``crop_param``)
+        axis : int, default 2. First axis that is cut; negative counts from the end.
+        offset : repeated int, default 0. One value for all cut axes, or one for each.
+
+    Bottoms
+        0 : any number of axes.
+        1 : the same number of axes; gives the sizes, values are not used.
+
+    Tops
+        0 : sizes of bottom 0 before ``axis``, of bottom 1 from there on; a view.
+
+    The gradient is zero outside the cut; bottom 1 receives none.
+    """
+
+    bottoms = (2, 2)
+    differentiable_bottoms = (0,)
+
+    def _box(self, shape: Shape, reference: Shape) -> tuple[list[int], list[int]]:
+        """Find start and size of the cut along every axis."""
+        options = self.param.crop_param
+        if len(reference) != len(shape):
+            raise CheckError(
+                f"bottom 1 {text(reference)} has {len(reference)} axes: "
+                f"{len(shape)} are accepted, as in bottom 0 {text(shape)}"
+            )
+        axis = canonical_axis(options.axis, len(shape))
+        cut = len(shape) - axis
+        offsets = list(options.offset) or [0]
+        if len(offsets) not in {1, cut}:
+            raise CheckError(
+                f"offset has {len(offsets)} values: 1 or {cut} are accepted, "
+                f"as axis {axis} of {len(shape)} is the first that is cut"
+            )
+        if len(offsets) != cut:
+            offsets *= cut
+        return [0] * axis + offsets, [*shape[:axis], *reference[axis:]]
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Sizes of the cut, which must lie inside bottom 0."""
+        shape, reference = bottom_shapes
+        starts, sizes = self._box(shape, reference)
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            if start + size > shape[axis]:
+                raise CheckError(
+                    f"bottom 0 {text(shape)} has {shape[axis]} elements along axis "
+                    f"{axis}, the cut needs {start + size} (offset {start} + {size} "
+                    f"of bottom 1 {text(reference)})"
+                )
+        return [tuple(sizes)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """View of the cut."""
+        data, reference = bottoms
+        return [_cut(data, *self._box(tuple(data.shape), tuple(reference.shape)))]

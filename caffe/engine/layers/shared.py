@@ -1,0 +1,153 @@
+"""Arithmetic and checks that several families of layers need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from caffe.engine.layer import Shape
+from caffe.errors import CheckError
+
+
+def text(shape: Sequence[int]) -> str:
+    """Write a shape as error texts and logs show it.
+
+    Examples
+    --------
+    >>> text((2, 1, 572, 572))
+    '(2,1,572,572)'
+    """
+    return "(" + ",".join(map(str, shape)) + ")"
+
+
+def window_option(
+    param: Any, option: str, axes: int, default: int | None = None
+) -> tuple[int, ...]:
+    """Read ``kernel_size``, ``stride``, ``pad`` or ``dilation`` for every spatial axis.
+
+    Parameters
+    ----------
+    param : ConvolutionParameter or PoolingParameter
+    option : str
+        Name of the repeated field; ``_h`` and ``_w`` fields beside it are read too.
+    axes : int
+        Number of spatial axes.
+    default : int, optional
+        Value if the option is not given; None: it must be given.
+
+    Returns
+    -------
+    tuple of int
+        One value for each spatial axis.
+
+    Raises
+    ------
+    CheckError
+        If the option is missing, given twice, given for another number of axes, or
+        zero where it can't be.
+    """
+    stem = option.removesuffix("_size")
+    pair = (f"{stem}_h", f"{stem}_w")
+    known = param.DESCRIPTOR.fields_by_name
+    paired = any(name in known and param.HasField(name) for name in pair)
+    values = list(getattr(param, option))
+    if paired:
+        _check_pair(option, pair, values, axes)
+        values = [getattr(param, name) for name in pair]
+    elif not values:
+        if default is None and axes > 0:
+            raise CheckError(f"no {option} is given: 1 or {axes} values are accepted")
+        values = [] if default is None else [default]
+    if len(values) not in {1, axes}:
+        raise CheckError(
+            f"{option} has {len(values)} values: 1 or {axes} are accepted, "
+            f"as bottom 0 has {axes} spatial axes"
+        )
+    if option != "pad" and 0 in values:
+        raise CheckError(f"{option} is {text(values)}: every value must be above 0")
+    return tuple(values) if len(values) == axes else tuple(values) * axes
+
+
+def _check_pair(
+    option: str, pair: tuple[str, str], values: list[int], axes: int
+) -> None:
+    if values:
+        raise CheckError(f"{option} is given, and {pair[0]}/{pair[1]} too: give one")
+    if axes != 2:
+        raise CheckError(
+            f"{pair[0]} and {pair[1]} are for 2 spatial axes, bottom 0 has {axes}: "
+            f"give {option}"
+        )
+
+
+def legacy_axis(param: Any, legacy: str) -> int:
+    """Axis of Concat or Slice: ``axis``, or the older unsigned field.
+
+    Raises
+    ------
+    CheckError
+        If both are given.
+    """
+    if not param.HasField(legacy):
+        return int(param.axis)
+    if param.HasField("axis"):
+        raise CheckError(f"both axis and {legacy} are given: give axis only")
+    return int(getattr(param, legacy))
+
+
+def check_equal_shapes(bottom_shapes: Sequence[Shape]) -> None:
+    """Refuse bottoms of different shapes.
+
+    Raises
+    ------
+    CheckError
+        Naming the first bottom that differs from bottom 0.
+    """
+    for i, shape in enumerate(bottom_shapes):
+        if shape != bottom_shapes[0]:
+            raise CheckError(
+                f"bottom {i} is {text(shape)}, bottom 0 is {text(bottom_shapes[0])}: "
+                "equal shapes are accepted"
+            )
+
+
+def check_per_pixel(
+    bottom_shapes: Sequence[Shape], axis: int, names: Sequence[str]
+) -> None:
+    """Refuse labels or weights that have not one value for each pixel of bottom 0.
+
+    Parameters
+    ----------
+    bottom_shapes : sequence of shapes
+        Scores, then what has one value a pixel.
+    axis : int
+        Axis of the classes in the scores, not negative.
+    names : sequence of str
+        What bottoms 1, 2, ... hold, for the error text.
+
+    Raises
+    ------
+    CheckError
+        Naming both shapes.
+    """
+    scores = bottom_shapes[0]
+    pixels = prod(scores[:axis]) * prod(scores[axis + 1 :])
+    for i, (name, shape) in enumerate(zip(names, bottom_shapes[1:], strict=False), 1):
+        if prod(shape) != pixels:
+            raise CheckError(
+                f"bottom {i} ({name}) is {text(shape)}, which is {prod(shape)} values: "
+                f"{pixels} are accepted, one for each pixel of bottom 0 {text(scores)} "
+                f"with classes along axis {axis}"
+            )
+
+
+def pixel_shape(scores: Sequence[int], axis: int) -> Shape:
+    """Shape of one value a pixel that broadcasts against the scores.
+
+    Examples
+    --------
+    >>> pixel_shape((2, 3, 9, 12), 1)
+    (2, 1, 9, 12)
+    """
+    return (*scores[:axis], 1, *scores[axis + 1 :])

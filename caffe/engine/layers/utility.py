@@ -1,0 +1,115 @@
+"""Element-wise sums and the like, softmax, and layers without mathematics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from caffe.engine.layer import (
+    Context,
+    Operator,
+    Shape,
+    Tensors,
+    canonical_axis,
+    register,
+)
+from caffe.engine.layers.shared import check_equal_shapes
+from caffe.errors import CheckError
+
+
+@register("Eltwise")
+class EltwiseLayer(Operator):
+    """Combine bottoms of one shape element by element.
+
+    Options (``eltwise_param``)
+        operation : SUM (default), PROD or MAX.
+        coeff : repeated float, default 1. Factors of the bottoms, SUM only.
+        stable_prod_grad : accepted; the gradient is always the stable one.
+
+    Bottoms and tops
+        Two or more bottoms of one shape, one top.
+
+    Where bottoms 0 and 1 are equal, the gradient of MAX goes to bottom 1, as in C++
+    Caffe; a later bottom must be greater to get it.
+    """
+
+    bottoms = (2, None)
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the factors."""
+        options = param.eltwise_param
+        self.coefficients = list(options.coeff)
+        if not self.coefficients:
+            return
+        if len(self.coefficients) != len(param.bottom):
+            raise CheckError(
+                f"{len(self.coefficients)} values of coeff for {len(param.bottom)} "
+                "bottoms: none or one for each is accepted"
+            )
+        if options.operation != options.SUM:
+            raise CheckError("coeff is given: only operation SUM takes it")
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of every bottom."""
+        check_equal_shapes(bottom_shapes)
+        return [bottom_shapes[0]]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Combine from left to right."""
+        options = self.param.eltwise_param
+        top = bottoms[0]
+        if options.operation == options.SUM:
+            factors = self.coefficients or [1.0] * len(bottoms)
+            top = top if factors[0] == 1 else top * factors[0]
+            for x, factor in zip(bottoms[1:], factors[1:], strict=True):
+                top = torch.add(top, x, alpha=factor)
+        elif options.operation == options.PROD:
+            for x in bottoms[1:]:
+                top = top * x
+        else:
+            top = torch.where(top > bottoms[1], top, bottoms[1])
+            for x in bottoms[2:]:
+                top = torch.where(x > top, x, top)
+        return [top]
+
+
+@register("Softmax")
+class SoftmaxLayer(Operator):
+    """Turn scores into probabilities: ``exp(x_k) / sum_j exp(x_j)``.
+
+    Options (``softmax_param``)
+        axis : int, default 1. Axis of the classes.
+
+    Bottoms and tops
+        Any shape.
+    """
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom."""
+        canonical_axis(self.param.softmax_param.axis, len(bottom_shapes[0]))
+        return list(bottom_shapes)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Normalise the exponentials."""
+        return [functional.softmax(bottoms[0], self.param.softmax_param.axis)]
+
+
+@register("Silence")
+class SilenceLayer(Operator):
+    """Take bottoms so that they are no outputs of the net; their gradient is zero."""
+
+    bottoms = (1, None)
+    tops = (0, 0)
+    differentiable_bottoms = ()
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """No tops."""
+        return []
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Do nothing."""
+        return []

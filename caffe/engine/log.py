@@ -1,0 +1,42 @@
+"""Caffe's log: glog lines on the standard error."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+import threading
+
+_LEVELS = "IWEF"
+
+
+def log(source: str, text: str, level: str = "I") -> None:
+    """Write one line as glog does, if the level is high enough.
+
+    ``GLOG_minloglevel`` in the environment (0 information, 1 warnings, 2 errors,
+    3 fatal) is the least level that is written, as in Caffe; the default is 0.
+
+    Parameters
+    ----------
+    source : str
+        Name and line that Caffe prints, such as ``net.cpp:59``.
+    text : str
+        The message; programs parse it, so it is Caffe's to the letter.
+    level : {"I", "W", "E", "F"}
+    """
+    if _LEVELS.index(level) < _least_level():
+        return
+    now = datetime.datetime.now().strftime("%Y%m%d %H:%M:%S.%f")
+    line = f"{level}{now} {threading.get_native_id():5d} {source}] {text}\n"
+    try:
+        sys.stderr.write(line)
+        sys.stderr.flush()
+    except (BrokenPipeError, ValueError):
+        return  # nobody reads any more: the work goes on
+
+
+def _least_level() -> int:
+    try:
+        return int(os.environ.get("GLOG_minloglevel", "0"))
+    except ValueError:
+        return 0

@@ -1,0 +1,304 @@
+"""Trained weights in files: ``.caffemodel`` (protobuf) and ``.caffemodel.h5``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffe.engine import atomic, hdf5
+from caffe.engine.blob import Blob
+from caffe.engine.log import log
+from caffe.errors import CheckError, FileError
+from caffe.proto import blobs as protos
+from caffe.proto import files
+
+PathLike = str | os.PathLike[str]
+_AXES_OF_KERNELS = 4
+
+
+class Entry(Protocol):
+    """A place of a parameter blob in a layer; `owned`: not shared from another."""
+
+    layer_name: str
+    index: int
+    blob: Blob
+    owned: bool
+
+
+class Trained(Protocol):
+    """What this module needs of a net."""
+
+    @property
+    def param_entries(self) -> Iterable[Any]:
+        """All `Entry` of the net, in its order."""
+
+    @property
+    def _layer_names(self) -> list[str]:
+        """Names of all layers in order."""
+
+    def to_proto(self, *, write_diff: bool = False) -> Any:
+        """NetParameter with the blobs of every layer."""
+
+
+@dataclass
+class _Copy:
+    """Numbers on their way into a blob: all of it, or its first ones."""
+
+    blob: Blob
+    values: NDArray[Any]
+
+    def make(self) -> None:
+        self.blob.data.reshape(-1)[: self.values.size] = self.values.reshape(-1)
+
+
+def copy_trained_from(net: Trained, path: PathLike) -> None:
+    """Load the weights of the layers that bear the same names.
+
+    Parameters
+    ----------
+    net : Net
+    path : path
+        A ``.caffemodel``, or HDF5 if the name ends in ``.h5``.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated or something else.
+    CheckError
+        If it does not fit the net. The net is unchanged then.
+    """
+    if os.fspath(path).endswith(".h5"):
+        copy_trained_from_hdf5(net, path)
+    else:
+        copy_trained_from_proto(net, files.read_net_binary(path), path)
+
+
+def copy_trained_from_proto(net: Trained, source: Any, name: PathLike) -> None:
+    """Copy blobs of a NetParameter into the layers that bear the same names.
+
+    Parameters
+    ----------
+    net : Net
+    source : NetParameter
+        Of today's form.
+    name : path
+        Of the file, for messages.
+
+    Raises
+    ------
+    CheckError
+        If number or shapes of the blobs of a layer differ. The net is unchanged then.
+    """
+    targets = _targets(net)
+    copies: list[_Copy] = []
+    for layer in source.layer:
+        if layer.name not in targets:
+            log("net.cpp:741", f"Ignoring source layer {layer.name}")
+            continue
+        entries = targets[layer.name]
+        if len(layer.blobs) != len(entries):
+            raise _other_number(name, layer.name, len(layer.blobs), len(entries))
+        for entry, blob in zip(entries, layer.blobs, strict=True):
+            if not protos.same_shape(entry.blob.shape, blob):
+                raise _other_shape(name, entry, protos.shape_of(blob))
+            copies.append(_Copy(entry.blob, _values(name, entry, blob)))
+    _make(copies)
+
+
+def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
+    """Copy datasets ``data/<layer>/<index>`` into the layers of the same names.
+
+    A parameter of another shape but as many axes is taken with a warning, as
+    Freiburg's Caffe does: convolution kernels whose channels differ keep the values
+    of their filler (the original overwrites some bytes of them, by mistake); of
+    everything else the first numbers are copied, as many as the shorter first axis.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated or something else.
+    CheckError
+        If it does not fit the net. The net is unchanged then.
+    """
+    targets = _targets(net)
+    copies: list[_Copy] = []
+    with hdf5.opened(path) as file:
+        if "data" not in file:
+            raise FileError(
+                f"{path}: holds no weights: it has no group 'data', only "
+                f"{', '.join(sorted(file)) or 'nothing'}"
+            )
+        for name in _layers_of(file["data"], targets):
+            if name in targets:
+                copies += _copies_of_layer(
+                    path, name, file["data"][name], targets[name]
+                )
+            else:
+                log("net.cpp:823", f"Ignoring source layer {name}")
+    _make(copies)
+
+
+def write_weights(
+    net: Trained, path: PathLike, *, hdf5_format: bool, write_diff: bool = False
+) -> None:
+    """Write all parameters in one piece: a failure leaves an old file as it was.
+
+    Parameters
+    ----------
+    net : Net
+    path : path
+    hdf5_format : bool
+        HDF5 instead of a binary NetParameter.
+    write_diff : bool
+        The gradients too; default False.
+
+    Raises
+    ------
+    FileError
+        If the file can't be written.
+    """
+    if hdf5_format:
+        hdf5.write(path, lambda file: _fill_hdf5(net, file, write_diff=write_diff))
+    else:
+        content = net.to_proto(write_diff=write_diff).SerializeToString()
+        atomic.write_bytes(path, content)
+
+
+def find_beside(path: str, neighbour: PathLike) -> str:
+    """Path as it is, or, where nothing is there, the file of that name beside another.
+
+    Parameters
+    ----------
+    path : str
+        As some file states it, relative to the working directory of its writer.
+    neighbour : path
+        That file.
+    """
+    beside = Path(neighbour).parent / Path(path).name
+    if not Path(path).exists() and beside.exists():
+        log("solver.cpp:69", f"{path} is not there; using {beside}")
+        return str(beside)
+    return path
+
+
+def _targets(net: Trained) -> dict[str, list[Entry]]:
+    targets: dict[str, list[Entry]] = {name: [] for name in net._layer_names}
+    for entry in net.param_entries:
+        targets[entry.layer_name].append(entry)
+    return targets
+
+
+def _make(copies: list[_Copy]) -> None:
+    for copy in copies:
+        copy.make()
+
+
+def _values(path: PathLike, entry: Entry, blob: Any) -> NDArray[Any]:
+    try:
+        return protos.to_array(blob)
+    except CheckError as error:
+        raise FileError(
+            f"{path}: layer '{entry.layer_name}', param {entry.index}: {error}"
+        ) from error
+
+
+def _layers_of(data: Any, targets: dict[str, list[Entry]]) -> list[str]:
+    """Names of layers in a file, with those that contain slashes."""
+    nested = [name for name in targets if "/" in name and name in data]
+    prefixes = {name.split("/")[0] for name in nested} - set(targets)
+    return sorted({*data, *nested} - prefixes)
+
+
+def _copies_of_layer(
+    path: PathLike, name: str, group: Any, entries: list[Entry]
+) -> list[_Copy]:
+    found = [key for key in group if not _is_group(group[key])]
+    if len(found) > len(entries):
+        raise _other_number(path, name, len(found), len(entries))
+    copies = []
+    for entry in entries:
+        key = str(entry.index)
+        if key in found:
+            copies += _copy_of_dataset(path, entry, group[key])
+        elif entry.owned:
+            raise _other_number(path, name, len(found), len(entries))
+    return copies
+
+
+def _is_group(item: Any) -> bool:
+    return hasattr(item, "keys")
+
+
+def _copy_of_dataset(path: PathLike, entry: Entry, dataset: Any) -> list[_Copy]:
+    hdf5.note_class(dataset)
+    source, target = tuple(dataset.shape), entry.blob.shape
+    if dataset.dtype.kind not in "fiu":
+        raise FileError(
+            f"{path}: {dataset.name} holds values of type {dataset.dtype}, not numbers"
+        )
+    if source == target:
+        return [_Copy(entry.blob, np.asarray(dataset[()], dtype=np.float32))]
+    kernels = len(target) == _AXES_OF_KERNELS
+    if len(source) != len(target) or (kernels and source[2:] != target[2:]):
+        raise _other_shape(path, entry, source)
+    if kernels:
+        _warn_resized(path, entry, source, "keeps the values of its filler")
+        return []
+    count = min(source[0], target[0])
+    rows = -(-count // max(prod(source[1:]), 1))
+    first = np.asarray(dataset[:rows], dtype=np.float32).reshape(-1)[:count]
+    _warn_resized(path, entry, source, f"gets the first {first.size} numbers only")
+    return [_Copy(entry.blob, first)]
+
+
+def _warn_resized(
+    path: PathLike, entry: Entry, source: tuple[int, ...], outcome: str
+) -> None:
+    log(
+        "net.cpp:850",
+        f"{path}: layer '{entry.layer_name}', param {entry.index} has shape "
+        f"{_shape_text(source)}, the net wants {_shape_text(entry.blob.shape)}: "
+        f"it {outcome}",
+        "W",
+    )
+
+
+def _other_number(path: PathLike, layer: str, found: int, wanted: int) -> CheckError:
+    return CheckError(
+        f"{path}: Incompatible number of blobs for layer {layer}: "
+        f"the file has {found}, the net has {wanted}"
+    )
+
+
+def _other_shape(path: PathLike, entry: Entry, source: tuple[int, ...]) -> CheckError:
+    return CheckError(
+        f"{path}: Cannot copy param {entry.index} weights from layer "
+        f"'{entry.layer_name}'; shape mismatch.  Source param shape is "
+        f"{_shape_text(source)}; target param shape is "
+        f"{_shape_text(entry.blob.shape)}. To learn this layer's parameters from "
+        "scratch rather than copying from a saved net, rename the layer."
+    )
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return " ".join([*map(str, shape), f"({prod(shape)})"])
+
+
+def _fill_hdf5(net: Trained, file: Any, *, write_diff: bool) -> None:
+    data = file.create_group("data")
+    diff = file.create_group("diff") if write_diff else None
+    for name, entries in _targets(net).items():
+        layer = data.require_group(name)
+        gradients = diff.require_group(name) if diff is not None else None
+        for entry in entries:
+            if entry.owned:
+                layer.create_dataset(str(entry.index), data=entry.blob.data)
+            if gradients is not None:
+                gradients.create_dataset(str(entry.index), data=entry.blob.diff)

@@ -1,0 +1,368 @@
+"""The loop of all solvers: train, test, display, snapshot, resume, in Caffe's order."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from caffe.engine import common, snapshot
+from caffe.engine.log import log
+from caffe.engine.net import Net
+from caffe.engine.solvers import nets, report, state
+from caffe.engine.solvers.smoothing import SmoothedLoss
+from caffe.errors import CheckError
+from caffe.proto import caffe_pb2, files, text
+
+Callback = Callable[[], object]
+
+
+def no_request() -> str:
+    """Answer of a solver that nobody interrupts."""
+    return "none"
+
+
+class Solver(ABC):
+    """Trains a net as a solver file says, and tests it now and then.
+
+    Parameters
+    ----------
+    source : path or SolverParameter
+        Relative paths in it count from the working directory; a net that is not
+        there is looked for beside the solver file.
+    folder : Path, optional
+        Where the solver file lies, if `source` is none.
+
+    Attributes
+    ----------
+    param : SolverParameter
+    net : Net
+        The net that is trained.
+    test_nets : list of Net
+        The nets that are tested; their parameters are those of `net`.
+    iter : int
+        Number of updates done.
+    action_function : callable
+        Asked after each update and before each test batch: ``"none"``, ``"snapshot"``
+        or ``"stop"``.
+    stopped_early : bool
+        True if the last `solve` ended because `action_function` said so.
+
+    Raises
+    ------
+    CaffeError
+        If the solver, one of its nets or their data are wrong, or if snapshots can't
+        be written where they shall be.
+    """
+
+    def __init__(self, source: Any, folder: Path | None = None) -> None:
+        if isinstance(source, (str, os.PathLike)):
+            self.param = files.read_solver(source)
+            folder = Path(source).parent
+        else:
+            self.param = caffe_pb2.SolverParameter()
+            self.param.CopyFrom(source)
+        folder = folder or Path()
+        self.iter = 0
+        self.action_function: Callable[[], str] = no_request
+        self.stopped_early = False
+        self._callbacks: list[tuple[Callback, Callback]] = []
+        self._resumed_window: SmoothedLoss | None = None
+        self._before_test: state.Arrays | None = None
+        self._warned = False
+        shown = text.to_text(self.param).rstrip()
+        log("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
+        self._check()
+        self._window = SmoothedLoss(self.param.average_loss)
+        if self.param.random_seed >= 0:
+            common.set_random_seed(self.param.random_seed)
+        self.net = nets.train_net(self.param, folder)
+        self.test_nets = nets.test_nets(self.param, folder)
+        self._prepare()
+        log("solver.cpp:57", "Solver scaffolding done.")
+
+    # What a method of optimisation says.
+
+    history: list[torch.Tensor]
+    rate: Any
+
+    @abstractmethod
+    def _prepare(self) -> None:
+        """Check the options of the method and make its history."""
+
+    @abstractmethod
+    def apply_update(self) -> None:
+        """Turn the gradients into updates and subtract them from the weights."""
+
+    # Training.
+
+    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
+        """Call functions at the start of each iteration and before its update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def step(self, iterations: int) -> None:
+        """Do a number of updates, with the tests, displays and snapshots due."""
+        self._window = SmoothedLoss(self.param.average_loss)
+        self._run(self.iter + iterations)
+
+    def solve(self, resume_file: str | os.PathLike[str] | None = None) -> None:
+        """Train until `max_iter`, from a solver state if one is given.
+
+        Raises
+        ------
+        FileError
+            If a snapshot can't be written; an older one is still whole.
+        """
+        log("solver.cpp:289", f"Solving {self.net.name}")
+        log("solver.cpp:290", f"Learning Rate Policy: {self.param.lr_policy}")
+        self.stopped_early = False
+        if resume_file is not None:
+            log(
+                "solver.cpp:295",
+                f"Restoring previous solver status from {resume_file}",
+            )
+            self.restore(resume_file)
+        if self.param.snapshot_after_train:
+            state.check_prefix(self.param.snapshot_prefix)
+        window = self._resumed_window or SmoothedLoss(self.param.average_loss)
+        self._window, self._resumed_window = window, None
+        self._run(self.param.max_iter)
+        wanted = self.param.snapshot_after_train or self.stopped_early
+        if wanted and not self._snapshot_is_due():
+            self.snapshot()
+        if self.stopped_early:
+            log("solver.cpp:311", "Optimization stopped early.")
+            return
+        if self._displays():
+            loss = window.add(self.net.forward_loss())
+            log("solver.cpp:327", f"Iteration {self.iter}, loss = {loss:.6g}")
+        if self.param.test_interval and self.iter % self.param.test_interval == 0:
+            self.test_all()
+        log("solver.cpp:332", "Optimization Done.")
+
+    def _run(self, end: int) -> None:
+        last, since = self.iter, time.monotonic()
+        while self.iter < end:
+            self.net.clear_param_diffs()
+            if self._test_is_due():
+                self.test_all()
+                if self.stopped_early:
+                    break
+            for on_start, _ in self._callbacks:
+                on_start()
+            loss = self._window.add(self._forward_backward())
+            if self._displays():
+                now = time.monotonic()
+                report.progress(
+                    self.net,
+                    self.iter,
+                    loss,
+                    pace=(self.iter - last, now - since),
+                    interval=self.param.display,
+                )
+                last, since = self.iter, now
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            self.iter += 1
+            request = self.action_function()
+            if request == "snapshot" or self._snapshot_is_due():
+                self.snapshot()
+            if request == "stop":
+                self.stopped_early = True
+                break
+
+    def _forward_backward(self) -> float:
+        loss = np.float32(0)
+        for _ in range(self.param.iter_size):
+            loss += np.float32(self.net.forward_backward())
+        loss /= np.float32(self.param.iter_size)
+        if not math.isfinite(loss) and not self._warned:
+            self._warned = True
+            log(
+                "solver.cpp:233",
+                f"the loss is {loss} after {self.iter} updates; training goes on, but "
+                "hardly recovers: lower base_lr, or set clip_gradients",
+                "W",
+            )
+        return float(loss)
+
+    def _displays(self) -> bool:
+        return bool(self.param.display) and self.iter % self.param.display == 0
+
+    def _snapshot_is_due(self) -> bool:
+        return bool(self.param.snapshot) and self.iter % self.param.snapshot == 0
+
+    def _test_is_due(self) -> bool:
+        interval = self.param.test_interval
+        if not interval or self.iter % interval:
+            return False
+        return self.iter > 0 or bool(self.param.test_initialization)
+
+    # Testing.
+
+    def test_all(self) -> None:
+        """Run all test nets and log the means of their outputs."""
+        self._before_test = self._state_of_nets()
+        for index in range(len(self.test_nets)):
+            if not self.stopped_early:
+                self._test(index)
+        if self.stopped_early:
+            self._restore_nets(self._before_test)
+        self._before_test = None
+
+    def _test(self, index: int) -> None:
+        log("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
+        net = self.test_nets[index]
+        net.share_with(self.net)
+        means = report.MeanOutputs()
+        for _ in range(self.param.test_iter[index]):
+            self._obey()
+            if self.stopped_early:
+                log("solver.cpp:381", "Test interrupted.")
+                return
+            means.add(net)
+        if self.param.test_compute_loss:
+            log("solver.cpp:399", f"Test loss: {means.loss:.6g}")
+        report.scores(net, means.values, "solver.cpp:414", "    Test")
+
+    def _obey(self) -> None:
+        while (request := self.action_function()) != "none":
+            if request == "snapshot":
+                self.snapshot()
+            else:
+                self.stopped_early = True
+
+    # Snapshots.
+
+    def snapshot(self) -> None:
+        """Write weights, solver state and side-car, each in one piece, in this order.
+
+        Raises
+        ------
+        FileError
+            If one can't be written; an older snapshot is still whole.
+        """
+        hdf5_format = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        shown, ending = ("HDF5", ".h5") if hdf5_format else ("binary proto", "")
+        state.check_prefix(self.param.snapshot_prefix)
+        stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
+        weights = f"{stem}.caffemodel{ending}"
+        log(
+            f"solver.cpp:{474 if hdf5_format else 464}",
+            f"Snapshotting to {shown} file {weights}",
+        )
+        snapshot.write_weights(
+            self.net,
+            weights,
+            hdf5_format=hdf5_format,
+            write_diff=self.param.snapshot_diff,
+        )
+        path = f"{stem}.solverstate{ending}"
+        log(
+            f"sgd_solver.cpp:{296 if hdf5_format else 284}",
+            f"Snapshotting solver state to {shown} file {path}",
+        )
+        history = [values.cpu().numpy() for values in self.history]
+        current = state.SolverState(self.iter, weights, self.rate.current_step, history)
+        state.write(current, path, hdf5_format=hdf5_format)
+        state.write_sidecar(path, self._forgotten())
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a solver state; the weights come from the file that it names.
+
+        Parameters
+        ----------
+        path : path
+            ``.solverstate``, or HDF5 if it ends in ``.h5``. With its side-car beside
+            it, what follows is what would have followed, to the last bit.
+
+        Raises
+        ------
+        CheckError
+            If the state is of another net or method.
+        """
+        found = state.read(path)
+        if found.learned_net:
+            weights = snapshot.find_beside(found.learned_net, path)
+            self.net.copy_from(weights)
+        self._restore_history(path, found.history)
+        self.iter, self.rate.current_step = found.iteration, found.current_step
+        self._resumed_window = None
+        forgotten = state.read_sidecar(path)
+        if forgotten is not None:
+            self._restore_nets(forgotten)
+            window = SmoothedLoss(self.param.average_loss)
+            window.restore(_part(forgotten, "loss/"))
+            self._resumed_window = window
+
+    def _restore_history(self, path: Any, found: list[NDArray[Any]]) -> None:
+        if len(found) != len(self.history):
+            raise CheckError(
+                f"{path}: Incorrect length of history blobs: the file has "
+                f"{len(found)}, a {self.param.type} solver of this net has "
+                f"{len(self.history)}"
+            )
+        if not os.fspath(path).endswith(".h5"):
+            log("sgd_solver.cpp:318", "SGDSolver: restoring history")
+        for index, (mine, values) in enumerate(zip(self.history, found, strict=True)):
+            if mine.numel() != values.size:
+                raise CheckError(
+                    f"{path}: history blob {index} has shape {values.shape}, "
+                    f"this net needs {tuple(mine.shape)}"
+                )
+            mine.copy_(torch.from_numpy(values).view(mine.shape))
+
+    def _nets(self) -> Iterator[tuple[str, Net]]:
+        yield "train/", self.net
+        for index, net in enumerate(self.test_nets):
+            yield f"test{index}/", net
+
+    def _state_of_nets(self) -> state.Arrays:
+        return {
+            f"{prefix}{name}": value
+            for prefix, net in self._nets()
+            for name, value in net.state_dict().items()
+        }
+
+    def _restore_nets(self, arrays: state.Arrays) -> None:
+        for prefix, net in self._nets():
+            net.load_state_dict(_part(arrays, prefix))
+
+    def _forgotten(self) -> state.Arrays:
+        """All that shapes the further course and is in no file of Caffe's."""
+        nets_now = self._before_test or self._state_of_nets()
+        window = self._window.state().items()
+        return {**nets_now, **{f"loss/{name}": value for name, value in window}}
+
+    def _check(self) -> None:
+        if self.param.average_loss < 1:
+            raise CheckError(
+                f"average_loss must be 1 or more, it is {self.param.average_loss}"
+            )
+        if self.param.iter_size < 1:
+            raise CheckError(
+                f"iter_size must be 1 or more, it is {self.param.iter_size}"
+            )
+        if self.param.snapshot:
+            if not self.param.HasField("snapshot_prefix"):
+                raise CheckError(
+                    "In solver params, snapshot is specified but snapshot_prefix is not"
+                )
+            state.check_prefix(self.param.snapshot_prefix)
+
+
+def _part(arrays: state.Arrays, prefix: str) -> state.Arrays:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in arrays.items()
+        if name.startswith(prefix)
+    }

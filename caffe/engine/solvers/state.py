@@ -1,0 +1,215 @@
+"""Solver states in files: Caffe's own two forms, and the side-car for exact resume."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffe.engine import atomic, hdf5
+from caffe.engine.log import log
+from caffe.errors import CheckError, FileError
+from caffe.proto import blobs as protos
+from caffe.proto import caffe_pb2
+
+PathLike = str | os.PathLike[str]
+Arrays = dict[str, NDArray[Any]]
+_FINGERPRINT = "sha256"
+
+
+@dataclass
+class SolverState:
+    """What Caffe remembers of a solver.
+
+    Attributes
+    ----------
+    iteration : int
+        Number of updates done.
+    learned_net : str
+        File of the weights; empty: none.
+    current_step : int
+        See `LearningRate`.
+    history : list of arrays
+    """
+
+    iteration: int
+    learned_net: str
+    current_step: int
+    history: list[NDArray[Any]]
+
+
+def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> None:
+    """Write a ``.solverstate`` in one piece.
+
+    Parameters
+    ----------
+    state : SolverState
+    path : path
+    hdf5_format : bool
+        HDF5 instead of a binary SolverState.
+
+    Raises
+    ------
+    FileError
+        If the file can't be written.
+    """
+    if hdf5_format:
+        hdf5.write(path, lambda file: _fill(state, file))
+        return
+    message = caffe_pb2.SolverState(
+        iter=state.iteration,
+        learned_net=state.learned_net,
+        current_step=state.current_step,
+        history=[protos.to_proto(values) for values in state.history],
+    )
+    atomic.write_bytes(path, message.SerializeToString())
+
+
+def read(path: PathLike) -> SolverState:
+    """Read a solver state, HDF5 if the name ends in ``.h5``.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated or something else.
+    """
+    if os.fspath(path).endswith(".h5"):
+        with hdf5.opened(path) as file:
+            return _read_hdf5(path, file)
+    return _read_binary(path)
+
+
+def write_sidecar(path: PathLike, arrays: Arrays) -> None:
+    """Write beside a solver state what Caffe forgets.
+
+    Parameters
+    ----------
+    path : path
+        Of the state; the side-car is ``<path>.resume.npz`` and names its SHA-256.
+    arrays : dict of str to ndarray
+    """
+    buffer = io.BytesIO()
+    named: dict[str, Any] = {_FINGERPRINT: np.array(_fingerprint(path)), **arrays}
+    np.savez(buffer, **named)
+    atomic.write_bytes(_sidecar(path), buffer.getvalue())
+
+
+def read_sidecar(path: PathLike) -> Arrays | None:
+    """Read what `write_sidecar` wrote for exactly this state.
+
+    Returns
+    -------
+    dict or None
+        None, with one warning in the log, if there is no such thing.
+    """
+    sidecar = _sidecar(path)
+    problem = f"{sidecar} is missing"
+    if sidecar.exists():
+        try:
+            with np.load(sidecar, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            if str(arrays.pop(_FINGERPRINT, "")) == _fingerprint(path):
+                return arrays
+            problem = f"{sidecar} belongs to another solver state"
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            problem = f"{sidecar} can't be read ({error})"
+    log(
+        "solver.cpp:530",
+        f"{problem}: training goes on as in Caffe, with new random numbers and the "
+        "data from its beginning",
+        "W",
+    )
+    return None
+
+
+def check_prefix(prefix: str) -> None:
+    """Make the folder of the snapshots and see that files can be put there.
+
+    Parameters
+    ----------
+    prefix : str
+        How the names of the snapshots begin, with their folder.
+
+    Raises
+    ------
+    FileError
+        If they can't.
+    """
+    probe = Path(f"{prefix}.{os.getpid()}.tmp")
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise FileError(
+            f"Cannot write to snapshot prefix '{prefix}': {atomic.reason(error)}"
+        ) from error
+
+
+def _sidecar(path: PathLike) -> Path:
+    return Path(f"{os.fspath(path)}.resume.npz")
+
+
+def _fingerprint(path: PathLike) -> str:
+    with Path(path).open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def _fill(state: SolverState, file: Any) -> None:
+    file.create_dataset("iter", data=np.array([state.iteration], np.int32))
+    hdf5.write_text(file, "learned_net", state.learned_net)
+    file.create_dataset("current_step", data=np.array([state.current_step], np.int32))
+    history = file.create_group("history")
+    for index, values in enumerate(state.history):
+        history.create_dataset(str(index), data=values)
+
+
+def _read_hdf5(path: PathLike, file: Any) -> SolverState:
+    for name in ("iter", "current_step", "history"):
+        if name not in file:
+            raise FileError(
+                f"{path}: no solver state: it has no '{name}', only "
+                f"{', '.join(sorted(file)) or 'nothing'}"
+            )
+    history = []
+    for index in range(len(file["history"])):
+        dataset = file["history"][str(index)]
+        hdf5.note_class(dataset)
+        history.append(np.asarray(dataset[()], dtype=np.float32))
+    return SolverState(
+        iteration=int(np.ravel(file["iter"][()])[0]),
+        learned_net=(
+            hdf5.read_text(file, "learned_net") if "learned_net" in file else ""
+        ),
+        current_step=int(np.ravel(file["current_step"][()])[0]),
+        history=history,
+    )
+
+
+def _read_binary(path: PathLike) -> SolverState:
+    from google.protobuf.message import DecodeError
+
+    try:
+        message = caffe_pb2.SolverState.FromString(Path(path).read_bytes())
+        history = [protos.to_array(blob) for blob in message.history]
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file") from None
+    except OSError as error:
+        raise FileError(f"{path}: {atomic.reason(error)}") from error
+    except (DecodeError, CheckError) as error:
+        raise FileError(
+            f"{path}: not a whole solver state, perhaps truncated ({error})"
+        ) from error
+    if not message.HasField("iter"):
+        raise FileError(f"{path}: no solver state: it names no iteration")
+    return SolverState(message.iter, message.learned_net, message.current_step, history)

@@ -1,0 +1,1 @@
+"""Where data layers read from: one file a format."""

@@ -1,0 +1,355 @@
+"""From the text of a net to connected layers: blobs, parameters, who needs a gradient."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+from caffe.engine import common, fillers
+from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
+from caffe.engine.blob import Blob
+from caffe.engine.layer import Context, Operator, ParameterSpec, layer_class
+from caffe.engine.log import log
+from caffe.errors import CaffeError, CheckError
+from caffe.proto import caffe_pb2
+
+
+@dataclass
+class Node:
+    """One layer in its net."""
+
+    name: str
+    type: str
+    param: Any
+    op: Operator
+    context: Context
+    bottom: list[str]
+    top: list[str]
+    blobs: list[Blob] = field(default_factory=list)
+    loss_weights: list[float] = field(default_factory=list)
+    param_propagate: list[bool] = field(default_factory=list)
+    bottom_needs_backward: list[bool] = field(default_factory=list)
+    needs_backward: bool = False
+
+    def in_place(self) -> bool:
+        """True if the first top is written over the first bottom."""
+        return bool(self.bottom and self.top and self.bottom[0] == self.top[0])
+
+
+@dataclass
+class Learnable:
+    """A parameter blob that a solver updates, with its multipliers."""
+
+    blob: Blob
+    layer_name: str
+    index: int
+    lr_mult: float
+    decay_mult: float
+
+
+@dataclass
+class ParamEntry:
+    """A place of a parameter blob in a layer; `owned`: not shared from another."""
+
+    layer_name: str
+    index: int
+    blob: Blob
+    owned: bool
+
+
+@contextmanager
+def naming(node_name: str, node_type: str) -> Iterator[None]:
+    """Put layer name and type before the text of an error."""
+    try:
+        yield
+    except CaffeError as error:
+        text = f"layer '{node_name}' ({node_type}): {error}"
+        raise type(error)(text) from error
+
+
+class Wiring:
+    """All layers and blobs of a net, built in order.
+
+    Parameters
+    ----------
+    net : NetParameter
+        Filtered, with splits.
+    shape_of : callable
+        Shape of a blob by its name, for the layers' contexts.
+    """
+
+    def __init__(self, net: Any, shape_of: Callable[[str], tuple[int, ...]]) -> None:
+        self.train = net.state.phase == caffe_pb2.TRAIN
+        self.nodes: list[Node] = []
+        self.blobs: OrderedDict[str, Blob] = OrderedDict()
+        self.inputs: list[str] = []
+        self.learnable: list[Learnable] = []
+        self.entries: list[ParamEntry] = []
+        self._shape_of = shape_of
+        self._available: set[str] = set()
+        self._needs: dict[str, bool] = {}
+        self._owners: dict[str, tuple[Node, int, Learnable]] = {}
+        self._memory = 0
+        for layer in net.layer:
+            self._add(layer)
+        self.outputs = sorted(self._available)
+        self._prune_backward(net.force_backward)
+        for name in self.outputs:
+            log("net.cpp:260", f"This network produces output {name}")
+        log("net.cpp:273", "Network initialization done.")
+
+    def _add(self, layer: Any) -> None:
+        if any(n.name == layer.name for n in self.nodes) and layer.name:
+            log("net.cpp:96", f"layer name '{layer.name}' is used twice", "W")
+        log("layer_factory.hpp:77", f"Creating layer {layer.name}")
+        cls = self._class_of(layer)
+        log("net.cpp:102", f"Creating Layer {layer.name}")
+        with naming(layer.name, layer.type):
+            _check_arity(cls, layer)
+            node = self._node(layer, cls)
+            self._connect_bottoms(node)
+            self._connect_tops(node)
+            shapes = self._shapes(node)
+            log("net.cpp:140", f"Setting up {node.name}")
+            self._set_loss_weights(node)
+            self._log_tops(node, shapes)
+            self._add_parameters(node)
+        self.nodes.append(node)
+        for top in node.top:
+            self._needs[top] = node.needs_backward
+
+    def _class_of(self, layer: Any) -> type[Operator]:
+        try:
+            return layer_class(layer.type)
+        except CheckError as error:
+            raise CheckError(f"layer '{layer.name}': {error}") from None
+
+    def _node(self, layer: Any, cls: type[Operator]) -> Node:
+        device = common.device()
+        streams = common.streams()
+        context = Context(
+            layer_name=layer.name,
+            train=self.train,
+            gpu=device.type == "cuda",
+            device=device,
+            generator=streams.generator(device),
+            rng=streams.rng,
+            log=log,
+            shape_of=self._shape_of,
+        )
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(layer)
+        if not param.HasField("phase"):
+            param.phase = caffe_pb2.TRAIN if self.train else caffe_pb2.TEST
+        op = cls(param, context)
+        return Node(
+            layer.name, layer.type, param, op, context, list(layer.bottom), []
+        )
+
+    def _connect_bottoms(self, node: Node) -> None:
+        wanted = list(node.param.propagate_down)
+        if wanted and len(wanted) != len(node.bottom):
+            raise CheckError(
+                f"propagate_down is given {len(wanted)} times for "
+                f"{len(node.bottom)} bottoms: give it never or once a bottom"
+            )
+        for j, name in enumerate(node.bottom):
+            if name not in self._available:
+                raise CheckError(
+                    f"unknown bottom blob '{name}' (bottom index {j}): "
+                    "no layer before it makes it"
+                )
+            log("net.cpp:424", f"{node.name} <- {name}")
+            self._available.discard(name)
+            needs = wanted[j] if wanted else self._needs[name]
+            node.bottom_needs_backward.append(needs)
+            node.needs_backward |= self._needs[name]
+
+    def _connect_tops(self, node: Node) -> None:
+        for j, name in enumerate(node.param.top):
+            if j < len(node.bottom) and node.bottom[j] == name:
+                log("net.cpp:385", f"{node.name} -> {name} (in-place)")
+            elif name in self.blobs:
+                raise CheckError(f"top blob '{name}' is made by more than one layer")
+            else:
+                log("net.cpp:398", f"{node.name} -> {name}")
+                self.blobs[name] = Blob()
+            if node.type == "Input":
+                self.inputs.append(name)
+            self._append_top(node, name)
+            self._available.add(name)
+        if node.op.loss and not node.top:
+            log("net.cpp:394", f"{node.name} -> (automatic)")
+            name = f"{node.name} (automatic)"
+            self.blobs[name] = Blob()
+            self._append_top(node, name)
+
+    def _append_top(self, node: Node, name: str) -> None:
+        node.top.append(name)
+        if node.op.aliases_bottom and name != node.bottom[0]:
+            self.blobs[name].share_data(self.blobs[node.bottom[0]])
+
+    def _shapes(self, node: Node) -> list[tuple[int, ...]]:
+        shapes = node.op.shapes([self.blobs[b].shape for b in node.bottom])
+        for name, shape in zip(node.top, shapes, strict=True):
+            self.blobs[name].reshape(*shape)
+        return shapes
+
+    def _set_loss_weights(self, node: Node) -> None:
+        weights = list(node.param.loss_weight)
+        if weights and len(weights) != len(node.top):
+            raise CheckError(
+                f"loss_weight is given {len(weights)} times for {len(node.top)} "
+                "tops: give it never or once a top"
+            )
+        if not weights:
+            weights = [1.0 if node.op.loss and j == 0 else 0.0
+                       for j in range(len(node.top))]
+        node.loss_weights = weights
+        for name, weight in zip(node.top, weights, strict=True):
+            if weight:
+                self.blobs[name].diff[...] = weight
+
+    def _log_tops(self, node: Node, shapes: list[tuple[int, ...]]) -> None:
+        for shape, weight in zip(shapes, node.loss_weights, strict=True):
+            count = prod(shape)
+            extents = " ".join(str(d) for d in (*shape, f"({count})"))
+            log("net.cpp:147", f"Top shape: {extents}")
+            if weight:
+                log("net.cpp:150", f"    with loss weight {weight:.6g}")
+            self._memory += count
+        log("net.cpp:155", f"Memory required for data: {4 * self._memory}")
+
+    def _add_parameters(self, node: Node) -> None:
+        wanted = node.op.parameters([self.blobs[b].shape for b in node.bottom])
+        given = list(node.param.param)
+        if len(given) > len(wanted):
+            raise CheckError(
+                f"{len(given)} param entries are given, the layer has "
+                f"{len(wanted)} parameter blobs"
+            )
+        for index, need in enumerate(wanted):
+            spec = given[index] if index < len(given) else caffe_pb2.ParamSpec()
+            self._add_parameter(node, index, need, spec)
+            node.param_propagate.append(spec.lr_mult != 0)
+            node.needs_backward |= spec.lr_mult != 0
+
+    def _add_parameter(
+        self, node: Node, index: int, need: ParameterSpec, spec: Any
+    ) -> None:
+        blob = Blob(need.shape)
+        owner = self._owners.get(spec.name) if spec.name else None
+        if owner is not None:
+            self._share(blob, index, node, spec, owner)
+        else:
+            learnable = Learnable(
+                blob, node.name, index, spec.lr_mult, spec.decay_mult
+            )
+            self.learnable.append(learnable)
+            if spec.name:
+                self._owners[spec.name] = (node, index, learnable)
+            generator = common.streams().generator(common.torch_cpu())
+            values = fillers.fill(need.filler, need.shape, generator)
+            blob.data[...] = values.numpy()
+        node.blobs.append(blob)
+        self.entries.append(ParamEntry(node.name, index, blob, owner is None))
+
+    def _share(
+        self,
+        blob: Blob,
+        index: int,
+        node: Node,
+        spec: Any,
+        owner: tuple[Node, int, Learnable],
+    ) -> None:
+        owner_node, owner_index, learnable = owner
+        log(
+            "net.cpp:500",
+            f"Sharing parameters '{spec.name}' owned by layer '{owner_node.name}', "
+            f"param index {owner_index}",
+        )
+        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+        owned = learnable.blob
+        same = blob.count == owned.count if permissive else blob.shape == owned.shape
+        if not same:
+            raise CheckError(
+                f"cannot share param '{spec.name}' owned by layer "
+                f"'{owner_node.name}': shape {owned.shape} there, {blob.shape} here "
+                f"({'PERMISSIVE wants equal counts' if permissive else 'STRICT'})"
+            )
+        for name in ("lr_mult", "decay_mult"):
+            if spec.HasField(name) and getattr(spec, name) != getattr(learnable, name):
+                raise CheckError(
+                    f"shared param '{spec.name}' has {name} {getattr(spec, name):g} "
+                    f"here and {getattr(learnable, name):g} in layer "
+                    f"'{owner_node.name}': they must be equal"
+                )
+        blob.share_data(owned)
+        blob.share_diff(owned)
+
+    def _prune_backward(self, force: bool) -> None:
+        """Drop the backward of what no loss depends on, as Caffe's Net does."""
+        under_loss: set[str] = set()
+        skipped: set[str] = set()
+        for node in reversed(self.nodes):
+            contributes = any(
+                weight or name in under_loss
+                for name, weight in zip(node.top, node.loss_weights, strict=True)
+            )
+            if node.needs_backward and all(top in skipped for top in node.top):
+                node.needs_backward = False
+                node.bottom_needs_backward = [False] * len(node.bottom)
+            node.needs_backward &= contributes
+            verb = "needs" if node.needs_backward else "does not need"
+            line = 216 if node.needs_backward else 218
+            log(f"net.cpp:{line}", f"{node.name} {verb} backward computation.")
+            for j, name in enumerate(node.bottom):
+                if contributes:
+                    under_loss.add(name)
+                else:
+                    node.bottom_needs_backward[j] = False
+                if not node.bottom_needs_backward[j]:
+                    skipped.add(name)
+            if force:
+                node.needs_backward = True
+                node.param_propagate = [True] * len(node.blobs)
+                node.bottom_needs_backward = [True] * len(node.bottom)
+            _limit_to_differentiable(node, forced=force)
+
+
+def _limit_to_differentiable(node: Node, *, forced: bool) -> None:
+    allowed = node.op.differentiable_bottoms
+    if allowed is None:
+        return
+    for j, needs in enumerate(node.bottom_needs_backward):
+        if needs and j not in allowed:
+            if node.op.loss and node.needs_backward and not forced:
+                raise CheckError(
+                    f"layer '{node.name}' ({node.type}): cannot backpropagate to "
+                    f"bottom {j} ('{node.bottom[j]}')"
+                )
+            node.bottom_needs_backward[j] = False
+
+
+def _check_arity(cls: type[Operator], layer: Any) -> None:
+    for kind, names, (least, most) in (
+        ("bottom", layer.bottom, cls.bottoms),
+        ("top", layer.top, cls.tops),
+    ):
+        automatic = kind == "top" and cls.loss and not names
+        if automatic or (least <= len(names) and (most is None or len(names) <= most)):
+            continue
+        if most == least:
+            wanted = str(least)
+        else:
+            wanted = f"{least} or more" if most is None else f"{least} to {most}"
+        raise CheckError(f"has {len(names)} {kind} blobs, needs {wanted}")
+    if cls.equal_bottoms_tops and len(layer.bottom) != len(layer.top):
+        raise CheckError(
+            f"has {len(layer.bottom)} bottom and {len(layer.top)} top blobs, "
+            "needs as many of one as of the other"
+        )

@@ -1,0 +1,205 @@
+"""Caffe's text files (``.prototxt``) to messages and back."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+import struct
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.protobuf import text_encoding, text_format
+from google.protobuf.message import Message
+
+from caffe.errors import FileError, PrototxtError
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+_NO_FIELD = re.compile(r'Message type "caffe\.([\w.]+)" has no field named "(\w+)"')
+_NO_VALUE = re.compile(
+    r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (.*?)\.?$'
+)
+_TWICE = re.compile(
+    r'Message type "caffe\.([\w.]+)" should not have multiple "(\w+)" fields'
+)
+
+
+def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
+    """Fill a message from a text file.
+
+    Parameters
+    ----------
+    path
+        The file; UTF-8.
+    message
+        An empty message of the type that the file describes.
+
+    Returns
+    -------
+    Message
+        `message`, filled.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or is not text.
+    PrototxtError
+        If the text does not follow the schema.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
+    if b"\0" in raw:
+        raise FileError(f"{path}: is a binary file; a text file is accepted here")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FileError(
+            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8 text; "
+            "a text file in UTF-8 is accepted here"
+        ) from error
+    return parse_text(text, message, name=str(path))
+
+
+def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> MessageT:
+    """Fill a message from text.
+
+    Parameters
+    ----------
+    text
+        Protocol-buffer text, as in a ``.prototxt``.
+    message
+        An empty message of the type that the text describes.
+    name
+        What an error calls the text, usually a file name.
+
+    Returns
+    -------
+    Message
+        `message`, filled.
+
+    Raises
+    ------
+    PrototxtError
+        If the text does not follow the schema; starts with ``name:line:column:``,
+        both counted from 1.
+
+    Examples
+    --------
+    >>> from caffe.proto import caffe_pb2
+    >>> layer = parse_text('name: "c" type: "Concat"', caffe_pb2.LayerParameter())
+    >>> layer.type
+    'Concat'
+    """
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        line, column = error.GetLine() or 1, error.GetColumn() or 1
+        complaint = str(error).removeprefix(f"{line}:{column} : ").removeprefix("'': ")
+        lines = text.split("\n")
+        if line <= len(lines):
+            complaint = complaint.removeprefix(f"'{lines[line - 1]}': ")
+        reason = _explain(complaint, message)
+        raise PrototxtError(f"{name}:{line}:{column}: {reason}") from error
+    missing = _missing(message)
+    if missing:
+        raise PrototxtError(f"{name}: {', '.join(missing)}: not given; must be given")
+    return message
+
+
+def _missing(message: Any) -> list[str]:
+    """Return the required fields that nobody gave, with the path to each."""
+    return list(message.FindInitializationErrors())
+
+
+def _explain(complaint: str, message: Message) -> str:
+    """Say what is wrong and what is accepted, from a complaint of protobuf's."""
+    find = message.DESCRIPTOR.file.pool
+    if match := _NO_FIELD.search(complaint):
+        owner, field = match.groups()
+        names = list(find.FindMessageTypeByName(f"caffe.{owner}").fields_by_name)
+        return f"no field '{field}' in {owner}; {_suggest(field, names)}"
+    if match := _NO_VALUE.search(complaint):
+        owner, value = match.groups()
+        names = list(find.FindEnumTypeByName(f"caffe.{owner}").values_by_name)
+        return f"no value {value} in {owner}; {_suggest(value, names)}"
+    if match := _TWICE.search(complaint):
+        owner, field = match.groups()
+        return f"field '{field}' of {owner} is given twice; once is accepted"
+    return complaint[:1].lower() + complaint[1:].rstrip(".")
+
+
+def _suggest(word: str, names: list[str]) -> str:
+    """Return the names near a word, or all of them where they are few."""
+    folded = {name.lower(): name for name in names}
+    near = difflib.get_close_matches(word.strip('"').lower(), folded, cutoff=0.7)
+    if near:
+        return "did you mean " + " or ".join(folded[name] for name in near) + "?"
+    shown = ", ".join(names[:16])
+    return f"accepted: {shown}" + (", ... (see caffe.proto)" if names[16:] else "")
+
+
+def to_text(message: Message) -> str:
+    """Print a message as C++ Caffe does: fields by number, two spaces a level.
+
+    Floats have the fewest digits that read back as the same number.
+
+    Parameters
+    ----------
+    message
+        Any message of the schema.
+
+    Returns
+    -------
+    str
+        Text that `parse_text` reads back to an equal message.
+
+    Examples
+    --------
+    >>> from caffe.proto import caffe_pb2
+    >>> print(to_text(caffe_pb2.ParamSpec(name="w", lr_mult=0.1)), end="")
+    name: "w"
+    lr_mult: 0.1
+    """
+    return "".join(_lines(message, ""))
+
+
+def _lines(message: Message, indent: str) -> Iterator[str]:
+    for field, value in message.ListFields():
+        single = isinstance(value, (str, bytes, int, float, Message))
+        for item in [value] if single else value:
+            if isinstance(item, Message):
+                yield f"{indent}{field.name} {{\n"
+                yield from _lines(item, indent + "  ")
+                yield f"{indent}}}\n"
+            else:
+                yield f"{indent}{field.name}: {_scalar(field, item)}\n"
+
+
+def _scalar(field: Any, value: Any) -> str:
+    if field.enum_type is not None:
+        return str(field.enum_type.values_by_number[value].name)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (str, bytes)):
+        raw = value.encode() if isinstance(value, str) else value
+        return f'"{text_encoding.CEscape(raw, as_utf8=False)}"'
+    if isinstance(value, float):
+        return _shortest(value, single=field.cpp_type == field.CPPTYPE_FLOAT)
+    return str(value)
+
+
+def _shortest(value: float, *, single: bool) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    form = "<f" if single else "<d"
+    for digits in range(6 if single else 15, 10 if single else 18):
+        text = f"{value:.{digits}g}"
+        if struct.pack(form, float(text)) == struct.pack(form, value):
+            break
+    return text

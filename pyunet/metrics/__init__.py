@@ -1,0 +1,1 @@
+"""Scores of segmentations: the ISBI 2012 metrics, overlap, threshold baselines."""

@@ -1,0 +1,90 @@
+"""Blobs are memory: what Python holds is what the layers read and write."""
+
+import numpy as np
+import pytest
+import torch
+
+from caffe.engine.blob import Blob
+from caffe.errors import CheckError
+
+CPU = torch.device("cpu")
+
+
+def test_a_new_blob_is_zero():
+    assert Blob((2, 3)).data.tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
+def test_writing_through_an_old_view_changes_what_a_layer_reads():
+    blob = Blob((3,))
+    view = blob.data
+    assert blob.tensor(CPU).tolist() == [0, 0, 0]
+    view[1] = 5
+    assert blob.tensor(CPU).tolist() == [0, 5, 0]
+
+
+def test_an_old_view_sees_what_a_layer_writes_later():
+    blob = Blob((3,))
+    view = blob.data
+    blob.data_memory.put(torch.tensor([1.0, 2.0, 3.0]))
+    assert view.tolist() == [1, 2, 3]
+
+
+def test_handing_out_a_value_does_not_expose_the_memory_of_another_blob():
+    shared = torch.tensor([1.0, 2.0])
+    first, second = Blob((2,)), Blob((2,))
+    first.data_memory.put(shared)
+    second.data_memory.put(shared)
+    first.data[0] = 9
+    assert second.data.tolist() == [1, 2]
+
+
+def test_a_channels_last_value_is_seen_in_row_major_order():
+    value = torch.arange(24.0).view(1, 2, 3, 4)
+    blob = Blob((1, 2, 3, 4))
+    blob.data_memory.put(value.contiguous(memory_format=torch.channels_last))
+    assert blob.data.flags.c_contiguous
+    assert blob.data.ravel().tolist() == list(range(24))
+
+
+def test_reshaping_to_the_same_count_keeps_the_values():
+    blob = Blob((2, 2))
+    blob.data[...] = [[1, 2], [3, 4]]
+    blob.reshape(4)
+    assert blob.data.tolist() == [1, 2, 3, 4]
+
+
+def test_reshaping_to_another_count_gives_zeros():
+    blob = Blob((2,))
+    blob.data[...] = 7
+    blob.reshape(3)
+    assert blob.data.tolist() == [0, 0, 0]
+
+
+def test_blobs_that_share_data_see_each_other_but_keep_their_gradients():
+    owner, guest = Blob((2,)), Blob((2,))
+    guest.share_data(owner)
+    owner.data[...] = 3
+    owner.diff[...] = 1
+    assert guest.data.tolist() == [3, 3]
+    assert guest.diff.tolist() == [0, 0]
+
+
+def test_the_four_legacy_extents_fill_up_with_one():
+    blob = Blob((5, 6))
+    assert (blob.num, blob.channels, blob.height, blob.width) == (5, 6, 1, 1)
+
+
+def test_a_legacy_extent_of_five_axes_is_refused():
+    with pytest.raises(CheckError, match="at most 4 axes"):
+        _ = Blob((1, 2, 3, 4, 5)).num
+
+
+def test_a_negative_extent_is_refused():
+    with pytest.raises(CheckError, match=r"cannot reshape a blob to \(2, -1\)"):
+        Blob((2,)).reshape(2, -1)
+
+
+def test_a_value_that_was_not_kept_is_computed_when_it_is_read():
+    blob = Blob((2,))
+    blob.data_memory.pending = lambda: blob.data_memory.put(torch.tensor([4.0, 5.0]))
+    assert np.array_equal(blob.data, [4, 5])

@@ -1,0 +1,129 @@
+"""The fused and the inspecting executor give the same numbers, for every net."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import caffe
+from caffe.proto import files
+
+PROTOTXT = Path(__file__).parents[3] / "prototxt"
+# smallest useful tile of each model: input and output pixels along an axis
+TILES = {
+    "phseg_v5": (188, 4),
+    "unet_demo": (92, 52),
+    "unet_isbi2012": (188, 4),
+    "unet_isbi2012_narrow": (188, 4),
+}
+
+
+def relative(got, want):
+    """Relative L2 distance."""
+    return np.linalg.norm(got - want) / max(np.linalg.norm(want), 1e-12)
+
+
+@pytest.fixture
+def train_net(tmp_path, monkeypatch):
+    """The training net of a model, on two random tiles."""
+    monkeypatch.chdir(tmp_path)
+
+    def make(model):
+        path = PROTOTXT / model / "train.prototxt"
+        layer = next(x for x in files.read_net(path).layer if x.type == "HDF5Data")
+        listed = Path(layer.hdf5_data_param.source)
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        listed.write_text("tiles.h5\n")
+        size, out = TILES[model]
+        rng = np.random.default_rng(1)
+        if not Path("tiles.h5").exists():
+            with h5py.File("tiles.h5", "w") as file:
+                file["data"] = rng.random((2, 1, size, size), np.float32)
+                file["label"] = rng.integers(0, 2, (2, 1, out, out))
+                file["weights"] = rng.random((2, 1, out, out), np.float32) + 0.5
+        caffe.set_random_seed(5)
+        return caffe.Net(str(path), caffe.TRAIN)
+
+    return make
+
+
+def test_every_model_is_compared_here():
+    assert sorted(TILES) == sorted(p.parent.name for p in PROTOTXT.glob("*/train.*"))
+
+
+@pytest.mark.parametrize("model", sorted(TILES))
+def test_training_agrees_in_loss_blobs_and_gradients(model, train_net):
+    fused = train_net(model)
+    loss = fused.forward_backward()
+    inspected = train_net(model)
+    outputs = inspected.forward()
+    inspected.backward()
+    assert loss == pytest.approx(float(outputs["loss"]), rel=1e-5)
+    for name, blob in fused.blobs.items():
+        assert relative(blob.data, inspected.blobs[name].data) <= 1e-5, name
+    for name, blobs in fused.params.items():
+        for mine, theirs in zip(blobs, inspected.params[name], strict=True):
+            assert relative(mine.diff, theirs.diff) <= 1e-4, name
+
+
+@pytest.mark.parametrize("model", sorted(TILES))
+def test_inference_agrees_in_every_blob(model):
+    size, _ = TILES[model]
+    caffe.set_random_seed(5)
+    net = caffe.Net(str(PROTOTXT / model / "deploy.prototxt"), caffe.TEST)
+    net.blobs["data"].reshape(1, 1, size, size)
+    net.reshape()
+    data = np.random.default_rng(1).random((1, 1, size, size), np.float32)
+    fused = {k: v.copy() for k, v in net.forward(data=data).items()}
+    late = {name: blob.data.copy() for name, blob in net.blobs.items()}
+    first = net._layer_names[0]
+    for name, value in net.forward(start=first).items():
+        assert relative(fused[name], value) <= 1e-5
+    for name, blob in net.blobs.items():
+        assert relative(late[name], blob.data) <= 1e-5, name
+
+
+def test_a_gradient_that_a_step_did_not_keep_is_refused_once_and_kept_from_then_on(
+    train_net,
+):
+    net = train_net("unet_demo")
+    net.forward_backward()
+    with pytest.raises(caffe.CheckError, match="was not kept by the solver's step"):
+        _ = net.blobs["score"].diff
+    net.forward_backward()
+    assert np.abs(net.blobs["score"].diff).max() > 0
+
+
+def test_gradients_of_two_passes_add_up_until_they_are_cleared(train_net):
+    net = train_net("unet_demo")
+    layer = next(iter(net.params))
+    net.forward_backward()
+    once = net.params[layer][0].diff.copy()
+    net.clear_param_diffs()
+    assert not net.params[layer][0].diff.any()
+    net.forward_backward()
+    net.forward_backward()
+    assert relative(net.params[layer][0].diff, 2 * once) > 0
+    assert np.abs(net.params[layer][0].diff).max() > np.abs(once).max() / 2
+
+
+def test_backward_may_be_called_twice_and_uses_the_masks_of_the_last_forward(
+    train_net,
+):
+    net = train_net("unet_demo")
+    layer = next(iter(net.params))
+    net.forward()
+    net.backward()
+    once = net.params[layer][0].diff.copy()
+    net.backward()
+    assert relative(net.params[layer][0].diff, 2 * once) <= 1e-5
+
+
+def test_a_net_whose_blobs_are_not_kept_says_so(train_net):
+    net = train_net("unet_demo")
+    net.keep_blobs = False
+    net.forward_backward()
+    assert net.blobs["loss"].data > 0
+    with pytest.raises(caffe.CheckError, match="freed at its last use"):
+        _ = net.blobs["score"].data

@@ -1,0 +1,233 @@
+"""The net as pycaffe's users know it."""
+
+import numpy as np
+import pytest
+
+import caffe
+
+INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { %s } } }\n'
+CONV = """
+layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
+  convolution_param { num_output: 2 kernel_size: 1
+    weight_filler { type: "constant" value: 2 } } }
+layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }
+layer { name: "sum" type: "Convolution" bottom: "conv" top: "y"
+  convolution_param { num_output: 1 kernel_size: 1 bias_term: false
+    weight_filler { type: "constant" value: 1 } } }
+"""
+
+
+@pytest.fixture
+def build(tmp_path):
+    """A net from its text."""
+
+    def make(lines, phase=caffe.TEST, **kwargs):
+        path = tmp_path / "net.prototxt"
+        path.write_text(lines)
+        return caffe.Net(str(path), phase, **kwargs)
+
+    return make
+
+
+def dims(*shape):
+    return INPUT % " ".join(f"dim: {d}" for d in shape)
+
+
+@pytest.fixture
+def small(build):
+    """x (1, 1, 1, 2) -> conv 2 channels of 2x, ReLU in place -> their sum 4 relu(x)."""
+    return build(dims(1, 1, 1, 2) + CONV)
+
+
+def test_forward_returns_the_outputs_by_name(small):
+    small.blobs["x"].data[...] = [[[[-1, 3]]]]
+    assert small.forward()["y"].tolist() == [[[[0, 12]]]]
+
+
+def test_inputs_may_be_given_as_keywords(small):
+    assert small.forward(x=np.array([[[[1, 2]]]]))["y"].tolist() == [[[[4, 8]]]]
+
+
+def test_an_unknown_input_is_refused_with_the_names_of_the_real_ones(small):
+    with pytest.raises(caffe.CheckError, match="the net's inputs are: x"):
+        small.forward(q=np.zeros((1, 1, 1, 2)))
+
+
+def test_an_input_of_another_batch_size_is_refused(small):
+    with pytest.raises(caffe.CheckError, match="batch size must be 1"):
+        small.forward(x=np.zeros((2, 1, 1, 2)))
+
+
+def test_a_blob_inside_the_net_can_be_read_after_a_forward(small):
+    small.forward(x=np.array([[[[-1, 3]]]]))
+    assert small.blobs["conv"].data.tolist() == [[[[0, 6]], [[0, 6]]]]
+
+
+def test_a_blob_read_late_belongs_to_the_inputs_of_the_last_forward(small):
+    small.forward(x=np.array([[[[-1, 3]]]]))
+    small.blobs["x"].data[...] = 100
+    assert small.blobs["conv"].data.max() == 6
+
+
+def test_an_old_view_of_an_inner_blob_follows_every_forward(small):
+    small.forward(x=np.array([[[[-1, 3]]]]))
+    view = small.blobs["conv"].data
+    small.forward(x=np.array([[[[5, 3]]]]))
+    assert view[0, 0].tolist() == [[10, 6]]
+
+
+def test_writing_into_an_old_view_of_a_parameter_changes_both_executors(small):
+    weight = small.params["sum"][0].data
+    small.forward(x=np.array([[[[1, 2]]]]))
+    weight[...] = 10
+    fused = small.forward()["y"].tolist()
+    inspected = small.forward(start="in")["y"].tolist()
+    assert fused == inspected == [[[[40, 80]]]]
+
+
+def test_part_of_a_net_runs_from_what_stands_in_the_blobs(small):
+    small.forward(x=np.array([[[[1, 2]]]]))
+    small.blobs["conv"].data[...] = 7
+    assert small.forward(start="sum")["y"].tolist() == [[[[14, 14]]]]
+
+
+def test_end_returns_the_tops_of_the_last_layer_that_ran(small):
+    small.blobs["x"].data[...] = [[[[1, 2]]]]
+    assert list(small.forward(end="conv")) == ["conv"]
+
+
+def test_backward_gives_the_gradient_of_parameters_and_adds_to_it(build):
+    net = build("force_backward: true\n" + dims(1, 1, 1, 2) + CONV)
+    net.forward(x=np.array([[[[-1, 3]]]]))
+    net.blobs["y"].diff[...] = 1
+    net.backward()
+    net.backward()
+    assert net.params["sum"][0].diff.ravel().tolist() == [12, 12]
+    assert net.params["conv"][0].diff.ravel().tolist() == [6, 6]
+    assert net.blobs["x"].diff.ravel().tolist() == [0, 4]
+
+
+def test_the_diff_of_a_blob_changed_in_place_is_that_before_the_change(build):
+    net = build("force_backward: true\n" + dims(1, 1, 1, 2) + CONV)
+    net.forward(x=np.array([[[[-1, 3]]]]))
+    net.backward(y=np.ones((1, 1, 1, 2)))
+    assert net.blobs["conv"].diff[0, 0].tolist() == [[0, 1]]
+
+
+def test_gradients_of_a_blob_with_two_consumers_add_up(build):
+    net = build(
+        "force_backward: true\n"
+        + dims(1, 2)
+        + 'layer { name: "a" type: "ReLU" bottom: "x" top: "y" }\n'
+        + 'layer { name: "b" type: "ReLU" bottom: "x" top: "z" }\n'
+    )
+    assert "x_in_0_split_1" in net.blobs
+    net.forward(x=np.array([[1, 2]]))
+    net.backward(y=np.array([[3, 4]]), z=np.array([[10, 20]]))
+    assert net.blobs["x"].diff.tolist() == [[13, 24]]
+
+
+def test_a_net_takes_a_new_input_size_after_reshape(small):
+    small.blobs["x"].reshape(1, 1, 2, 3)
+    small.reshape()
+    assert small.blobs["y"].shape == (1, 1, 2, 3)
+    small.blobs["x"].data[...] = 1
+    assert small.forward()["y"].shape == (1, 1, 2, 3)
+
+
+def test_parameters_of_one_name_are_one_memory(build):
+    shared = (
+        'layer { name: "%s" type: "InnerProduct" bottom: "x" top: "%s" '
+        'param { name: "w" } inner_product_param { num_output: 2 bias_term: false '
+        'weight_filler { type: "xavier" } } }\n'
+    )
+    net = build(dims(1, 3) + shared % ("a", "ya") + shared % ("b", "yb"))
+    net.params["b"][0].data[...] = 5
+    assert net.params["a"][0].data.tolist() == [[5, 5, 5], [5, 5, 5]]
+    assert len(net.learnable) == 1
+
+
+def test_parameters_of_one_name_but_two_shapes_are_refused(build):
+    layer = (
+        'layer { name: "%s" type: "InnerProduct" bottom: "x" top: "%s" '
+        'param { name: "w" } inner_product_param { num_output: %d } }\n'
+    )
+    with pytest.raises(caffe.CheckError, match=r"shape \(2, 3\) there, \(4, 3\) here"):
+        build(dims(1, 3) + layer % ("a", "ya", 2) + layer % ("b", "yb", 4))
+
+
+def test_nets_that_share_weights_see_each_other(build):
+    first, second = build(dims(1, 1, 1, 2) + CONV), build(dims(1, 1, 1, 2) + CONV)
+    second.share_with(first)
+    first.params["sum"][0].data[...] = 3
+    assert second.forward(x=np.array([[[[1, 0]]]]))["y"].ravel().tolist() == [12, 0]
+
+
+def test_a_missing_bottom_is_named_with_file_and_layer(build):
+    with pytest.raises(caffe.CheckError) as caught:
+        build(
+            dims(1, 2) + 'layer { name: "a" type: "ReLU" bottom: "gone" top: "y" }'
+        )
+    text = str(caught.value)
+    assert "net.prototxt: layer 'a' (ReLU): unknown bottom blob 'gone'" in text
+    assert "\n" not in text
+
+
+def test_an_unknown_type_lists_the_known_ones(build):
+    with pytest.raises(caffe.CheckError, match="unknown layer type 'Nope'.*Softmax"):
+        build('layer { name: "a" type: "Nope" }')
+
+
+def test_a_top_made_twice_is_refused(build):
+    twice = 'layer { name: "%s" type: "ReLU" bottom: "x" top: "y" }\n'
+    with pytest.raises(caffe.CheckError, match="'y' is made by more than one layer"):
+        build(dims(1, 2) + twice % "a" + twice % "b")
+
+
+def test_a_wrong_number_of_bottoms_is_refused(build):
+    with pytest.raises(caffe.CheckError, match="has 2 bottom blobs, needs 1"):
+        build(
+            dims(1, 2)
+            + 'layer { name: "a" type: "ReLU" bottom: "x" bottom: "x" top: "y" }'
+        )
+
+
+def test_layer_names_and_types_are_those_of_pycaffe(small):
+    assert list(small._layer_names) == ["in", "conv", "relu", "sum"]
+    assert [layer.type for layer in small.layers] == [
+        "Input", "Convolution", "ReLU", "Convolution"
+    ]
+    assert list(small.params) == ["conv", "sum"]
+    assert small.bottom_names["relu"] == small.top_names["relu"] == ["conv"]
+
+
+def test_layers_and_params_build_a_net_after_a_net_was_built(small):
+    from caffe import layers as L
+    from caffe import params as P
+
+    spec = caffe.NetSpec()
+    spec.data = L.Input(shape=[{"dim": [1, 1, 4, 4]}])
+    spec.pool = L.Pooling(spec.data, pool=P.Pooling.AVE, kernel_size=2, stride=2)
+    assert [layer.type for layer in spec.to_proto().layer] == ["Input", "Pooling"]
+
+
+def test_activation_bytes_are_the_peak_of_a_forward(small):
+    # conv (2 channels of 2 floats) and y beside it, after x was dropped at its use
+    assert small.activation_bytes() == 4 * (2 + 4)
+
+
+def test_a_seed_fills_two_nets_alike(build):
+    text = dims(1, 4) + (
+        'layer { name: "a" type: "InnerProduct" bottom: "x" top: "y" '
+        'inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }'
+    )
+    values = []
+    for _ in range(2):
+        caffe.set_random_seed(3)
+        values.append(build(text).params["a"][0].data.copy())
+    assert np.array_equal(*values)
+
+
+def test_a_gpu_that_is_not_there_is_a_clear_error():
+    with pytest.raises(caffe.DeviceError, match="GPU 99: invalid device ordinal"):
+        caffe.set_device(99)

@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -42,7 +43,7 @@ def timed(work: Callable[[], object], repeats: int) -> list[float]:
 
 
 def caffe_work(model: str, task: str) -> Callable[[], object]:
-    """The task in this project's engine, with the packaged prototxt files."""
+    """Set up the task in this project's engine, with the packaged prototxt files."""
     import caffe
 
     folder = ROOT / "prototxt" / model
@@ -64,19 +65,19 @@ def caffe_work(model: str, task: str) -> Callable[[], object]:
     return lambda: solver.step(1)
 
 
-def torch_work(model: str, task: str) -> Callable[[], object]:
-    """The task in plain torch, as one would write it by hand."""
+def torch_net(width: int) -> Any:
+    """Write the net in plain torch, as one would by hand."""
     import torch
     from torch import nn
     from torch.nn import functional
 
-    width = WIDTHS[model]
-
     class Block(nn.Sequential):
         def __init__(self, inside: int, outside: int) -> None:
             super().__init__(
-                nn.Conv2d(inside, outside, 3), nn.ReLU(inplace=True),
-                nn.Conv2d(outside, outside, 3), nn.ReLU(inplace=True),
+                nn.Conv2d(inside, outside, 3),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(outside, outside, 3),
+                nn.ReLU(inplace=True),
             )
 
     class UNet(nn.Module):
@@ -100,16 +101,22 @@ def torch_work(model: str, task: str) -> Callable[[], object]:
                 if i >= 3:
                     x = functional.dropout(x, 0.5, self.training)
                 skips.append(x)
-            for up, merge, skip in zip(
-                self.up, self.merge, skips[-2::-1], strict=True
-            ):
+            for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
                 x = functional.relu_(up(x))
                 cut = (skip.shape[-1] - x.shape[-1]) // 2
                 skip = skip[..., cut : cut + x.shape[-2], cut : cut + x.shape[-1]]
                 x = merge(torch.cat([x, skip], 1))
             return self.score(x)
 
-    net = UNet().to(memory_format=torch.channels_last)
+    return UNet().to(memory_format=torch.channels_last)
+
+
+def torch_work(model: str, task: str) -> Callable[[], object]:
+    """Set up the task in plain torch."""
+    import torch
+    from torch.nn import functional
+
+    net = torch_net(WIDTHS[model])
     x = torch.rand(1, 1, IN, IN).to(memory_format=torch.channels_last)
     if task == "inference":
         net.eval()
@@ -153,10 +160,24 @@ def measure(args: argparse.Namespace, task: str) -> dict[str, tuple[float, float
     found: dict[str, list[dict[str, object]]] = {"caffe": [], "torch": []}
     for _ in range(args.rounds):
         for peer in found:
-            command = [sys.executable, __file__, "--model", args.model, "--child",
-                       peer, "--task", task, "--repeats", str(args.repeats)]
-            env = dict(os.environ, GLOG_minloglevel="2", PYTHONPATH=str(ROOT),
-                       OMP_NUM_THREADS=str(args.threads))
+            command = [
+                sys.executable,
+                __file__,
+                "--model",
+                args.model,
+                "--child",
+                peer,
+                "--task",
+                task,
+                "--repeats",
+                str(args.repeats),
+            ]
+            env = dict(
+                os.environ,
+                GLOG_minloglevel="2",
+                PYTHONPATH=str(ROOT),
+                OMP_NUM_THREADS=str(args.threads),
+            )
             done = subprocess.run(
                 command, env=env, check=True, capture_output=True, text=True
             )
@@ -189,9 +210,11 @@ def main() -> None:
     for task in [args.task] if args.task else ["inference", "training"]:
         found = measure(args, task)
         (ours, our_peak), (theirs, their_peak) = found["caffe"], found["torch"]
-        print(f"{task:10} caffe {ours:.3f} s, torch {theirs:.3f} s, "
-              f"ratio {ours / theirs:.3f}; "
-              f"peak memory {our_peak:.2f} GiB and {their_peak:.2f} GiB")
+        print(
+            f"{task:10} caffe {ours:.3f} s, torch {theirs:.3f} s, "
+            f"ratio {ours / theirs:.3f}; "
+            f"peak memory {our_peak:.2f} GiB and {their_peak:.2f} GiB"
+        )
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from caffe.errors import CheckError
 
@@ -46,13 +47,13 @@ class Memory:
             self.pending = self._host = self._value = None
             self._host_is_valid = False
 
-    def array(self, shape: Shape) -> np.ndarray:
-        """The memory as a writable array of shape `shape`."""
+    def array(self, shape: Shape) -> NDArray[np.float32]:
+        """Hand out the memory as a writable array of shape `shape`."""
         self.handed_out = True
         return self._to_host().view(shape).numpy()
 
     def tensor(self, shape: Shape, device: torch.device) -> torch.Tensor:
-        """The value on a device; on the CPU the memory itself if Python may hold it."""
+        """Give the value on a device; on the CPU, the memory that Python may hold."""
         self._resolve()
         if device.type == "cpu":
             if self._value is not None and self._value.device.type == "cpu":
@@ -100,7 +101,7 @@ class Memory:
 
 
 def shaped(value: torch.Tensor, shape: Shape) -> torch.Tensor:
-    """The value in a shape; untouched if it has it: a view may lose its layout."""
+    """Give the value a shape; untouched if it has it, as a view may lose the layout."""
     return value if value.shape == shape else value.reshape(shape)
 
 
@@ -132,12 +133,12 @@ class Blob:
         return prod(self._shape)
 
     @property
-    def data(self) -> np.ndarray:
+    def data(self) -> NDArray[np.float32]:
         """Values; writing to the array changes the next forward."""
         return self.data_memory.array(self._shape)
 
     @property
-    def diff(self) -> np.ndarray:
+    def diff(self) -> NDArray[np.float32]:
         """Gradients; writing to the array changes the next backward."""
         return self.diff_memory.array(self._shape)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from caffe.errors import DeviceError
 
@@ -39,7 +41,7 @@ class RandomStreams:
             self._torch[key] = torch.Generator(device).manual_seed(self._seed)
         return self._torch[key]
 
-    def state(self) -> dict[str, np.ndarray]:
+    def state(self) -> dict[str, NDArray[Any]]:
         """All streams as arrays."""
         host = json.dumps(self.rng.bit_generator.state)
         found = {"random/host": np.array(host)}
@@ -47,7 +49,7 @@ class RandomStreams:
             found[f"random/{key}"] = generator.get_state().numpy()
         return found
 
-    def restore(self, state: dict[str, np.ndarray]) -> None:
+    def restore(self, state: dict[str, NDArray[Any]]) -> None:
         """Take back what `state` gave; streams it does not name stay."""
         if "random/host" in state:
             self.rng.bit_generator.state = json.loads(str(state["random/host"]))
@@ -100,7 +102,7 @@ def set_device(device_id: int) -> None:
 
 
 def gpu_mode() -> bool:
-    """True after `set_mode_gpu`."""
+    """Tell whether `set_mode_gpu` was the last mode."""
     return _WORLD.gpu
 
 
@@ -112,12 +114,12 @@ def device() -> torch.device:
 
 
 def torch_cpu() -> torch.device:
-    """The CPU, where fillers draw, so that a seed means the same on every device."""
+    """Name the CPU, where fillers draw: a seed means the same on every device."""
     return torch.device("cpu")
 
 
 def streams() -> RandomStreams:
-    """The random streams of the process."""
+    """Give the random streams of the process."""
     return _WORLD.streams
 
 
@@ -137,4 +139,3 @@ def _check_device(device_id: int) -> None:
 def _exists(key: str) -> bool:
     kind = torch.device(key)
     return kind.type == "cpu" or (kind.index or 0) < torch.cuda.device_count()
-

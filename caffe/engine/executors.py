@@ -15,7 +15,7 @@ _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def is_input(node: Node) -> bool:
-    """True for layers whose tops are filled by the user, not by a forward."""
+    """Tell layers whose tops the user fills, not a forward."""
     return node.type == "Input"
 
 
@@ -268,7 +268,7 @@ class Fused:
         if not isinstance(loss, torch.Tensor):
             return loss
         if loss.requires_grad:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
         return float(loss.detach())
 
     def activation_bytes(self) -> int:
@@ -310,12 +310,16 @@ class Fused:
             tops = [self._input(name, device) for name in node.top]
         else:
             bottoms = [values[name] for name in step.bottoms]
-            params = [self._param(b, device, grad and needs) for b, needs in zip(
-                node.blobs, node.param_propagate, strict=True)]
+            params = [
+                self._param(b, device, grad and needs)
+                for b, needs in zip(node.blobs, node.param_propagate, strict=True)
+            ]
             if grad:
                 bottoms = [
-                    b if needs else b.detach() for b, needs in zip(
-                        bottoms, node.bottom_needs_backward, strict=True)
+                    b if needs else b.detach()
+                    for b, needs in zip(
+                        bottoms, node.bottom_needs_backward, strict=True
+                    )
                 ]
             with torch.set_grad_enabled(grad), naming(node.name, node.type):
                 if step.in_place:

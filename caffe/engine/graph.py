@@ -47,8 +47,10 @@ def _meets(state: Any, rule: Any, layer_name: str) -> bool:
     """Whether a state meets a rule; the reason against it is logged as in Caffe."""
     reason = _difference(state, rule)
     if reason:
-        log("net.cpp:312", f"The NetState {reason} specified by a rule in layer "
-            f"{layer_name}")
+        log(
+            "net.cpp:312",
+            f"The NetState {reason} specified by a rule in layer {layer_name}",
+        )
     return not reason
 
 

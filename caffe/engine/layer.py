@@ -110,7 +110,7 @@ class Operator(ABC):
         self.param = param
         self.setup(param, context)
 
-    def setup(self, param: Any, context: Context) -> None:
+    def setup(self, param: Any, context: Context) -> None:  # noqa: B027
         """Read and check the options of a LayerParameter; touch no data."""
 
     def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
@@ -122,9 +122,7 @@ class Operator(ABC):
         """Shapes of the tops. Called before every forward; refuses bad bottoms."""
 
     @abstractmethod
-    def forward(
-        self, bottoms: Tensors, params: Tensors, context: Context
-    ) -> Tensors:
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Tops from bottoms, differentiable by autograd; never writes into a bottom."""
 
     def forward_in_place(self, bottom: torch.Tensor, context: Context) -> torch.Tensor:

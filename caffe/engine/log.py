@@ -37,6 +37,6 @@ def log(source: str, text: str, level: str = "I") -> None:
 
 def _least_level() -> int:
     try:
-        return int(os.environ.get("GLOG_minloglevel", "0"))
+        return int(os.environ.get("GLOG_minloglevel", "0"))  # noqa: SIM112 - as glog
     except ValueError:
         return 0

@@ -6,10 +6,11 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from caffe.engine import common, graph, snapshot
 from caffe.engine.blob import Blob, Memory
@@ -82,7 +83,7 @@ class Net:
         stages: Sequence[str] | None = None,
         weights: Any = None,
         *,
-        crop: str = "explicit",
+        crop: Literal["explicit", "coordinate_maps"] = "explicit",
     ) -> None:
         if phase is None:
             phase = int(phase_or_weights)
@@ -183,7 +184,7 @@ class Net:
         start: str | None = None,
         end: str | None = None,
         **kwargs: Any,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray[Any]]:
         """Run the net, or the layers from `start` to `end`.
 
         Parameters
@@ -222,7 +223,7 @@ class Net:
         start: str | None = None,
         end: str | None = None,
         **kwargs: Any,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray[Any]]:
         """Run the backward of the last forward; parameter diffs are added to.
 
         Parameters
@@ -350,7 +351,7 @@ class Net:
         return self._fused.activation_bytes()
 
     def to_proto(self, write_diff: bool = False) -> Any:
-        """The net with its parameters as a NetParameter, as a snapshot holds it."""
+        """Make the NetParameter, with all parameters, that a snapshot holds."""
         net = caffe_pb2.NetParameter(name=self.name)
         for node in self._wiring.nodes:
             layer = net.layer.add()
@@ -362,7 +363,7 @@ class Net:
             )
         return net
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, NDArray[Any]]:
         """Random streams and the state of all layers, for an exact resume."""
         found = common.streams().state()
         for node in self._wiring.nodes:
@@ -370,7 +371,7 @@ class Net:
                 found[f"layer/{node.name}/{key}"] = np.asarray(value)
         return found
 
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
         """Take back what `state_dict` gave."""
         common.streams().restore(dict(state))
         for node in self._wiring.nodes:

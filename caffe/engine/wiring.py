@@ -1,4 +1,4 @@
-"""From the text of a net to connected layers: blobs, parameters, who needs a gradient."""
+"""From the text of a net to connected layers, blobs and parameters."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Node:
     needs_backward: bool = False
 
     def in_place(self) -> bool:
-        """True if the first top is written over the first bottom."""
+        """Tell whether the first top is written over the first bottom."""
         return bool(self.bottom and self.top and self.bottom[0] == self.top[0])
 
 
@@ -146,9 +146,7 @@ class Wiring:
         if not param.HasField("phase"):
             param.phase = caffe_pb2.TRAIN if self.train else caffe_pb2.TEST
         op = cls(param, context)
-        return Node(
-            layer.name, layer.type, param, op, context, list(layer.bottom), []
-        )
+        return Node(layer.name, layer.type, param, op, context, list(layer.bottom), [])
 
     def _connect_bottoms(self, node: Node) -> None:
         wanted = list(node.param.propagate_down)
@@ -207,8 +205,9 @@ class Wiring:
                 "tops: give it never or once a top"
             )
         if not weights:
-            weights = [1.0 if node.op.loss and j == 0 else 0.0
-                       for j in range(len(node.top))]
+            weights = [
+                1.0 if node.op.loss and j == 0 else 0.0 for j in range(len(node.top))
+            ]
         node.loss_weights = weights
         for name, weight in zip(node.top, weights, strict=True):
             if weight:
@@ -246,9 +245,7 @@ class Wiring:
         if owner is not None:
             self._share(blob, index, node, spec, owner)
         else:
-            learnable = Learnable(
-                blob, node.name, index, spec.lr_mult, spec.decay_mult
-            )
+            learnable = Learnable(blob, node.name, index, spec.lr_mult, spec.decay_mult)
             self.learnable.append(learnable)
             if spec.name:
                 self._owners[spec.name] = (node, index, learnable)

@@ -47,9 +47,7 @@ def test_include_and_exclude_together_are_refused():
         graph.filter_net(net(both))
 
 
-def test_the_reason_against_a_layer_is_logged_in_the_words_of_caffe(
-    capfd, monkeypatch
-):
+def test_the_reason_against_a_layer_is_logged_in_the_words_of_caffe(capfd, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
     graph.filter_net(net(layer("data", "include { phase: TEST }")))
     assert (

@@ -1,5 +1,7 @@
 """The net as pycaffe's users know it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -165,16 +167,14 @@ def test_nets_that_share_weights_see_each_other(build):
 
 def test_a_missing_bottom_is_named_with_file_and_layer(build):
     with pytest.raises(caffe.CheckError) as caught:
-        build(
-            dims(1, 2) + 'layer { name: "a" type: "ReLU" bottom: "gone" top: "y" }'
-        )
+        build(dims(1, 2) + 'layer { name: "a" type: "ReLU" bottom: "gone" top: "y" }')
     text = str(caught.value)
     assert "net.prototxt: layer 'a' (ReLU): unknown bottom blob 'gone'" in text
     assert "\n" not in text
 
 
 def test_an_unknown_type_lists_the_known_ones(build):
-    with pytest.raises(caffe.CheckError, match="unknown layer type 'Nope'.*Softmax"):
+    with pytest.raises(caffe.CheckError, match=r"unknown layer type 'Nope'.*Softmax"):
         build('layer { name: "a" type: "Nope" }')
 
 
@@ -195,15 +195,18 @@ def test_a_wrong_number_of_bottoms_is_refused(build):
 def test_layer_names_and_types_are_those_of_pycaffe(small):
     assert list(small._layer_names) == ["in", "conv", "relu", "sum"]
     assert [layer.type for layer in small.layers] == [
-        "Input", "Convolution", "ReLU", "Convolution"
+        "Input",
+        "Convolution",
+        "ReLU",
+        "Convolution",
     ]
     assert list(small.params) == ["conv", "sum"]
     assert small.bottom_names["relu"] == small.top_names["relu"] == ["conv"]
 
 
 def test_layers_and_params_build_a_net_after_a_net_was_built(small):
-    from caffe import layers as L
-    from caffe import params as P
+    from caffe import layers as L  # noqa: N812
+    from caffe import params as P  # noqa: N812
 
     spec = caffe.NetSpec()
     spec.data = L.Input(shape=[{"dim": [1, 1, 4, 4]}])
@@ -231,3 +234,33 @@ def test_a_seed_fills_two_nets_alike(build):
 def test_a_gpu_that_is_not_there_is_a_clear_error():
     with pytest.raises(caffe.DeviceError, match="GPU 99: invalid device ordinal"):
         caffe.set_device(99)
+
+
+REFERENCE = Path(__file__).parents[2] / "reference"
+
+
+def relative(got, want):
+    return np.linalg.norm(got - want) / np.linalg.norm(want)
+
+
+def test_a_v1_net_with_its_binary_weights_gives_the_numbers_of_caffe():
+    folder = REFERENCE / "upgrade"
+    want = np.load(folder / "v1_forward.npz")
+    net = caffe.Net(
+        str(folder / "v1.prototxt"), str(folder / "v1.caffemodel"), caffe.TEST
+    )
+    net.forward(data=want["data"])
+    for name in ("prob", "ip", "cat"):
+        assert relative(net.blobs[name].data, want[name]) <= 1e-5, name
+
+
+@pytest.mark.parametrize("suffix", ["caffemodel", "caffemodel.h5"])
+def test_a_small_unet_gives_the_scores_of_caffe_from_either_weight_file(suffix):
+    folder = REFERENCE / "tiled" / "unet2d"
+    want = np.load(folder / "forward.npz")
+    net = caffe.Net(
+        str(folder / "deploy.prototxt"),
+        caffe.TEST,
+        weights=str(folder / f"weights.{suffix}"),
+    )
+    assert relative(net.forward(data=want["data"])["score"], want["score"]) <= 1e-5

@@ -1,0 +1,124 @@
+"""The command ``pyunet VERB ...``.
+
+A verb is a module ``pyunet.cli.<verb>`` with three names: ``HELP`` (one line),
+``add_arguments(parser)`` and ``run(args) -> int`` (the exit status). Such a module
+imports what is heavy inside its functions, so that ``pyunet --help`` is instant.
+Only the module of the verb that was typed is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+
+from pyunet import __version__
+from pyunet.errors import PyunetError
+
+VERBS = ("data", "segment", "evaluate")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The words after the program's name; default ``sys.argv[1:]``.
+
+    Returns
+    -------
+    int
+        0 done, 1 refused (one line on stderr says why), 2 not a command line that
+        exists, 130 interrupted. ``--debug`` raises the error instead.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    pyunet 0.1.0
+    0
+    """
+    words = sys.argv[1:] if argv is None else list(argv)
+    try:
+        args = _parser(words).parse_args(words)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    with _messages():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        return int(args.run(args))
+    except KeyboardInterrupt:
+        print(f"{args.prog}: interrupted", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"{args.prog}: {_one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _one_line(error: Exception) -> str:
+    """Give the text of an error; one that nobody raised on purpose says its kind."""
+    text = " ".join(str(error).split())
+    family = type(error).__module__.partition(".")[0]
+    if isinstance(error, (PyunetError, OSError)) or family == "caffe":
+        return text or type(error).__name__
+    return f"{type(error).__name__}: {text} (--debug shows where)"
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pyunet",
+        description="Make training data, segment images and score segmentations.",
+        epilog="Training is Caffe's: caffe train -solver SOLVER.prototxt",
+    )
+    parser.add_argument("--version", action="version", version=f"pyunet {__version__}")
+    add_debug(parser, default=False)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    typed = [word for word in words if word in VERBS][:1]
+    for name in typed or VERBS:
+        module = importlib.import_module(f"pyunet.cli.{name}")
+        verb = verbs.add_parser(
+            name,
+            help=module.HELP,
+            description=module.HELP,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if typed:
+            module.add_arguments(verb)
+            add_debug(verb, default=argparse.SUPPRESS)
+            verb.set_defaults(prog=verb.prog)
+            if verb.get_default("run") is None:
+                verb.set_defaults(run=module.run)
+    return parser
+
+
+def add_debug(parser: argparse.ArgumentParser, *, default: object) -> None:
+    """Add ``--debug`` to a parser; every verb has it already."""
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        default=default,
+        help="on an error show where it came from",
+    )
+
+
+@contextlib.contextmanager
+def _messages() -> Iterator[None]:
+    """Show what the package logs (what was understood, what is odd) on stderr."""
+    logger = logging.getLogger("pyunet")
+    handler = logging.StreamHandler(sys.stderr)
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -1,0 +1,1 @@
+"""Training data: readers, labels, weight maps, augmentation, HDF5 files."""

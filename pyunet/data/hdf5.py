@@ -1,0 +1,174 @@
+"""Training sets as Caffe's HDF5Data layer reads them: HDF5 files and a list file."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pyunet import __version__
+from pyunet.data.files import new_files
+from pyunet.data.training_set import Sample
+from pyunet.errors import DataError
+
+DataType = Literal["float16", "float32", "uint8"]
+
+
+def write_training_set(
+    samples: Iterable[Sample],
+    count: int,
+    out: str | Path,
+    *,
+    name: str = "train",
+    dtype: DataType = "float16",
+    samples_per_file: int = 100,
+    arguments: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write samples to ``out/<name>_000.h5 ...`` and their names to ``out/<name>.txt``.
+
+    Datasets: ``data`` (N, C, Y, X), ``label`` uint8 and ``weights`` float16
+    (N, 1, Y, X), one compressed chunk a sample. Everything is written beside its
+    place and moved there at the end: on an error nothing new is left, and a set of
+    the same name that was there before is as it was.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Grey values 0..1.
+    count : int
+        How many samples there are.
+    out : str or Path
+        Folder; made if it is not there. The list names the files as this path does,
+        so a relative one counts from the folder where Caffe will be started.
+    name : str, default "train"
+        What file names begin with.
+    dtype : {"float16", "float32", "uint8"}
+        Type of ``data``. Floats are 0..1; uint8 is 0..255, and so does Caffe see it.
+    samples_per_file : int, default 100
+        Caffe holds one whole file in memory.
+    arguments : mapping, optional
+        Recorded as JSON in the attribute ``arguments`` of every file.
+
+    Returns
+    -------
+    Path
+        The list file, for ``hdf5_data_param { source: ... }``.
+
+    Raises
+    ------
+    DataError
+        White space in the path (Caffe's list cannot hold it), no samples, a folder
+        that cannot be written or a full disk.
+    """
+    out = Path(out)
+    if any(character.isspace() for character in f"{out}{name}"):
+        raise DataError(
+            f"{out}/{name}.txt: white space in the path, but Caffe's list files end a "
+            "name there; accepted is a path without"
+        )
+    if count < 1 or samples_per_file < 1:
+        raise DataError(
+            f"{out}: {count} samples, {samples_per_file} a file; accepted is 1 or more"
+        )
+    names = []
+    with new_files(out) as place:
+        rows = iter(tqdm(samples, name, total=count, unit="sample", disable=None))
+        for number, start in enumerate(range(0, count, samples_per_file)):
+            names.append(f"{name}_{number:03d}.h5")
+            size = min(samples_per_file, count - start)
+            part = itertools.islice(rows, size)
+            _write_file(place(names[-1]), part, size, dtype, arguments or {})
+        lines = "".join(f"{(out / file).as_posix()}\n" for file in names)
+        place(f"{name}.txt").write_text(lines, encoding="utf-8")
+    return out / f"{name}.txt"
+
+
+def read_training_set(list_file: str | Path) -> Iterator[Sample]:
+    """Read the samples of a list file one by one, as they are stored.
+
+    Parameters
+    ----------
+    list_file : str or Path
+        As `write_training_set` made it; its paths count from the working directory.
+
+    Yields
+    ------
+    Sample
+
+    Raises
+    ------
+    DataError
+        A file that is missing, no HDF5 file, or lacks one of the three datasets.
+    """
+    list_file = Path(list_file)
+    try:
+        names = list_file.read_text(encoding="utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{list_file}: no list file of HDF5 files: {error}") from error
+    for name in names:
+        try:
+            with h5py.File(name, "r") as file:
+                yield from (Sample(*row) for row in zip(*_datasets(file), strict=True))
+        except OSError as error:
+            raise DataError(
+                f"{name} (named in {list_file}): cannot be read: {error}"
+            ) from error
+
+
+def _datasets(file: h5py.File) -> list[h5py.Dataset]:
+    missing = [name for name in Sample._fields if name not in file]
+    if missing:
+        raise DataError(
+            f"{file.filename}: has no dataset {' and no '.join(missing)}; accepted are "
+            f"files with {', '.join(Sample._fields)}"
+        )
+    return [file[name] for name in Sample._fields]
+
+
+def _write_file(
+    path: Path,
+    samples: Iterable[Sample],
+    size: int,
+    dtype: DataType,
+    arguments: Mapping[str, Any],
+) -> None:
+    types = (dtype, "uint8", "float16")
+    # made in memory, because the HDF5 library crashes at exit after a full disk
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file.attrs["pyunet"] = __version__
+        file.attrs["arguments"] = json.dumps(dict(arguments), default=str)
+        datasets: list[h5py.Dataset] = []
+        for row, sample in enumerate(samples):
+            if not datasets:
+                datasets = [
+                    file.create_dataset(
+                        field,
+                        (size, *values.shape),
+                        kind,
+                        chunks=(1, *values.shape),
+                        compression="gzip",
+                        compression_opts=1,
+                        shuffle=True,
+                    )
+                    for field, values, kind in zip(
+                        Sample._fields, sample, types, strict=True
+                    )
+                ]
+            data, label, weights = datasets
+            data[row] = _stored(sample.data, dtype)
+            label[row] = sample.label
+            weights[row] = sample.weights
+    path.write_bytes(memory.getbuffer())
+
+
+def _stored(data: NDArray[np.floating[Any]], dtype: DataType) -> NDArray[Any]:
+    return np.rint(data * 255).astype(np.uint8) if dtype == "uint8" else data

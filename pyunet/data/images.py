@@ -1,0 +1,303 @@
+"""Read microscope images: TIFF stacks, PNG files, and folders of either."""
+
+from __future__ import annotations
+
+import logging
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from pyunet.errors import DataError
+
+LOG = logging.getLogger(__name__)
+TIFF = (".tif", ".tiff")
+ACCEPTED = "a TIFF file, a PNG file or a folder of them"
+DAMAGE = (OSError, ValueError, KeyError, IndexError, struct.error, RuntimeError)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """How large a pixel is, as TIFF says it.
+
+    Attributes
+    ----------
+    x, y : float
+        Pixels per unit along the axes X and Y.
+    unit : int
+        TIFF's ResolutionUnit: 1 none, 2 inch, 3 centimetre.
+    unit_name : str or None
+        ImageJ's own unit, e.g. ``"micron"``, which goes before ``unit``.
+    spacing : float or None
+        ImageJ's distance between slices, in that unit.
+    """
+
+    x: float
+    y: float
+    unit: int = 1
+    unit_name: str | None = None
+    spacing: float | None = None
+
+
+@dataclass(frozen=True)
+class ImageStack:
+    """Images of one size that belong together.
+
+    Attributes
+    ----------
+    array : ndarray, shape (N, C, Y, X)
+        Slices in the file's own type; C is 1, or 3 for colour.
+    name : str
+        The file's name without its ending, or the folder's name.
+    paths : list of Path
+        The files that were read, in order.
+    resolution : Resolution or None
+        Pixel size as the (first) TIFF file gives it.
+    """
+
+    array: NDArray[Any]
+    name: str
+    paths: list[Path]
+    resolution: Resolution | None = None
+
+
+def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStack:
+    """Read a TIFF file (all its pages), a PNG file, or a folder of them as one stack.
+
+    Files of a folder are taken in natural order: 2.tif before 10.tif.
+
+    Parameters
+    ----------
+    path : str or Path
+        File or folder.
+    palette_as_index : bool, default False
+        Give the numbers of a PNG with a palette, not its colours (for labels).
+
+    Returns
+    -------
+    ImageStack
+
+    Raises
+    ------
+    DataError
+        Nothing there, an empty folder, a file that is no image or damaged, images
+        of different sizes, channels or types in one folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for number in (10, 2):
+    ...         Image.new("L", (4, 3), number).save(f"{folder}/{number}.png")
+    ...     stack = read_stack(folder)
+    >>> stack.array.shape, stack.array[:, 0, 0, 0].tolist()
+    ((2, 1, 3, 4), [2, 10])
+    """
+    path = Path(path)
+    files = _files_of(path)
+    parts: list[NDArray[Any]] = []
+    resolution = None
+    for file in files:
+        array, found = _read_file(file, palette_as_index)
+        if parts and _kind(array) != _kind(parts[0]):
+            raise DataError(
+                f"{file}: {_describe(array)}, but {files[0]} has "
+                f"{_describe(parts[0])}: all images of one folder must be alike"
+            )
+        parts.append(array)
+        resolution = resolution or found
+    name = path.stem if path.is_file() else path.resolve().name
+    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return ImageStack(whole, name, files, resolution)
+
+
+def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.float32]:
+    """Scale grey values to 0..1, as training sets and segmentation both need it.
+
+    uint8 is divided by 255 and uint16 by 65535. Floats inside 0..1 stay as they
+    are. Everything else is mapped from its smallest..largest value to 0..1, over
+    the whole array, and a log message says so.
+
+    Parameters
+    ----------
+    array : ndarray
+        Any shape, a number type.
+    name : str
+        What messages call it.
+
+    Returns
+    -------
+    ndarray of float32, same shape
+
+    Raises
+    ------
+    DataError
+        NaN or infinite values.
+
+    Examples
+    --------
+    >>> to_unit_range(np.array([0, 51, 255], np.uint8)).tolist()
+    [0.0, 0.20000000298023224, 1.0]
+    >>> to_unit_range(np.array([-2.0, 0.0, 2.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if array.dtype in (np.uint8, np.uint16):
+        largest = np.iinfo(array.dtype).max
+        return array.astype(np.float32) / np.float32(largest)
+    if array.size and not np.isfinite(array).all():
+        raise DataError(
+            f"{name}: has NaN or infinite grey values; numbers are accepted"
+        )
+    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+        return array.astype(np.float32)
+    LOG.warning(
+        "%s: %s values from %g to %g are mapped to 0..1; "
+        "scale them yourself if files are to share one scale",
+        name, array.dtype, low, high,
+    )  # fmt: skip
+    scaled = (array.astype(np.float64) - low) / max(high - low, np.finfo(float).tiny)
+    return scaled.astype(np.float32)
+
+
+def _files_of(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"{path}: no such file or folder; accepted is {ACCEPTED}")
+    visible = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
+    images = [p for p in visible if p.suffix.lower() in (*TIFF, ".png")]
+    if not images:
+        found = ", ".join(sorted({p.suffix or p.name for p in visible})[:5])
+        raise DataError(
+            f"{path}: the folder has no TIFF or PNG file"
+            + (f", only {found}" if found else ": it is empty")
+        )
+    return sorted(images, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[bool, int, str]]:
+    """Sort key: digits count as numbers.
+
+    >>> names = ["10.tif", "a2.tif", "9.tif", "a10.tif"]
+    >>> sorted(names, key=lambda name: _natural(Path(name)))
+    ['9.tif', '10.tif', 'a2.tif', 'a10.tif']
+    """
+    pieces = [piece for piece in re.split(r"(\d+)", path.name) if piece]
+    return [
+        (False, int(piece), "") if piece.isdecimal() else (True, 0, piece)
+        for piece in pieces
+    ]
+
+
+def _read_file(
+    file: Path, palette_as_index: bool
+) -> tuple[NDArray[Any], Resolution | None]:
+    try:
+        if file.suffix.lower() in TIFF:
+            return _guarded(file, _read_tiff)
+        if file.suffix.lower() == ".png":
+            return _guarded(file, lambda f: (_read_png(f, palette_as_index), None))
+    except (tifffile.TiffFileError, UnidentifiedImageError) as error:
+        kind = "PNG" if file.suffix.lower() == ".png" else "TIFF"
+        raise DataError(f"{file}: is no {kind} image") from error
+    raise DataError(f"{file}: is no image that can be read; accepted is {ACCEPTED}")
+
+
+def _guarded(
+    file: Path, read: Callable[[Path], tuple[NDArray[Any], Resolution | None]]
+) -> tuple[NDArray[Any], Resolution | None]:
+    """Turn what the libraries raise on a damaged file into one DataError."""
+    try:
+        array, resolution = read(file)
+    except (DataError, tifffile.TiffFileError, UnidentifiedImageError):
+        raise
+    except (*DAMAGE, Image.DecompressionBombError) as error:
+        raise DataError(f"{file}: cannot be read: {error}") from error
+    if array.dtype.kind not in "uif" or array.size == 0:
+        raise DataError(
+            f"{file}: has values of type {array.dtype} and shape {array.shape}; "
+            "accepted are integers and floats"
+        )
+    return array, resolution
+
+
+def _read_tiff(file: Path) -> tuple[NDArray[Any], Resolution | None]:
+    with tifffile.TiffFile(file) as tiff:
+        kinds = sorted({(s.axes, s.shape, str(s.dtype)) for s in tiff.series})
+        if len({(axes[-2:], shape[-2:]) for axes, shape, _ in kinds}) > 1:
+            sizes = ", ".join(str(shape) for _, shape, _ in kinds[:3])
+            raise DataError(
+                f"{file}: pages of different sizes ({sizes}): not one stack"
+            )
+        parts = [_slices(s.asarray(), s.axes, file) for s in tiff.series]
+        return np.concatenate(parts), _resolution(tiff)
+
+
+def _slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:
+    """Arrange any TIFF axes as (N, C, Y, X): other axes count slices."""
+    colour = [i for i, axis in enumerate(axes) if axis in "CS" and array.shape[i] > 1]
+    if len(colour) > 1 or axes.count("Y") != 1 or axes.count("X") != 1:
+        raise DataError(f"{file}: axes {axes} of shape {array.shape} are not images")
+    plane = [axes.index("Y"), axes.index("X")]
+    others = [i for i in range(len(axes)) if i not in (*colour, *plane)]
+    moved = array.transpose(*others, *colour, *plane)
+    channels = array.shape[colour[0]] if colour else 1
+    whole = moved.reshape(-1, channels, *moved.shape[-2:])
+    if "S" in axes and channels in (2, 4):
+        whole = whole[:, :-1]
+    return whole * np.uint8(255) if whole.dtype == bool else whole
+
+
+def _resolution(tiff: tifffile.TiffFile) -> Resolution | None:
+    tags = tiff.pages.first.tags
+    if "XResolution" not in tags or "YResolution" not in tags:
+        return None
+    x, y = (
+        numerator / denominator if denominator else 0.0
+        for numerator, denominator in (
+            tags["XResolution"].value,
+            tags["YResolution"].value,
+        )
+    )
+    if x <= 0 or y <= 0:
+        return None
+    unit = int(tags["ResolutionUnit"].value) if "ResolutionUnit" in tags else 1
+    imagej = tiff.imagej_metadata or {}
+    spacing = imagej.get("spacing")
+    name = imagej.get("unit")
+    return Resolution(
+        x, y, unit, str(name) if name else None, float(spacing) if spacing else None
+    )
+
+
+def _read_png(file: Path, palette_as_index: bool) -> NDArray[Any]:
+    with Image.open(file, formats=["PNG"]) as image:
+        if image.mode == "P" and not palette_as_index:
+            plain = image.convert("RGB")
+        elif image.mode in ("1", "LA"):
+            plain = image.convert("L")
+        elif image.mode == "RGBA":
+            plain = image.convert("RGB")
+        else:
+            plain = image.copy()
+    array = np.asarray(plain)
+    if plain.mode == "I":
+        array = array.astype(np.uint16)
+    return array[None, None] if array.ndim == 2 else array.transpose(2, 0, 1)[None]
+
+
+def _kind(array: NDArray[Any]) -> tuple[object, ...]:
+    return (*array.shape[1:], array.dtype)
+
+
+def _describe(array: NDArray[Any]) -> str:
+    channels, height, width = array.shape[1:]
+    return f"{height} x {width} pixels, {channels} channel(s) of {array.dtype}"

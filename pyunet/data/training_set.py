@@ -1,0 +1,223 @@
+"""Cut training tiles, augmented or plain, from images and labels."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pyunet.data import augmentation as augment
+from pyunet.data.augmentation import Augmentation
+from pyunet.data.labels import Labels
+from pyunet.data.weightmaps import ClassWeights, border_weights, class_weights
+from pyunet.errors import DataError
+
+
+class Sample(NamedTuple):
+    """One training tile.
+
+    Attributes
+    ----------
+    data : ndarray of float, shape (C, input Y, input X)
+        Grey values 0..1.
+    label : ndarray of uint8, shape (1, output Y, output X)
+        Classes, of the middle of the tile.
+    weights : ndarray of float, shape (1, output Y, output X)
+        Pixel weights of the loss.
+    """
+
+    data: NDArray[np.floating]
+    label: NDArray[np.uint8]
+    weights: NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a training set is made from images and labels.
+
+    Attributes
+    ----------
+    input_shape, output_shape : (Y, X), default (572, 572) and (388, 388)
+        Sizes of the net's input and output tile in pixels; they share their centre.
+    samples : int, default 1000
+        Augmented tiles; 0 means the plain tiles that cover each image once.
+    augmentation : Augmentation
+        What is varied.
+    border_weight, border_sigma : float, default 10 and 5
+        w0 and sigma (pixels) of the weight map; w0 = 0 leaves w_c alone.
+    class_weights : "balanced", "none" or one number a class
+        w_c of the weight map.
+    seed : int, default 0
+        Of everything random: equal seeds give equal sets.
+
+    Raises
+    ------
+    DataError
+        An output larger than the input, or an odd difference; fewer than 0 samples.
+
+    Examples
+    --------
+    >>> Recipe(input_shape=(572, 572), output_shape=(387, 387))
+    Traceback (most recent call last):
+    pyunet.errors.DataError: input 572 x 572 and output 387 x 387: accepted are an \
+output no larger than the input, and an even difference
+    """
+
+    input_shape: tuple[int, int] = (572, 572)
+    output_shape: tuple[int, int] = (388, 388)
+    samples: int = 1000
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    border_weight: float = 10.0
+    border_sigma: float = 5.0
+    class_weights: ClassWeights = "balanced"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        pairs = list(zip(self.input_shape, self.output_shape, strict=True))
+        if any(o < 1 or o > i or (i - o) % 2 for i, o in pairs):
+            i, o = (f"{y} x {x}" for y, x in (self.input_shape, self.output_shape))
+            raise DataError(
+                f"input {i} and output {o}: accepted are an output no larger than the "
+                "input, and an even difference"
+            )
+        if self.samples < 0:
+            raise DataError(f"{self.samples} samples: accepted are 0 and more")
+
+
+class TileSource:
+    """Draws samples from images and labels by a recipe.
+
+    Parameters
+    ----------
+    images : ndarray of float32, shape (N, C, Y, X)
+        Grey values 0..1.
+    labels : Labels
+        Of the same N, Y, X.
+    recipe : Recipe
+        What to make.
+
+    Attributes
+    ----------
+    class_weights : ndarray of float32, shape (K,)
+        w_c as it was used.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> images = rng.random((2, 1, 40, 50), dtype=np.float32)
+    >>> classes = (images[:, 0] > 0.5).astype(np.uint8)
+    >>> labels = Labels(classes, classes.astype(np.int32), "")
+    >>> source = TileSource(images, labels, Recipe((32, 32), (20, 20), samples=0))
+    >>> len(source), next(iter(source)).data.shape
+    (12, (1, 32, 32))
+    """
+
+    def __init__(
+        self, images: NDArray[np.float32], labels: Labels, recipe: Recipe
+    ) -> None:
+        self.recipe = recipe
+        self.class_weights = class_weights(labels.classes, recipe.class_weights)
+        self._images = images
+        self._classes = labels.classes
+        cells = tqdm(labels.instances, "weight maps", unit="slice", disable=None)
+        self._weights = [
+            self.class_weights[classes]
+            + border_weights(plane, w0=recipe.border_weight, sigma=recipe.border_sigma)
+            for classes, plane in zip(labels.classes, cells, strict=True)
+        ]
+        height, width = images.shape[2:]
+        self._rows = _grid(height, recipe.output_shape[0])
+        self._columns = _grid(width, recipe.output_shape[1])
+
+    def __len__(self) -> int:
+        """Count the samples that one pass gives."""
+        return self.recipe.samples or len(self._plain())
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Give the samples, always the same ones."""
+        if self.recipe.samples == 0:
+            still = Augmentation(
+                elastic_std=0,
+                rotate=False,
+                mirror=False,
+                grey=0,
+                interpolation="linear",
+            )
+            yield from self._cut(iter(self._plain()), still)
+            return
+        rng = np.random.default_rng(self.recipe.seed)
+        positions = itertools.islice(self._positions(rng), self.recipe.samples)
+        yield from self._cut(positions, self.recipe.augmentation, rng)
+
+    def _cut(
+        self,
+        positions: Iterator[tuple[int, int, int]],
+        how: Augmentation,
+        rng: np.random.Generator | None = None,
+    ) -> Iterator[Sample]:
+        rng = rng or np.random.default_rng(0)
+        images = augment.prepare_image(self._images, how.interpolation)
+        input_shape, output_shape = self.recipe.input_shape, self.recipe.output_shape
+        top, left = (
+            (i - o) // 2 for i, o in zip(input_shape, output_shape, strict=True)
+        )
+        middle = (
+            slice(None),
+            slice(top, top + output_shape[0]),
+            slice(left, left + output_shape[1]),
+        )
+        for number, y, x in positions:
+            centre = (y + (output_shape[0] - 1) / 2, x + (output_shape[1] - 1) / 2)
+            at = augment.random_coordinates(input_shape, centre, how, rng)
+            data = augment.warp_image(images[number], at, how.interpolation)
+            yield Sample(
+                augment.vary_grey(data, rng, how.grey),
+                augment.warp_labels(self._classes[number], at[middle])[None],
+                augment.warp_weights(self._weights[number], at[middle])[None],
+            )
+
+    def _plain(self) -> list[tuple[int, int, int]]:
+        slices = range(len(self._images))
+        return list(itertools.product(slices, self._rows, self._columns))
+
+    def _positions(self, rng: np.random.Generator) -> Iterator[tuple[int, int, int]]:
+        """Go through the slices in random order, again and again."""
+        plain = list(itertools.product(self._rows, self._columns))
+        while True:
+            for number in rng.permutation(len(self._images)):
+                if self.recipe.augmentation.shift:
+                    sizes = zip(
+                        self._images.shape[2:], self.recipe.output_shape, strict=True
+                    )
+                    y, x = (_random_start(size, tile, rng) for size, tile in sizes)
+                else:
+                    y, x = plain[rng.integers(len(plain))]
+                yield int(number), y, x
+
+
+def _grid(size: int, tile: int) -> list[int]:
+    """Give starts of the fewest tiles that cover an axis, evenly spaced.
+
+    >>> _grid(512, 388), _grid(388, 388), _grid(300, 388)
+    ([0, 124], [0], [-44])
+    """
+    if size <= tile:
+        return [-((tile - size) // 2)]
+    count = -(-size // tile)
+    return [int(start) for start in np.rint(np.linspace(0, size - tile, count))]
+
+
+def _random_start(size: int, tile: int, rng: np.random.Generator) -> int:
+    """Draw where a tile starts; up to a quarter of it may lie outside on each side.
+
+    So the border of an image is seen often, too.
+    """
+    low, high = -(tile // 4), size - tile + tile // 4
+    if low > high:
+        return (size - tile) // 2
+    return int(rng.integers(low, high + 1))

@@ -1,0 +1,108 @@
+import logging
+import subprocess
+import sys
+import types
+
+import pytest
+
+import pyunet
+from pyunet import cli
+from pyunet.errors import DataError
+
+
+@pytest.fixture
+def verb(monkeypatch):
+    """A verb named data whose work the test gives."""
+    module = types.ModuleType("pyunet.cli.data")
+    module.HELP = "a verb"
+    module.add_arguments = lambda parser: parser.add_argument("--word")
+    monkeypatch.setitem(sys.modules, "pyunet.cli.data", module)
+
+    def use(run):
+        module.run = run
+
+    return use
+
+
+def raiser(error):
+    def run(args):
+        raise error
+
+    return run
+
+
+def test_the_version_is_printed(capsys):
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"pyunet {pyunet.__version__}\n"
+
+
+def test_the_exit_status_is_the_verbs(verb):
+    verb(lambda args: 3 if args.word == "three" else 0)
+    assert cli.main(["data", "--word", "three"]) == 3
+    assert cli.main(["data"]) == 0
+
+
+def test_an_error_is_one_line_that_names_the_verb(verb, capsys):
+    verb(raiser(DataError("a.tif: is no\n TIFF image")))
+    assert cli.main(["data"]) == 1
+    assert capsys.readouterr().err == "pyunet data: a.tif: is no TIFF image\n"
+
+
+def test_an_error_nobody_raised_on_purpose_says_its_kind(verb, capsys):
+    verb(raiser(KeyError("x")))
+    assert cli.main(["data"]) == 1
+    expected = "pyunet data: KeyError: 'x' (--debug shows where)\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_missing_file_is_named(verb, capsys):
+    verb(raiser(FileNotFoundError(2, "No such file or directory", "a.tif")))
+    assert cli.main(["data"]) == 1
+    assert capsys.readouterr().err.endswith("No such file or directory: 'a.tif'\n")
+
+
+@pytest.mark.parametrize("words", [["--debug", "data"], ["data", "--debug"]])
+def test_debug_raises_the_error(verb, words):
+    verb(raiser(DataError("bad")))
+    with pytest.raises(DataError, match="bad"):
+        cli.main(words)
+
+
+def test_an_interrupt_is_no_traceback(verb, capsys):
+    verb(raiser(KeyboardInterrupt()))
+    assert cli.main(["data"]) == 130
+    assert capsys.readouterr().err == "pyunet data: interrupted\n"
+
+
+def test_messages_of_the_package_are_shown(verb, capsys):
+    def run(args):
+        logging.getLogger("pyunet.data").info("understood")
+        return 0
+
+    verb(run)
+    cli.main(["data"])
+    assert capsys.readouterr().err == "understood\n"
+
+
+def test_an_unknown_verb_lists_the_known_ones(capsys):
+    assert cli.main(["dance"]) == 2
+    assert "data" in capsys.readouterr().err
+
+
+def test_help_loads_neither_numpy_nor_caffe():
+    program = (
+        "import sys; from pyunet.cli import main; status = main(['--help']);"
+        "print(status, sorted({'numpy', 'caffe', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.endswith("0 []\n")
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "pyunet", "--version"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout == f"pyunet {pyunet.__version__}\n"

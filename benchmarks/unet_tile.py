@@ -62,6 +62,7 @@ def caffe_work(model: str, task: str) -> Callable[[], object]:
         file["weights"] = np.ones((4, 1, OUT, OUT), np.float32)
     Path("data/isbi2012/train.txt").write_text("data/isbi2012/train.h5\n")
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
+    solver.net.keep_blobs = False  # as the command `caffe train` does
     return lambda: solver.step(1)
 
 

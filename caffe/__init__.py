@@ -69,11 +69,11 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
     stderr : bool, default True
         Kept for pycaffe's sake: the log always goes to the standard error.
     """
-    os.environ["GLOG_minloglevel"] = str(level)
+    os.environ["GLOG_minloglevel"] = str(level)  # noqa: SIM112 - glog spells it so
 
 
 def log(text: str) -> None:
     """Write a line of information to Caffe's log."""
-    from caffe.engine.log import log as write  # noqa: PLC0415
+    from caffe.engine.log import log as write
 
     write("_caffe.cpp:65", text)

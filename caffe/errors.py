@@ -3,7 +3,7 @@
 ::
 
     CaffeError                 every error that this package raises on purpose
-    ├── CheckError             where C++ Caffe would have failed a CHECK (also a ValueError)
+    ├── CheckError             where C++ Caffe fails a CHECK (also a ValueError)
     │   └── FileError          a file that is missing, damaged or of another kind
     │       └── PrototxtError  a text file that does not parse: file:line:column
     └── DeviceError            a device that is not there

@@ -81,6 +81,12 @@ class Memory:
             self._value = value
             self._host_is_valid = False
 
+    def release(self) -> None:
+        """Give up a value that is about to be made anew, unless Python may see it."""
+        if not self.handed_out:
+            self._value = self._host = None
+            self._host_is_valid = False
+
     def _resolve(self) -> None:
         if self.pending is not None:
             self.pending()

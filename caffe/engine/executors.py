@@ -32,6 +32,13 @@ def _layout(value: torch.Tensor) -> torch.Tensor:
     return value
 
 
+def _owned(value: torch.Tensor, bottoms: list[torch.Tensor]) -> torch.Tensor:
+    """Copy a value that is a view of a bottom, so that blobs share no memory."""
+    memory = value.untyped_storage().data_ptr()
+    shared = any(b.untyped_storage().data_ptr() == memory for b in bottoms)
+    return value.detach().clone() if shared else value
+
+
 def _loss(node: Node, tops: list[torch.Tensor]) -> torch.Tensor | float:
     pairs = zip(node.loss_weights, tops, strict=True)
     return sum((w * t.sum() for w, t in pairs if w), start=0.0)
@@ -70,7 +77,7 @@ class Inspecting:
                 bottoms = [self._bottom(node, name, device) for name in node.bottom]
                 tops = self._run(index, bottoms, device, grad=node.needs_backward)
                 for name, value in zip(node.top, tops, strict=True):
-                    self._put(node, name, value)
+                    self._put(node, name, _owned(value, bottoms))
                 loss = loss + _loss(node, [t.detach() for t in tops])
         return float(loss)
 
@@ -229,6 +236,7 @@ class Fused:
             Tops of data and input layers, from which the rest can be computed again.
         """
         kept = self._kept()
+        self._release()
         values: dict[str, torch.Tensor] = {}
         inputs: dict[str, torch.Tensor] = {}
         loss: torch.Tensor | float = 0.0
@@ -255,6 +263,7 @@ class Fused:
         keep : bool
             Keep the value of every blob.
         """
+        self._release()
         values: dict[str, torch.Tensor] = {}
         loss: torch.Tensor | float = 0.0
         for step in self._steps:
@@ -289,6 +298,11 @@ class Fused:
         blobs = self._wiring.blobs
         names = [n for n, b in blobs.items() if b.data_memory.handed_out]
         return {self._root[n] for n in (*names, *self._wiring.outputs)}
+
+    def _release(self) -> None:
+        for name, blob in self._wiring.blobs.items():
+            if self._root[name] not in self._wiring.inputs:
+                blob.data_memory.release()
 
     def _publish(self, values: dict[str, torch.Tensor]) -> None:
         for name, value in values.items():

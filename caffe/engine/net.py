@@ -324,7 +324,12 @@ class Net:
         """Run a forward and return the weighted sum of the losses."""
         if self.phase == caffe_pb2.TEST:
             return self._forward_fused()
-        return self._forward_inspecting(0, len(self._wiring.nodes) - 1)
+        if self.keep_blobs:
+            return self._forward_inspecting(0, len(self._wiring.nodes) - 1)
+        loss, _ = self._fused.forward(common.device(), self._prepare)
+        self._replayable = None
+        self._mark_freed(_no_data)
+        return loss
 
     def forward_backward(self) -> float:
         """Run forward and backward, add to param diffs, return the loss."""

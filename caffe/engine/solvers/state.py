@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,8 @@ def read_sidecar(path: PathLike) -> Arrays | None:
     problem = f"{sidecar} is missing"
     if sidecar.exists():
         try:
-            with np.load(sidecar, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
+            with zipfile.ZipFile(sidecar) as archive:
+                arrays = dict(_arrays(archive))
             if str(arrays.pop(_FINGERPRINT, "")) == _fingerprint(path):
                 return arrays
             problem = f"{sidecar} belongs to another solver state"
@@ -151,6 +152,13 @@ def check_prefix(prefix: str) -> None:
         raise FileError(
             f"Cannot write to snapshot prefix '{prefix}': {atomic.reason(error)}"
         ) from error
+
+
+def _arrays(archive: zipfile.ZipFile) -> Iterator[tuple[str, NDArray[Any]]]:
+    for name in archive.namelist():
+        with archive.open(name) as member:
+            values = np.lib.format.read_array(member, allow_pickle=False)
+            yield name.removesuffix(".npy"), values
 
 
 def _sidecar(path: PathLike) -> Path:

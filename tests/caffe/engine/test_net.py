@@ -93,6 +93,17 @@ def test_part_of_a_net_runs_from_what_stands_in_the_blobs(small):
     assert small.forward(start="sum")["y"].tolist() == [[[[14, 14]]]]
 
 
+def test_writing_a_bottom_after_a_forward_does_not_change_a_top_cut_from_it(build):
+    net = build(
+        dims(1, 4)
+        + 'layer { name: "cut" type: "Slice" bottom: "x" top: "y" top: "z" }'
+    )
+    net.blobs["x"].data[...] = [[1, 2, 3, 4]]
+    net.forward(start="in")
+    net.blobs["x"].data[...] = 9
+    assert net.blobs["z"].data.tolist() == [[3, 4]]
+
+
 def test_end_returns_the_tops_of_the_last_layer_that_ran(small):
     small.blobs["x"].data[...] = [[[[1, 2]]]]
     assert list(small.forward(end="conv")) == ["conv"]

@@ -1,0 +1,79 @@
+"""The command `caffe`. Loads no torch before a verb needs it.
+
+To add a verb, write its module (``NAME``, ``HELP``, ``run(flags) -> int``) and enter it
+in ``VERBS``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+from caffe import __version__, init_log
+from caffe.cli.flags import FlagError, Flags, parse, table
+from caffe.engine.log import log
+from caffe.errors import CaffeError
+
+VERBS = ("train", "test", "device_query", "time")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Without the program's name; default: those of the process.
+    """
+    try:
+        flags, actions = parse(sys.argv[1:] if arguments is None else arguments)
+    except FlagError as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    if flags.version:
+        print(f"caffe version {__version__}")
+        return 0
+    if flags.help or len(actions) != 1:
+        print(_usage())
+        return 1 if flags.help else 0
+    if flags.minloglevel:
+        init_log(flags.minloglevel)
+    (action,) = actions
+    if action not in VERBS:
+        log("caffe.cpp:67", "Available caffe actions:", "E")
+        for name in sorted(VERBS):
+            log("caffe.cpp:70", f"\t{name}", "E")
+        log("caffe.cpp:73", f"Unknown action: {action}", "F")
+        return 1
+    return _run(action, flags)
+
+
+def _run(action: str, flags: Flags) -> int:
+    try:
+        status: int = _verb(action).run(flags)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if flags.debug:
+            raise
+        known = isinstance(error, (CaffeError, OSError))
+        kind = "" if known else f"{type(error).__name__}: "
+        hint = "" if known else " (--debug shows where)"
+        text = " ".join(str(error).split())
+        log("caffe.cpp:446", f"caffe {action}: {kind}{text}{hint}", "F")
+        return 1
+    return status
+
+
+def _verb(name: str) -> Any:
+    return import_module(f"caffe.cli.{name}")
+
+
+def _usage() -> str:
+    commands = "\n".join(f"  {name:<16}{_verb(name).HELP}" for name in VERBS)
+    return (
+        "caffe: command line brew\nusage: caffe <command> <args>\n\n"
+        f"commands:\n{commands}\n\n  Flags:\n{table()}"
+    )

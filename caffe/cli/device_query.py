@@ -1,0 +1,28 @@
+"""``caffe device_query``: show GPU diagnostic information."""
+
+from __future__ import annotations
+
+from caffe.cli.devices import wanted
+from caffe.cli.flags import Flags
+from caffe.engine.log import log
+
+NAME = "device_query"
+HELP = "show GPU diagnostic information"
+
+
+def run(flags: Flags) -> int:
+    """Log the properties of the GPUs that -gpu names.
+
+    Raises
+    ------
+    CaffeError
+        If there is no such GPU.
+    """
+    from caffe.engine import devices
+
+    log("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
+    for number in wanted(flags.gpu):
+        devices.describe(number)
+    if not flags.gpu:
+        log("caffe.cpp:143", f"{devices.count()} GPUs found; -gpu all describes them")
+    return 0

@@ -6,6 +6,7 @@ in ``VERBS``.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,7 +17,14 @@ from caffe.cli.flags import FlagError, Flags, parse, table
 from caffe.engine.log import log
 from caffe.errors import CaffeError
 
-VERBS = ("train", "test", "device_query", "time")
+VERBS = ("train", "test", "device_query", "time", "upgrade")
+
+_EXAMPLES = """\
+examples:
+  caffe train -solver solver.prototxt
+  caffe train -solver solver.prototxt -snapshot run_iter_1000.solverstate -gpu 0
+  caffe test -model train.prototxt -weights run.caffemodel -iterations 100
+  caffe upgrade -model old.prototxt -output new.prototxt -crop coordinate_maps"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Without the program's name; default: those of the process.
     """
+    # where other programs compute too, threads that wait by spinning cost a factor
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         flags, actions = parse(sys.argv[1:] if arguments is None else arguments)
     except FlagError as error:
@@ -75,5 +85,5 @@ def _usage() -> str:
     commands = "\n".join(f"  {name:<16}{_verb(name).HELP}" for name in VERBS)
     return (
         "caffe: command line brew\nusage: caffe <command> <args>\n\n"
-        f"commands:\n{commands}\n\n  Flags:\n{table()}"
+        f"commands:\n{commands}\n\n  Flags:\n{table()}\n\n{_EXAMPLES}"
     )

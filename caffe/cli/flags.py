@@ -31,6 +31,12 @@ class Flags:
     weights: str = _flag(
         "", "Trained weights, separated by ',', to start from. Not with snapshot."
     )
+    output: str = _flag("", "The file that 'upgrade' writes.")
+    crop: str = _flag(
+        "explicit",
+        "What Crop means without offsets, for 'upgrade': explicit (axis 2, offset 0) "
+        "or coordinate_maps (as in files of the 2015 dialect).",
+    )
     iterations: int = _flag(50, "The number of iterations to run.")
     sigint_effect: str = _flag(
         "stop", "What to do on SIGINT: snapshot, stop or none; SIGTERM stops."

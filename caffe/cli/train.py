@@ -38,7 +38,8 @@ def run(flags: Flags) -> int:
     with Requests(flags.sigint_effect, flags.sighup_effect) as requests:
         solver = _solver(flags)
         solver.action_function = requests.next
-        solver.net.keep_blobs = False
+        for net in (solver.net, *solver.test_nets):
+            net.keep_blobs = False
         if sys.stderr.isatty():
             solver.add_callback(_RemainingTime(solver).show, lambda: None)
         if flags.snapshot:

@@ -30,7 +30,10 @@ class RandomStreams:
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0])
         self._seed = seed % 2**63
-        self.rng = np.random.default_rng(self._seed)
+        # layers hold on to the object: only its state may change
+        self.rng.bit_generator.state = np.random.default_rng(
+            self._seed
+        ).bit_generator.state
         for generator in self._torch.values():
             generator.manual_seed(self._seed)
 

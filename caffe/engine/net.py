@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -116,7 +116,6 @@ class Net:
         self._inspecting = Inspecting(self._wiring)
         self._fused = Fused(self._wiring)
         self._replayable: dict[str, torch.Tensor] | None = None
-        self._layer_seconds: dict[str, float] = {}
 
     # What pycaffe shows.
 
@@ -265,9 +264,9 @@ class Net:
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of layers of the same name of another net."""
-        for name, theirs in other.params.items():
-            mine = self.params.get(name)
-            if mine is None:
+        for name in other._layer_names:
+            mine, theirs = self.layer_params(name), other.layer_params(name)
+            if mine is None or theirs is None:
                 log("net.cpp:714", f"Ignoring source layer {name}")
                 continue
             for index, (blob, source) in enumerate(zip(mine, theirs, strict=True)):
@@ -362,6 +361,8 @@ class Net:
             layer = net.layer.add()
             layer.CopyFrom(node.param)
             layer.ClearField("blobs")
+            if node.op.loss and not layer.loss_weight:
+                layer.loss_weight.append(1)
             layer.blobs.extend(
                 blob_protos.to_proto(blob.data, blob.diff if write_diff else None)
                 for blob in node.blobs
@@ -387,15 +388,12 @@ class Net:
 
     def forward_layer(self, index: int) -> float:
         """Run one layer by its number and return the seconds it took."""
-        begin = time.perf_counter()
-        self._forward_inspecting(index, index)
-        return time.perf_counter() - begin
+        return _seconds(lambda: self._forward_inspecting(index, index))
 
     def backward_layer(self, index: int) -> float:
         """Run the backward of one layer and return the seconds it took."""
-        begin = time.perf_counter()
-        self._inspecting.backward(index, index, common.device())
-        return time.perf_counter() - begin
+        device = common.device()
+        return _seconds(lambda: self._inspecting.backward(index, index, device))
 
     # Behind the face.
 
@@ -479,6 +477,15 @@ class Net:
     def _forget_lost_diffs(self) -> None:
         for memory in self._activation_diffs():
             memory.pending = None
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Seconds of a piece of work, what it left to do on a GPU included."""
+    begin = time.perf_counter()
+    work()
+    if common.gpu_mode():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
 
 def _no_diff() -> None:

@@ -25,10 +25,10 @@ class Node:
     name: str
     type: str
     param: Any
-    op: Operator
     context: Context
     bottom: list[str]
-    top: list[str]
+    op: Operator = field(init=False)
+    top: list[str] = field(default_factory=list)
     blobs: list[Blob] = field(default_factory=list)
     loss_weights: list[float] = field(default_factory=list)
     param_propagate: list[bool] = field(default_factory=list)
@@ -110,9 +110,10 @@ class Wiring:
         log("net.cpp:102", f"Creating Layer {layer.name}")
         with naming(layer.name, layer.type):
             _check_arity(cls, layer)
-            node = self._node(layer, cls)
+            node = self._node(layer)
             self._connect_bottoms(node)
-            self._connect_tops(node)
+            self._connect_tops(node, cls)
+            node.op = cls(node.param, node.context)
             shapes = self._shapes(node)
             log("net.cpp:140", f"Setting up {node.name}")
             self._set_loss_weights(node)
@@ -128,7 +129,7 @@ class Wiring:
         except CheckError as error:
             raise CheckError(f"layer '{layer.name}': {error}") from None
 
-    def _node(self, layer: Any, cls: type[Operator]) -> Node:
+    def _node(self, layer: Any) -> Node:
         device = common.device()
         streams = common.streams()
         context = Context(
@@ -145,8 +146,7 @@ class Wiring:
         param.CopyFrom(layer)
         if not param.HasField("phase"):
             param.phase = caffe_pb2.TRAIN if self.train else caffe_pb2.TEST
-        op = cls(param, context)
-        return Node(layer.name, layer.type, param, op, context, list(layer.bottom), [])
+        return Node(layer.name, layer.type, param, context, list(layer.bottom))
 
     def _connect_bottoms(self, node: Node) -> None:
         wanted = list(node.param.propagate_down)
@@ -167,7 +167,7 @@ class Wiring:
             node.bottom_needs_backward.append(needs)
             node.needs_backward |= self._needs[name]
 
-    def _connect_tops(self, node: Node) -> None:
+    def _connect_tops(self, node: Node, cls: type[Operator]) -> None:
         for j, name in enumerate(node.param.top):
             if j < len(node.bottom) and node.bottom[j] == name:
                 log("net.cpp:385", f"{node.name} -> {name} (in-place)")
@@ -178,17 +178,17 @@ class Wiring:
                 self.blobs[name] = Blob()
             if node.type == "Input":
                 self.inputs.append(name)
-            self._append_top(node, name)
+            self._append_top(node, name, cls)
             self._available.add(name)
-        if node.op.loss and not node.top:
+        if cls.loss and not node.top:
             log("net.cpp:394", f"{node.name} -> (automatic)")
             name = f"{node.name} (automatic)"
             self.blobs[name] = Blob()
-            self._append_top(node, name)
+            self._append_top(node, name, cls)
 
-    def _append_top(self, node: Node, name: str) -> None:
+    def _append_top(self, node: Node, name: str, cls: type[Operator]) -> None:
         node.top.append(name)
-        if node.op.aliases_bottom and name != node.bottom[0]:
+        if cls.aliases_bottom and name != node.bottom[0]:
             self.blobs[name].share_data(self.blobs[node.bottom[0]])
 
     def _shapes(self, node: Node) -> list[tuple[int, ...]]:

@@ -77,20 +77,19 @@ def run(args: argparse.Namespace) -> int:
     """Segment all images; the first error ends the run."""
     from pyunet.data.images import read_stack
     from pyunet.inference.engine import load_model
-    from pyunet.inference.memory import parse_bytes
     from pyunet.zoo import find_model
 
     slices = _parse_slices(args.slices)
     tile_size = _parse_tile_size(args.tile_size)
-    memory = parse_bytes(args.memory) if args.memory else None
     places = _places(args)
     model = load_model(find_model(args.model), args.weights, gpu=args.gpu)
+    memory = _memory(args.memory, on_gpu=args.gpu is not None)
     for path, outputs in places:
         started = time.monotonic()
         stack = _cut(read_stack(path), slices, path)
         truth = _read_truth(args.truth, stack, slices)
         _check_channels(model, stack, path)
-        plan = _plan(model, stack, memory, tile_size, on_gpu=args.gpu is not None)
+        plan = _plan(model, stack, memory, tile_size)
         labels = _write(model, stack, plan, outputs, softmax=args.softmax)
         _draw(outputs, stack, labels, truth)
         _report(outputs, plan, stack, time.monotonic() - started)
@@ -213,24 +212,45 @@ def _is_volume(model: Model) -> bool:
     return len(model.axes) == 3
 
 
+def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
+    """Give how much may be taken and how much of it the loaded program holds."""
+    from pyunet.errors import DataError
+    from pyunet.inference.memory import (
+        available_bytes,
+        format_bytes,
+        parse_bytes,
+        peak_bytes,
+        used_bytes,
+    )
+
+    if on_gpu:
+        return (parse_bytes(text) if text else GPU_MEMORY), 0
+    held = used_bytes()
+    if text is None:
+        return held + available_bytes() // 2, held
+    limit = parse_bytes(text)
+    if peak_bytes() > limit:
+        raise DataError(
+            f"--memory {text}: loading the model alone took "
+            f"{format_bytes(peak_bytes())}"
+        )
+    return limit, held
+
+
 def _plan(
-    model: Model,
-    stack: ImageStack,
-    memory: int | None,
-    tile_size: list[int] | None,
-    *,
-    on_gpu: bool,
+    model: Model, stack: ImageStack, memory: tuple[int, int], sizes: list[int] | None
 ) -> Plan:
-    from pyunet.inference.memory import available_bytes, used_bytes
     from pyunet.inference.predict import make_plan
 
+    limit, held = memory
     count, _, *extent = stack.array.shape
-    if on_gpu:
-        limit = used_bytes() + (memory or GPU_MEMORY)
-    else:
-        limit = memory or used_bytes() + available_bytes() // 2
-    image = (count, *extent) if _is_volume(model) else tuple(extent)
-    return make_plan(model, image, memory=limit, tile_size=tile_size)
+    return make_plan(
+        model,
+        (count, *extent) if _is_volume(model) else tuple(extent),
+        memory=limit,
+        held=held + stack.array.nbytes if held else 0,
+        tile_size=sizes,
+    )
 
 
 def _write(

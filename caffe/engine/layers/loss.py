@@ -74,6 +74,8 @@ class SoftmaxWithLossLayer(LossLayer):
 
     def setup(self, param: Any, context: Context) -> None:
         """Read what to ignore and what to divide by."""
+        # C++ Caffe makes a Softmax layer of the same name inside, and says so
+        context.log("layer_factory.hpp:77", f"Creating layer {context.layer_name}")
         options = param.loss_param
         self.ignored = (
             options.ignore_label if options.HasField("ignore_label") else None

@@ -328,7 +328,7 @@ class Solver(ABC):
 
     def _state_of_nets(self) -> state.Arrays:
         return {
-            f"{prefix}{name}": value
+            f"{prefix}{name}": np.array(value)
             for prefix, net in self._nets()
             for name, value in net.state_dict().items()
         }

@@ -5,6 +5,7 @@ import pytest
 
 from caffe.engine import atomic
 from caffe.errors import FileError
+from tests.support.files import names
 
 
 def test_a_file_is_replaced_in_one_piece(tmp_path):
@@ -12,7 +13,7 @@ def test_a_file_is_replaced_in_one_piece(tmp_path):
     path.write_bytes(b"old")
     atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert names(tmp_path) == ["a.bin"]
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -29,7 +30,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch,
     with pytest.raises(FileError, match=r"a\.bin: cannot be written: No space left"):
         atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert names(tmp_path) == ["a.bin"]
 
 
 def test_a_missing_folder_is_named(tmp_path):

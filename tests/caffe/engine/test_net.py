@@ -95,8 +95,7 @@ def test_part_of_a_net_runs_from_what_stands_in_the_blobs(small):
 
 def test_writing_a_bottom_after_a_forward_does_not_change_a_top_cut_from_it(build):
     net = build(
-        dims(1, 4)
-        + 'layer { name: "cut" type: "Slice" bottom: "x" top: "y" top: "z" }'
+        dims(1, 4) + 'layer { name: "cut" type: "Slice" bottom: "x" top: "y" top: "z" }'
     )
     net.blobs["x"].data[...] = [[1, 2, 3, 4]]
     net.forward(start="in")

@@ -6,12 +6,12 @@ import os
 import h5py
 import numpy as np
 import pytest
-from tests.support.files import names, tree
-from tests.support.solvers import REFERENCE, case_folder
 
 import caffe
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2, files
+from tests.support.files import names, tree
+from tests.support.solvers import REFERENCE, case_folder
 
 NET = """
 layer { name: "data" type: "Input" top: "data"
@@ -151,14 +151,20 @@ class TestHDF5:
     ):
         net = build()
         path = weights(conv_0=np.zeros(shape), conv_1=np.zeros(3))
-        with pytest.raises(CheckError, match=r"weights\.caffemodel\.h5: Cannot copy "
-                           r"param 0 weights from layer 'conv'; shape mismatch"):
+        with pytest.raises(
+            CheckError,
+            match=r"weights\.caffemodel\.h5: Cannot copy "
+            r"param 0 weights from layer 'conv'; shape mismatch",
+        ):
             net.copy_from(path)
         assert (net.params["conv"][1].data == 5).all()
 
     def test_a_missing_dataset_is_refused(self, build, weights):
-        with pytest.raises(CheckError, match="Incompatible number of blobs for layer "
-                           "conv: the file has 1, the net has 2"):
+        with pytest.raises(
+            CheckError,
+            match="Incompatible number of blobs for layer "
+            "conv: the file has 1, the net has 2",
+        ):
             build().copy_from(weights(conv_0=kernels()))
 
     def test_a_dataset_too_many_is_refused(self, build, weights):
@@ -176,7 +182,11 @@ class TestHDF5:
         net.params["a"][0].data[...] = 9
         net.save_hdf5(tmp_path / "w.h5")
         assert set(tree(tmp_path / "w.h5")) == {
-            "data", "data/data", "data/a", "data/a/0", "data/b",
+            "data",
+            "data/data",
+            "data/a",
+            "data/a/0",
+            "data/b",
         }
         other = build(SHARED)
         other.load_hdf5(tmp_path / "w.h5")
@@ -234,8 +244,11 @@ class TestBinary:
         message = self.save(build(), tmp_path / "w.caffemodel")
         del message.layer[1].blobs[0].data[5:]
         (tmp_path / "w.caffemodel").write_bytes(message.SerializeToString())
-        with pytest.raises(FileError, match=r"w\.caffemodel: layer 'conv', param 0: .*"
-                           "needs 54 values, it has 5"):
+        with pytest.raises(
+            FileError,
+            match=r"w\.caffemodel: layer 'conv', param 0: .*"
+            "needs 54 values, it has 5",
+        ):
             build().copy_from(tmp_path / "w.caffemodel")
 
 
@@ -246,7 +259,9 @@ class TestDamage:
         path = tmp_path / f"w.caffemodel{ending}"
         raw = (REFERENCE / f"solvers/adam/snap_iter_10.caffemodel{ending}").read_bytes()
         path.write_bytes(raw[: int(len(raw) * share)])
-        with pytest.raises(FileError, match=r"w\.caffemodel.*: .*(truncated|cut short)"):
+        with pytest.raises(
+            FileError, match=r"w\.caffemodel.*: .*(truncated|cut short)"
+        ):
             build().copy_from(path)
 
     @pytest.mark.parametrize("name", ["w.caffemodel", "w.caffemodel.h5"])

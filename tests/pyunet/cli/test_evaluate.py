@@ -296,7 +296,7 @@ class TestBadInput:
     def test_a_file_that_is_no_image(self, truth, tmp_path, capsys):
         (tmp_path / "notes.tif").write_text("no image")
         text = self._refusal(capsys, truth, tmp_path / "notes.tif")
-        assert "notes.tif: is no TIF image" in text
+        assert "notes.tif: is no TIFF image" in text
 
     def test_values_without_meaning_name_the_file(self, truth, tmp_path, capsys):
         path = tmp_path / "raw.tif"

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support.solvers import CASES, case_folder, relative_error
 
 import caffe
+from tests.support.solvers import CASES, case_folder, relative_error
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4

@@ -1,16 +1,15 @@
 """The loop: tests, displays, snapshots, resumes."""
 
-import os
 import re
 
 import numpy as np
 import pytest
-from tests.support.files import names
-from tests.support.solvers import BASE, case_folder, write_solver
 
 import caffe
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
+from tests.support.files import names
+from tests.support.solvers import BASE, case_folder, write_solver
 
 DROPOUT = """
 layer { name: "data" type: "HDF5Data" top: "data" top: "label"
@@ -112,8 +111,10 @@ class TestRefusals:
             ('train_net: "net.prototxt"', "more than one of these fields.*train_net"),
             ("test_iter: 1", "test_interval must be more than 0"),
             ('test_net: "net.prototxt"', "test_iter must be specified for each test"),
-            (TESTED + "test_state { level: 1 } test_state { level: 2 }",
-             "given 2 times for 1 test nets"),
+            (
+                TESTED + "test_state { level: 1 } test_state { level: 2 }",
+                "given 2 times for 1 test nets",
+            ),
         ],
     )
     def test_a_solver_that_makes_no_sense_is_refused(self, make, extra, text):
@@ -134,22 +135,28 @@ class TestRefusals:
             make(base='net: "gone.prototxt" lr_policy: "fixed"')
 
     def test_a_prefix_that_cannot_be_written_is_refused_at_the_start(self, make):
-        with pytest.raises(FileError, match="Cannot write to snapshot prefix "
-                           "'train.txt/x': "):
-            make('snapshot: 5 snapshot_prefix: "train.txt/x"',
-                 BASE.replace('snapshot_prefix: "snap"', ""))
+        with pytest.raises(
+            FileError, match=r"Cannot write to snapshot prefix 'train\.txt/x': "
+        ):
+            make(
+                'snapshot: 5 snapshot_prefix: "train.txt/x"',
+                BASE.replace('snapshot_prefix: "snap"', ""),
+            )
 
     def test_solve_sees_that_its_last_snapshot_can_be_written(self, make):
-        solver = make('snapshot_prefix: "train.txt/x"',
-                      BASE.replace('snapshot_prefix: "snap"', ""))
+        solver = make(
+            'snapshot_prefix: "train.txt/x"',
+            BASE.replace('snapshot_prefix: "snap"', ""),
+        )
         with pytest.raises(FileError, match="Cannot write to snapshot prefix"):
             solver.solve()
         assert solver.iter == 0
 
 
 class TestNets:
-    def test_a_net_beside_the_solver_file_is_found(self, make, folder, monkeypatch,
-                                                   capsys):
+    def test_a_net_beside_the_solver_file_is_found(
+        self, make, folder, monkeypatch, capsys
+    ):
         make(base=BASE.replace("net.prototxt", "elsewhere/net.prototxt"))
         assert "elsewhere/net.prototxt is not there; using " in capsys.readouterr().err
 
@@ -161,9 +168,8 @@ class TestNets:
         assert solver.test_nets[0].phase == caffe.TEST
 
     def test_each_kind_of_test_net_is_built_in_order(self, make, capsys):
-        net = open("net.prototxt").read() if False else 'name: "inline"'
         solver = make(
-            'test_net: "net.prototxt" test_net_param { ' + net + " } test_iter: 0 "
+            'test_net: "net.prototxt" test_net_param { name: "inline" } test_iter: 0 '
             "test_iter: 1 test_iter: 1 test_interval: 9"
         )
         assert [net.name for net in solver.test_nets] == ["inline", "tiny", "tiny"]
@@ -176,8 +182,9 @@ class TestNets:
 
     def test_a_net_inside_the_solver_is_trained(self, make, folder):
         net = (folder / "net.prototxt").read_text()
-        solver = make(base=BASE.replace('net: "net.prototxt"',
-                                        "train_net_param { " + net + " }"))
+        solver = make(
+            base=BASE.replace('net: "net.prototxt"', "train_net_param { " + net + " }")
+        )
         solver.step(1)
         assert solver.net.name == "tiny"
 
@@ -202,7 +209,8 @@ class TestLog:
             float,
             re.fullmatch(
                 r"Gradient clipping: scaling down gradients \(L2 norm (\S+) > 0.01\) "
-                r"by scale factor (\S+)", line,
+                r"by scale factor (\S+)",
+                line,
             ).groups(),
         )
         assert scale == pytest.approx(0.01 / norm, rel=1e-4)
@@ -231,8 +239,10 @@ class TestLog:
 
 class TestSnapshots:
     def test_the_folder_of_the_prefix_is_made(self, make, folder):
-        solver = make('snapshot: 1 snapshot_prefix: "new/deep/s"',
-                      BASE.replace('snapshot_prefix: "snap"', ""))
+        solver = make(
+            'snapshot: 1 snapshot_prefix: "new/deep/s"',
+            BASE.replace('snapshot_prefix: "snap"', ""),
+        )
         solver.step(1)
         assert names(folder / "new" / "deep") == [
             "s_iter_1.caffemodel",
@@ -243,8 +253,10 @@ class TestSnapshots:
     def test_one_is_written_after_the_last_iteration_and_none_twice(
         self, make, folder, capsys
     ):
-        make('snapshot: 6 snapshot_prefix: "own"',
-             BASE.replace('snapshot_prefix: "snap"', "")).solve()
+        make(
+            'snapshot: 6 snapshot_prefix: "own"',
+            BASE.replace('snapshot_prefix: "snap"', ""),
+        ).solve()
         found = [ln for ln in lines(capsys) if ln.startswith("Snapshotting to")]
         assert found == [
             "Snapshotting to binary proto file own_iter_6.caffemodel",
@@ -273,8 +285,10 @@ class TestResume:
     @pytest.mark.parametrize("form", ["HDF5", "BINARYPROTO"])
     def test_stopping_and_resuming_changes_no_bit(self, make, folder, capsys, form):
         self.net_with_chance(folder)
-        extra = (f"{TESTED} display: 1 average_loss: 4 snapshot: 7 "
-                 f'snapshot_format: {form} type: "Adam"')
+        extra = (
+            f"{TESTED} display: 1 average_loss: 4 snapshot: 7 "
+            f'snapshot_format: {form} type: "Adam"'
+        )
         whole = make(extra)
         whole.solve()
         shown = lines(capsys)
@@ -315,7 +329,7 @@ class TestResume:
     ):
         self.net_with_chance(folder)
         make("snapshot: 7").solve()
-        os.remove("snap_iter_7.solverstate.resume.npz")
+        (folder / "snap_iter_7.solverstate.resume.npz").unlink()
         resumed = make("snapshot: 7")
         capsys.readouterr()
         resumed.restore("snap_iter_7.solverstate")

@@ -6,13 +6,13 @@ import os
 import h5py
 import numpy as np
 import pytest
-from tests.support.files import names, tree
-from tests.support.solvers import CASES, REFERENCE, case_folder
 
 import caffe
 from caffe.engine.solvers import state
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
+from tests.support.files import names, tree
+from tests.support.solvers import CASES, REFERENCE, case_folder
 
 
 @pytest.fixture
@@ -52,8 +52,9 @@ def test_a_state_of_another_method_is_refused(solver, folder):
     raw = other.read_bytes()
     (folder / "sgd.solverstate").write_bytes(raw)
     with pytest.raises(
-        CheckError, match="Incorrect length of history blobs: the file has 6, "
-        "a Adam solver of this net has 12"
+        CheckError,
+        match="Incorrect length of history blobs: the file has 6, "
+        "a Adam solver of this net has 12",
     ):
         solver.restore("sgd.solverstate")
 
@@ -94,7 +95,8 @@ class TestSideCar:
         state.write_sidecar("train.h5", arrays)
         found = state.read_sidecar("train.h5")
         assert {k: v.tolist() for k, v in found.items()} == {
-            "train/random": [0, 1, 2], "loss/value": "text",
+            "train/random": [0, 1, 2],
+            "loss/value": "text",
         }
 
     @pytest.mark.parametrize(
@@ -170,6 +172,9 @@ def test_history_of_another_shape_is_refused(solver, folder):
     with h5py.File("snap_iter_10.solverstate.h5", "a") as file:
         del file["history/1"]
         file["history/1"] = np.zeros(9, np.float32)
-    with pytest.raises(CheckError, match=r"history blob 1 has shape \(9,\), this net "
-                       r"needs \(4,\)"):
+    with pytest.raises(
+        CheckError,
+        match=r"history blob 1 has shape \(9,\), this net "
+        r"needs \(4,\)",
+    ):
         solver.restore("snap_iter_10.solverstate.h5")

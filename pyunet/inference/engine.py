@@ -1,0 +1,188 @@
+"""The one place where segmentation touches ``caffe``: by pycaffe's public names only.
+
+Any pycaffe will do. Where ours offers more (``net.activation_bytes``), it is asked
+for here, with ``getattr``, and done without where it is missing.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from google.protobuf import text_format
+
+from pyunet.errors import DataError
+from pyunet.inference.geometry import Axis, find_axes, work_sizes
+from pyunet.inference.layers import Layer, read_layers
+
+LOG = logging.getLogger(__name__)
+FLOAT_BYTES = 4
+PROBABILITY_LAYERS = ("softmax", "sigmoid")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A net with weights, ready to segment.
+
+    Attributes
+    ----------
+    deploy : Path
+        Its prototxt.
+    net : caffe.Net
+    source, output : str
+        The blobs that take the image and give the scores.
+    channels : int
+        Channels of the image.
+    layers : tuple of Layer
+    axes : tuple of Axis
+        Valid tile sizes, for (Y, X) or (Z, Y, X).
+    """
+
+    deploy: Path
+    net: Any
+    source: str
+    output: str
+    channels: int
+    layers: tuple[Layer, ...]
+    axes: tuple[Axis, ...]
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether the net itself ends in a Softmax or Sigmoid layer."""
+        last = [layer for layer in self.layers if self.output in layer.tops][-1:]
+        return any(layer.kind in PROBABILITY_LAYERS for layer in last)
+
+    def reshape(self, tile: tuple[int, ...]) -> None:
+        """Set the net to one tile of a size."""
+        self.net.blobs[self.source].reshape(1, self.channels, *tile)
+        self.net.reshape()
+
+    def multiply_adds(self, tile: tuple[int, ...]) -> int:
+        """Give the multiply-adds of all convolutions for one tile."""
+        sizes = [self._placements(axis, size) for axis, size in enumerate(tile)]
+        return sum(
+            math.prod(one[name] for one in sizes) * _count(self.net.params[name][0])
+            for name in sizes[0]
+        )
+
+    @functools.cached_property
+    def _placements(self) -> Callable[[int, int], dict[str, int]]:
+        """Remember how often kernels are placed for an axis and a size."""
+        return functools.cache(
+            lambda axis, size: work_sizes(self.layers, axis, self.source, size)
+        )
+
+    def activation_bytes(self, tile: tuple[int, ...]) -> int:
+        """Give the bytes that the activations of one tile take at most.
+
+        An engine that does not say it is taken to keep every blob.
+        """
+        self.reshape(tile)
+        ask = getattr(self.net, "activation_bytes", None)
+        if ask is not None:
+            return int(ask())
+        return FLOAT_BYTES * sum(map(_count, self.net.blobs.values()))
+
+    def weight_bytes(self) -> int:
+        """Give the bytes of all weights."""
+        blobs = (blob for group in self.net.params.values() for blob in group)
+        return FLOAT_BYTES * sum(map(_count, blobs))
+
+
+def load_model(
+    deploy: str | Path, weights: str | Path, *, gpu: int | None = None
+) -> Model:
+    """Load a net and its weights in phase TEST and find its tile geometry.
+
+    Parameters
+    ----------
+    deploy : str or Path
+        The deploy prototxt, with one input blob (1, C, [Z,] Y, X).
+    weights : str or Path
+        ``.caffemodel`` or ``.caffemodel.h5``.
+    gpu : int, optional
+        Number of the GPU to run on; default: the CPU.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    DataError
+        A file that is not there, a net without exactly one input, or one that cannot
+        be run by tiles.
+    """
+    for path, what in ((deploy, "prototxt"), (weights, "weights")):
+        if not Path(path).is_file():
+            raise DataError(f"{path}: no such file; the model's {what} are wanted")
+    caffe = _import_caffe()
+    _choose_device(caffe, gpu)
+    try:
+        net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"{deploy} with {weights}: {error}") from error
+    return _describe(Path(deploy), net)
+
+
+def _count(blob: Any) -> int:
+    return math.prod(int(extent) for extent in blob.shape)
+
+
+def _describe(deploy: Path, net: Any) -> Model:
+    if len(net.inputs) != 1 or not net.outputs:
+        raise DataError(
+            f"{deploy}: the net has inputs {list(net.inputs)} and outputs "
+            f"{list(net.outputs)}: accepted are nets with one input and an output "
+            "(a deploy prototxt)"
+        )
+    source, output = net.inputs[0], net.outputs[0]
+    shape = tuple(int(extent) for extent in net.blobs[source].shape)
+    if len(shape) not in (4, 5):
+        raise DataError(
+            f"{deploy}: blob '{source}' has shape {shape}; accepted are "
+            "(N, C, Y, X) and (N, C, Z, Y, X)"
+        )
+    layers = read_layers(_read_prototxt(deploy), len(shape) - 2)
+    try:
+        axes = find_axes(layers, source, output)
+    except DataError as error:
+        raise DataError(f"{deploy}: {error}") from error
+    return Model(deploy, net, source, output, shape[1], tuple(layers), axes)
+
+
+def _read_prototxt(path: Path) -> Any:
+    from caffe.proto import caffe_pb2
+
+    message = caffe_pb2.NetParameter()
+    try:
+        text_format.Parse(path.read_text(), message)
+    except text_format.ParseError as error:
+        raise DataError(f"{path}: {error}") from error
+    return message
+
+
+def _choose_device(caffe: ModuleType, gpu: int | None) -> None:
+    if gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(gpu)
+        caffe.set_mode_gpu()
+    if getattr(caffe, "engine", None) is None:
+        LOG.info("using the caffe of %s", getattr(caffe, "__file__", "elsewhere"))
+
+
+def _import_caffe() -> ModuleType:
+    """Import whatever ``caffe`` is there: quiet, and kind to other programs."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import caffe
+
+    return caffe

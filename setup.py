@@ -1,0 +1,107 @@
+"""Build and install the two packages; tool settings are in pyproject.toml."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+HERE = Path(__file__).parent
+SHIPPED = {"prototxt": "pyunet/_prototxt", "weights": "pyunet/_weights"}
+
+
+class BuildWithNets(build_py):
+    """Put the nets and the list of weights, which stand beside the packages, inside."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._shipped().items():
+                Path(target).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, target)
+
+    def get_source_files(self) -> list[str]:
+        return [*super().get_source_files(), *self._shipped()]
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        shipped = [] if self.editable_mode else list(self._shipped().values())
+        return [*super().get_outputs(include_bytecode), *shipped]
+
+    def get_output_mapping(self) -> dict[str, str]:
+        shipped = {target: source for source, target in self._shipped().items()}
+        return {**super().get_output_mapping(), **shipped}
+
+    def _shipped(self) -> dict[str, str]:
+        return {
+            str(path): str(Path(self.build_lib, folder, path.relative_to(top)))
+            for top, folder in SHIPPED.items()
+            for path in sorted(Path(top).rglob("*"))
+            if path.is_file()
+        }
+
+
+def version() -> str:
+    """Read the version from where it is written once."""
+    text = (HERE / "pyunet" / "__init__.py").read_text(encoding="utf-8")
+    found = re.search(r'^__version__ = "(.+)"$', text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError('pyunet/__init__.py has no line __version__ = "..."')
+    return found.group(1)
+
+
+setup(
+    name="pyunet",
+    version=version(),
+    description="Runs and trains Caffe models again, the original U-Net first",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="The pyunet authors",
+    license="BSD-2-Clause",
+    license_files=["LICENSE"],
+    keywords="caffe u-net segmentation microscopy deep-learning",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+    python_requires=">=3.10",
+    packages=find_packages(include=["caffe*", "pyunet*"]),
+    package_data={"caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"]},
+    cmdclass={"build_py": BuildWithNets},
+    entry_points={
+        "console_scripts": ["caffe=caffe.cli:main", "pyunet=pyunet.cli:main"]
+    },
+    install_requires=[
+        "torch>=2.6",
+        "numpy>=1.26",
+        "scipy>=1.11",
+        "h5py>=3.10",
+        "protobuf>=4.25",
+        "pillow>=10",
+        "tifffile>=2023.7",
+        "scikit-image>=0.22",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist",
+            "hypothesis",
+            "ruff",
+            "mypy",
+            "types-protobuf",
+            "import-linter>=2.1",
+            "grpcio-tools",
+            "opencv-python-headless<5",
+            "build",
+            "setuptools>=77",
+        ]
+    },
+)

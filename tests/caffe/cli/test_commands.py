@@ -1,0 +1,336 @@
+"""The command `caffe` as a person or a program calls it."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import caffe
+from caffe.cli import main
+from tests.support.files import names
+from tests.support.solvers import BASE, case_folder, write_solver
+
+ROOT = Path(__file__).parents[3]
+LONG = BASE.replace("max_iter: 12", "max_iter: 100000") + "display: 1 "
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(case_folder("adam", tmp_path))
+    for name in names(tmp_path):
+        if name.startswith("snap"):
+            (tmp_path / name).unlink()
+    return tmp_path
+
+
+def start(*arguments, **options):
+    """Start the command in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "caffe", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **options,
+    )
+
+
+def refused(capsys, *arguments):
+    """Text of the one line that a failing command writes last."""
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    errors = [line for line in err.splitlines() if line.startswith("F")]
+    assert len(errors) == 1
+    assert err.splitlines()[-1] == errors[0]
+    assert "Traceback" not in err
+    return errors[0].partition("] ")[2]
+
+
+class TestUsage:
+    @pytest.mark.parametrize("arguments", [[], ["train", "test"]])
+    def test_without_one_action_usage_goes_to_stdout_and_status_is_0(
+        self, arguments, capsys
+    ):
+        assert main(arguments) == 0
+        out, err = capsys.readouterr()
+        assert out.startswith("caffe: command line brew\nusage: caffe <command> <args>")
+        assert "  train           train or finetune a model\n" in out
+        assert err == ""
+
+    def test_help_shows_usage_with_the_status_of_gflags(self, capsys):
+        assert main(["-help"]) == 1
+        assert "usage: caffe" in capsys.readouterr().out
+
+    def test_version(self, capsys):
+        assert main(["-version"]) == 0
+        assert capsys.readouterr().out == f"caffe version {caffe.__version__}\n"
+
+    def test_an_unknown_flag_is_named_as_gflags_does(self, capsys):
+        assert main(["train", "-foo"]) == 1
+        assert capsys.readouterr().err == "ERROR: unknown command line flag 'foo'\n"
+
+    def test_an_unknown_action_is_answered_with_the_known_ones(self, capsys):
+        assert main(["fly"]) == 1
+        found = [ln.partition("] ")[2] for ln in capsys.readouterr().err.splitlines()]
+        assert found == [
+            "Available caffe actions:",
+            "\tdevice_query",
+            "\ttest",
+            "\ttime",
+            "\ttrain",
+            "Unknown action: fly",
+        ]
+
+    def test_help_loads_no_torch(self):
+        code = (
+            "import sys; from caffe.cli import main; main([]); "
+            "sys.exit('torch' in sys.modules or 'h5py' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True
+        )
+        assert done.returncode == 0
+
+    def test_minloglevel_silences_the_log(self, folder, capsys, monkeypatch):
+        monkeypatch.setenv("GLOG_minloglevel", "0")
+        arguments = [
+            "-minloglevel",
+            "1",
+            "test",
+            "-model",
+            "net.prototxt",
+            "-weights",
+            "init.caffemodel",
+            "-iterations",
+            "1",
+        ]
+        assert main(arguments) == 0
+        assert capsys.readouterr().err == ""
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "text"),
+        [
+            (["train"], "Need a solver definition to train"),
+            (["test"], "Need a model definition to score"),
+            (["test", "-model", "m"], "Need model weights to score"),
+            (["time"], "Need a model definition to time"),
+            (["time", "-model", "m", "-phase", "x"], "-phase must be TRAIN or TEST"),
+            (["time", "-model", "m", "-iterations", "0"], "-iterations must be 1 or"),
+            (
+                ["train", "-solver", "s", "-snapshot", "a", "-weights", "b"],
+                "Give a snapshot to resume training or weights to finetune but not",
+            ),
+            (["train", "-solver", "gone.prototxt"], "gone.prototxt"),
+            (["train", "-solver", "s", "-sigint_effect", "x"], "Invalid signal effect"),
+            (["test", "-model", "m", "-weights", "w", "-gpu", "x"], "-gpu x: accepted"),
+        ],
+    )
+    def test_one_line_says_what_is_wrong(self, capsys, folder, arguments, text):
+        assert text in refused(capsys, *arguments)
+
+    def test_an_error_names_the_command(self, capsys):
+        assert refused(capsys, "train").startswith("caffe train: Need")
+
+    def test_debug_shows_where(self, capsys):
+        with pytest.raises(caffe.CaffeError):
+            main(["train", "-debug"])
+
+    def test_an_unknown_field_is_named_with_its_place(self, capsys, folder):
+        text = (folder / "net.prototxt").read_text() + "\nlayer { nme: 'x' }\n"
+        (folder / "net.prototxt").write_text(text)
+        write_solver(folder, BASE)
+        line = text.count("\n")
+        shown = refused(capsys, "train", "-solver", "solver.prototxt")
+        assert f"net.prototxt:{line}:9: " in shown
+        assert "nme" in shown
+
+    def test_a_missing_bottom_is_named(self, capsys, folder):
+        text = (folder / "net.prototxt").read_text()
+        broken = text.replace('bottom: "pool"', 'bottom: "pol"')
+        (folder / "net.prototxt").write_text(broken)
+        write_solver(folder, BASE)
+        shown = refused(capsys, "train", "-solver", "solver.prototxt")
+        assert "'up'" in shown
+        assert "'pol'" in shown
+
+    def test_a_truncated_caffemodel_is_named(self, capsys, folder):
+        raw = (folder / "init.caffemodel").read_bytes()
+        (folder / "cut.caffemodel").write_bytes(raw[:-100])
+        write_solver(folder, BASE)
+        shown = refused(
+            capsys, "train", "-solver", "solver.prototxt", "-weights", "cut.caffemodel"
+        )
+        assert "cut.caffemodel" in shown
+
+    def test_weights_of_another_shape_are_named(self, capsys, folder):
+        text = (folder / "net.prototxt").read_text()
+        (folder / "wide.prototxt").write_text(
+            text.replace("num_output: 3", "num_output: 5")
+        )
+        shown = refused(
+            capsys, "test", "-model", "wide.prototxt", "-weights", "init.caffemodel"
+        )
+        assert (
+            "init.caffemodel: Cannot copy param 0 weights from layer 'score'" in shown
+        )
+
+    def test_data_without_labels_is_named(self, capsys, folder):
+        import h5py
+
+        with h5py.File(folder / "train.h5", "a") as file:
+            del file["label"]
+        write_solver(folder, BASE)
+        shown = refused(capsys, "train", "-solver", "solver.prototxt")
+        assert "train.h5" in shown
+        assert "label" in shown
+
+    def test_nothing_is_left_behind(self, capsys, folder):
+        write_solver(folder, BASE + 'snapshot: 5 weights: "gone.caffemodel"')
+        before = names(folder)
+        refused(capsys, "train", "-solver", "solver.prototxt")
+        assert names(folder) == before
+
+
+class TestDevices:
+    @pytest.fixture(autouse=True)
+    def no_gpu(self, monkeypatch):
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+
+    @pytest.mark.parametrize("gpu", ["0", "7", "all", "-1"])
+    def test_a_gpu_that_is_not_there_is_a_clear_error(self, capsys, folder, gpu):
+        write_solver(folder, BASE)
+        shown = refused(capsys, "train", "-solver", "solver.prototxt", "-gpu", gpu)
+        assert "invalid device ordinal" in shown
+
+    def test_a_solver_that_wants_a_gpu_says_so(self, capsys, folder):
+        write_solver(folder, BASE.replace("CPU", "GPU"))
+        shown = refused(capsys, "train", "-solver", "solver.prototxt")
+        assert "solver.prototxt says solver_mode: GPU, but GPU 0: invalid" in shown
+
+    def test_a_solver_that_states_no_mode_trains_on_the_cpu(self, capsys, folder):
+        write_solver(folder, BASE.replace("solver_mode: CPU", ""))
+        assert main(["train", "-solver", "solver.prototxt"]) == 0
+        assert "] Use CPU.\n" in capsys.readouterr().err
+
+    def test_several_gpus_are_refused(self, capsys, folder):
+        write_solver(folder, BASE)
+        shown = refused(capsys, "train", "-solver", "solver.prototxt", "-gpu", "0,1")
+        assert "Multi-GPU execution not available" in shown
+
+    def test_device_query_counts_what_there_is(self, capsys):
+        assert main(["device_query"]) == 0
+        assert "] 0 GPUs found" in capsys.readouterr().err
+
+
+class TestTrain:
+    def test_weights_on_the_command_line_replace_those_of_the_solver(
+        self, capsys, folder
+    ):
+        write_solver(folder, BASE + 'weights: "gone.caffemodel"')
+        arguments = ["-solver", "solver.prototxt", "-weights", "init.caffemodel"]
+        assert main(["train", *arguments]) == 0
+        assert "] Finetuning from init.caffemodel\n" in capsys.readouterr().err
+
+    def test_the_command_and_python_train_alike(self, capsys, folder):
+        path = write_solver(folder, BASE + TestTrain.often)
+        assert main(["train", "-solver", path]) == 0
+        solver = caffe.get_solver(path)
+        solver.step(12)
+        trained = caffe.Net(
+            "net.prototxt", caffe.TEST, weights="snap_iter_12.caffemodel"
+        )
+        for name, blobs in trained.params.items():
+            for mine, theirs in zip(blobs, solver.net.params[name], strict=True):
+                np.testing.assert_allclose(mine.data, theirs.data, rtol=1e-5, atol=1e-7)
+
+    often = "test_iter: 1 test_interval: 4 display: 2 "
+
+    def test_progress_is_told_to_people_only(self, capsys, folder, monkeypatch):
+        path = write_solver(folder, BASE + "display: 3 ")
+        main(["train", "-solver", path])
+        assert "Progress" not in capsys.readouterr().err
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        main(["train", "-solver", path])
+        assert "] Progress 50 %, about 0 s left\n" in capsys.readouterr().err
+
+
+def wait_for(process, text, seconds=60):
+    """Read the process's log until a line holds the text."""
+    end = time.monotonic() + seconds
+    for line in process.stderr:
+        if text in line:
+            return
+        assert time.monotonic() < end
+    raise AssertionError(f"the process ended without '{text}'")
+
+
+@pytest.mark.slow
+class TestProcess:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_a_signal_stops_after_a_snapshot(self, folder, number):
+        process = start("train", "-solver", write_solver(folder, LONG))
+        wait_for(process, "Iteration 3,")
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (0, "")
+        tail = [line.partition("] ")[2] for line in err.splitlines()][-4:]
+        weights = tail[0].removeprefix("Snapshotting to binary proto file ")
+        stem = weights.removesuffix(".caffemodel")
+        assert tail == [
+            f"Snapshotting to binary proto file {stem}.caffemodel",
+            f"Snapshotting solver state to binary proto file {stem}.solverstate",
+            "Optimization stopped early.",
+            "Optimization Done.",
+        ]
+        assert [n for n in names(folder) if n.startswith("snap")] == [
+            f"{stem}.caffemodel",
+            f"{stem}.solverstate",
+            f"{stem}.solverstate.resume.npz",
+        ]
+
+    def test_sighup_snapshots_and_training_goes_on(self, folder):
+        process = start("train", "-solver", write_solver(folder, LONG))
+        wait_for(process, "Iteration 3,")
+        process.send_signal(signal.SIGHUP)
+        wait_for(process, "Snapshotting solver state to binary proto file")
+        wait_for(process, "Iteration ")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert sum(n.endswith(".caffemodel") for n in names(folder)) == 3
+
+    def test_a_full_disk_ends_training_and_the_snapshot_before_survives(self, folder):
+        def small_files_only():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))
+
+        caffe.get_solver(write_solver(folder, BASE + "snapshot: 6 ")).step(6)
+        before = {n: (folder / n).read_bytes() for n in names(folder)}
+        process = start(
+            "train", "-solver", "solver.prototxt", preexec_fn=small_files_only
+        )
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out) == (1, "")
+        last = err.splitlines()[-1]
+        assert last.startswith("F")
+        assert "snap_iter_6.caffemodel: cannot be written: File too large" in last
+        assert {n: (folder / n).read_bytes() for n in names(folder)} == before
+
+    def test_the_log_may_lose_its_reader(self, folder):
+        process = start("train", "-solver", write_solver(folder, BASE + "display: 1 "))
+        process.stderr.close()
+        process.stderr = None
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "snap_iter_12.caffemodel" in names(folder)

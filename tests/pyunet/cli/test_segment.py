@@ -1,0 +1,352 @@
+"""``pyunet segment`` as people type it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from pyunet.cli import main
+from pyunet.cli.segment import _parse_slices, _parse_tile_size
+
+REFERENCE = Path(__file__).parents[2] / "reference" / "tiled"
+UNET = REFERENCE / "unet2d"
+SHAPE = (61, 83)
+
+
+def save(path, array):
+    tifffile.imwrite(path, array, photometric="minisblack")
+
+
+def reference_image(name="unet2d"):
+    """The stored image, scaled to 0..1 as a file of 16 bits would be."""
+    with h5py.File(REFERENCE / name / "input_0.h5") as file:
+        image = file["data"][0, 0]
+    return (image - image.min()) / (image.max() - image.min())
+
+
+@pytest.fixture
+def cells(tmp_path):
+    """A stack of three slices: the image, its mirror image, half of its brightness."""
+    image = np.round(reference_image() * 65535).astype(np.uint16)
+    path = tmp_path / "cells.tif"
+    save(path, np.stack([image, image[::-1], image // 2]))
+    return path
+
+
+def call(out, *words, model=UNET, weights=None):
+    return main([
+        "segment", "--model", str(model), "--out", str(out),
+        "--weights", str(weights or Path(model) / "weights.caffemodel"),
+        *map(str, words),
+    ])  # fmt: skip
+
+
+def refused(capsys, *words, **settings):
+    """Run a command line that must fail, and return its only line of error."""
+    assert call(*words, **settings) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    (line,) = said.err.strip().splitlines()
+    assert line.startswith("pyunet segment: ")
+    return line
+
+
+def test_a_stack_stays_a_stack(cells, tmp_path, capsys):
+    assert call(tmp_path / "out", cells) == 0
+    out = tmp_path / "out"
+    assert sorted(path.name for path in out.iterdir()) == [
+        "cells_labels.tif",
+        "cells_overlay.png",
+        "cells_scores.tif",
+    ]
+    scores = tifffile.imread(out / "cells_scores.tif")
+    labels = tifffile.imread(out / "cells_labels.tif")
+    assert scores.shape == (3, 2, *SHAPE)
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, scores.argmax(axis=1))
+    assert "3 slice(s) of 61x83 pixels, 1 tile(s) of 104x124" in capsys.readouterr().out
+
+
+def test_scores_are_those_of_pycaffe_on_the_mirrored_image(cells, tmp_path):
+    import caffe
+
+    assert call(tmp_path / "out", cells, "--tile-size", "20") == 0
+    scores = tifffile.imread(tmp_path / "out" / "cells_scores.tif")
+    net = caffe.Net(
+        str(UNET / "deploy.prototxt"), str(UNET / "weights.caffemodel"), caffe.TEST
+    )
+    image = tifffile.imread(cells)[0] / np.float32(65535)
+    net.blobs["data"].reshape(1, 1, 104, 124)
+    net.reshape()
+    padded = np.pad(image, [(20, 23), (20, 21)], mode="reflect")
+    net.blobs["data"].data[0, 0] = padded
+    expected = net.forward()["score"][0, :, :61, :83]
+    np.testing.assert_allclose(scores[0], expected, atol=1e-5)
+
+
+def test_chosen_slices_are_those_of_the_whole_stack(cells, tmp_path):
+    assert call(tmp_path / "all", cells) == 0
+    assert call(tmp_path / "some", cells, "--slices", "1:3") == 0
+    whole, some = (
+        tifffile.imread(tmp_path / name / "cells_scores.tif")
+        for name in ("all", "some")
+    )
+    np.testing.assert_array_equal(some, whole[1:])
+
+
+def test_softmax_writes_probabilities_and_says_so_in_the_file(cells, tmp_path):
+    assert call(tmp_path / "out", cells, "--softmax") == 0
+    with tifffile.TiffFile(tmp_path / "out" / "cells_scores.tif") as tiff:
+        shares = tiff.asarray()
+        assert tiff.imagej_metadata["pyunet_values"] == "probabilities"
+    np.testing.assert_allclose(shares.sum(axis=1), 1, atol=1e-6)
+    assert (shares >= 0).all()
+
+
+def test_both_kinds_of_weight_files_give_the_same(cells, tmp_path):
+    assert call(tmp_path / "a", cells) == 0
+    weights = UNET / "weights.caffemodel.h5"
+    assert call(tmp_path / "b", cells, weights=weights) == 0
+    a, b = (
+        tifffile.imread(tmp_path / name / "cells_scores.tif") for name in ("a", "b")
+    )
+    np.testing.assert_array_equal(a, b)
+
+
+def test_a_volume_is_one_image_of_a_3d_net(tmp_path):
+    volume = (reference_image("unet3d") * 255).astype(np.uint8)
+    save(tmp_path / "volume.tif", volume)
+    model = REFERENCE / "unet3d"
+    for name, size in (("one", "17"), ("many", "4x8x6")):
+        words = (tmp_path / "volume.tif", "--tile-size", size)
+        assert call(tmp_path / name, *words, model=model) == 0
+    one, many = (
+        tifffile.imread(tmp_path / name / "volume_scores.tif")
+        for name in ("one", "many")
+    )
+    assert one.shape == (11, 3, 17, 15)
+    np.testing.assert_allclose(one, many, atol=1e-5)
+
+
+def test_a_folder_of_images_is_one_stack(tmp_path):
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number in range(2):
+        image = np.full((30, 40), 100 * number, np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    assert call(tmp_path / "out", folder) == 0
+    labels = tifffile.imread(tmp_path / "out" / "frames_labels.tif")
+    assert labels.shape == (2, 30, 40)
+
+
+def test_several_images_are_segmented_in_one_run(tmp_path):
+    for name in ("a", "b"):
+        save(tmp_path / f"{name}.tif", np.zeros((20, 30), np.uint8))
+    assert call(tmp_path / "out", tmp_path / "a.tif", tmp_path / "b.tif") == 0
+    for name in ("a", "b"):
+        shape = tifffile.imread(tmp_path / "out" / f"{name}_labels.tif").shape
+        assert shape == (20, 30)
+
+
+def test_a_truth_gives_a_picture_that_compares(cells, tmp_path):
+    truth = tmp_path / "truth.tif"
+    save(truth, np.zeros((3, *SHAPE), np.uint8))
+    words = (cells, "--truth", truth, "--slices", "2:3")
+    assert call(tmp_path / "out", *words) == 0
+    with Image.open(tmp_path / "out" / "cells_comparison.png") as picture:
+        assert picture.size == (4 * 83 + 18, 61 + 26)
+
+
+def test_floats_beyond_one_are_scaled_over_the_whole_stack(cells, tmp_path, capsys):
+    stack = tifffile.imread(cells).astype(np.float32)
+    stack = (stack - stack.min()) / (stack.max() - stack.min())
+    save(tmp_path / "plain.tif", stack)
+    save(tmp_path / "wide.tif", stack * 100 - 7)
+    assert call(tmp_path / "out", tmp_path / "plain.tif", tmp_path / "wide.tif") == 0
+    assert "are mapped to 0..1" in capsys.readouterr().err
+    plain, wide = (
+        tifffile.imread(tmp_path / "out" / f"{name}_scores.tif")
+        for name in ("plain", "wide")
+    )
+    np.testing.assert_allclose(wide, plain, atol=1e-4)
+
+
+def test_memory_bounds_the_peak_of_the_process(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (1500, 1500), np.uint8)
+    save(tmp_path / "large.tif", image)
+    program = (
+        "import sys\n"
+        "from pyunet.cli import main\n"
+        "from pyunet.inference.engine import load_model\n"
+        "from pyunet.inference.memory import peak_bytes\n"
+        "load_model(*sys.argv[3:6:2])\n"
+        "limit = peak_bytes() + 200 * 2**20\n"
+        "status = main([*sys.argv[1:], '--memory', str(limit)])\n"
+        "print(status, limit - peak_bytes())\n"
+    )
+    words = [
+        "segment", "--model", UNET / "deploy.prototxt",
+        "--weights", UNET / "weights.caffemodel",
+        "--out", tmp_path / "small", tmp_path / "large.tif",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    report, last = done.stdout.splitlines()
+    status, left = map(int, last.split())
+    assert status == 0
+    assert " 1 tile(s)" not in report
+    assert left > 0
+    assert call(tmp_path / "large", tmp_path / "large.tif", "--memory", "9G") == 0
+    small, large = (
+        tifffile.imread(tmp_path / name / "large_scores.tif")
+        for name in ("small", "large")
+    )
+    np.testing.assert_allclose(small, large, atol=1e-5)
+
+
+def test_help_shows_an_example_and_loads_no_engine():
+    program = (
+        "import sys\n"
+        "from pyunet.cli import main\n"
+        "main(['segment', '--help'])\n"
+        "sys.exit('torch' in sys.modules or 'caffe' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert "pyunet segment --model unet_isbi2012 --weights" in done.stdout
+
+
+class TestRefuses:
+    """One line that names the file, exit status 1, nothing left behind."""
+
+    @pytest.fixture(autouse=True)
+    def _nothing_left(self, tmp_path):
+        yield
+        assert not (tmp_path / "out").exists() or not any((tmp_path / "out").iterdir())
+
+    def test_an_image_that_is_not_there(self, tmp_path, capsys):
+        path = tmp_path / "missing.tif"
+        assert f"{path}: no such file" in refused(capsys, tmp_path / "out", path)
+
+    def test_weights_that_are_not_there(self, cells, tmp_path, capsys):
+        weights = tmp_path / "w.caffemodel"
+        line = refused(capsys, tmp_path / "out", cells, weights=weights)
+        assert f"{weights}: no such file" in line
+
+    def test_a_model_that_is_not_there(self, cells, tmp_path, capsys):
+        line = refused(
+            capsys, tmp_path / "out", cells, model="nonesuch",
+            weights=UNET / "weights.caffemodel",
+        )  # fmt: skip
+        assert "nonesuch: no such file, folder or model" in line
+
+    def test_weights_of_another_net(self, cells, tmp_path, capsys):
+        weights = REFERENCE / "unet3d" / "weights.caffemodel"
+        line = refused(capsys, tmp_path / "out", cells, weights=weights)
+        assert str(weights) in line
+
+    def test_truncated_weights(self, cells, tmp_path, capsys):
+        weights = tmp_path / "half.caffemodel"
+        weights.write_bytes((UNET / "weights.caffemodel").read_bytes()[:9000])
+        line = refused(capsys, tmp_path / "out", cells, weights=weights)
+        assert str(weights) in line
+
+    def test_a_file_that_is_no_image(self, tmp_path, capsys):
+        path = tmp_path / "text.tif"
+        path.write_text("not an image")
+        assert f"{path}: is no TIFF image" in refused(capsys, tmp_path / "out", path)
+
+    def test_an_empty_folder(self, tmp_path, capsys):
+        folder = tmp_path / "empty"
+        folder.mkdir()
+        assert str(folder) in refused(capsys, tmp_path / "out", folder)
+
+    def test_a_colour_image_for_a_grey_net(self, tmp_path, capsys):
+        path = tmp_path / "rgb.png"
+        Image.new("RGB", (40, 40)).save(path)
+        line = refused(capsys, tmp_path / "out", path)
+        assert f"{path}: has 3 channel(s)" in line
+        assert "takes 1" in line
+
+    def test_slices_that_are_not_there(self, cells, tmp_path, capsys):
+        line = refused(capsys, tmp_path / "out", cells, "--slices", "5:9")
+        assert f"{cells}: has 3 slices, none of them is in --slices 5:9" in line
+
+    def test_two_images_of_one_name(self, cells, tmp_path, capsys):
+        other = tmp_path / "sub" / "cells.png"
+        other.parent.mkdir()
+        other.touch()
+        line = refused(capsys, tmp_path / "out", cells, other)
+        assert f"{other}: would overwrite the results of {cells}" in line
+
+    def test_an_output_that_is_a_file(self, cells, tmp_path, capsys):
+        assert f"{cells}: is no folder" in refused(capsys, cells, cells)
+
+    def test_memory_that_the_program_itself_exceeds(self, cells, tmp_path, capsys):
+        line = refused(capsys, tmp_path / "out", cells, "--memory", "1M")
+        assert "--memory 1M: loading the model alone took" in line
+
+    def test_a_truth_of_another_size(self, cells, tmp_path, capsys):
+        truth = tmp_path / "truth.tif"
+        save(truth, np.zeros((3, 10, 10), np.uint8))
+        line = refused(capsys, tmp_path / "out", cells, "--truth", truth)
+        assert f"{truth}: labels of (3, 10, 10)" in line
+        assert "(3, 61, 83)" in line
+
+    def test_a_truth_for_two_images(self, cells, tmp_path, capsys):
+        line = refused(capsys, tmp_path / "out", cells, cells, "--truth", cells)
+        assert "goes with one image, 2 are given" in line
+
+    def test_a_gpu_that_is_not_there(self, cells, tmp_path, capsys):
+        assert "GPU 99" in refused(capsys, tmp_path / "out", cells, "--gpu", "99")
+
+
+def test_an_input_is_never_overwritten(cells, tmp_path, capsys):
+    inputs = tmp_path / "cells_labels.tif"
+    save(inputs, np.zeros(SHAPE, np.uint8))
+    before = inputs.read_bytes()
+    line = refused(capsys, tmp_path, cells, "--truth", inputs)
+    assert f"{inputs}: is an input and would be overwritten" in line
+    assert inputs.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["3", "a:b", "1:2:3", "-1:4"])
+def test_slices_are_two_numbers_with_a_colon(cells, tmp_path, capsys, text):
+    line = refused(capsys, tmp_path / "out", cells, f"--slices={text}")
+    assert f"--slices {text}: accepted is FIRST:LAST" in line
+
+
+def test_a_missing_number_of_slices_means_the_end():
+    assert _parse_slices("24:30") == slice(24, 30)
+    assert _parse_slices(":3") == slice(None, 3)
+    assert _parse_slices("5:") == slice(5, None)
+
+
+@pytest.mark.parametrize("text", ["0", "388x", "ax3", "-5"])
+def test_a_tile_size_is_made_of_positive_numbers(cells, tmp_path, capsys, text):
+    line = refused(capsys, tmp_path / "out", cells, f"--tile-size={text}")
+    assert f"--tile-size {text}: accepted are pixels" in line
+
+
+def test_a_tile_size_may_have_a_number_an_axis():
+    assert _parse_tile_size("388") == [388]
+    assert _parse_tile_size("20x388x292") == [20, 388, 292]
+
+
+def test_an_interrupted_write_leaves_nothing(cells, tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tifffile.TiffWriter, "write", full)
+    line = refused(capsys, tmp_path / "out", cells)
+    assert "No space left on device" in line
+    assert "cells_" in line
+    assert list((tmp_path / "out").iterdir()) == []

@@ -1,0 +1,91 @@
+"""Sizes as people write them, and what the system says."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pyunet.errors import DataError
+from pyunet.inference import memory
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("100", 100),
+        ("2k", 2048),
+        ("512M", 512 * 1024**2),
+        ("1.5G", 3 * 512 * 1024**2),
+        ("1GB", 1024**3),
+        (" 3 MiB ", 3 * 1024**2),
+    ],
+)
+def test_sizes_are_read_with_their_unit(text, size):
+    assert memory.parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "G", "-2G", "0", "two", "1e400", "nan", "2 X"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(DataError, match="accepted is a size such as 500M or 2G"):
+        memory.parse_bytes(text)
+
+
+def test_a_written_size_is_never_smaller_than_the_number():
+    assert memory.parse_bytes(memory.format_bytes(10**9 + 1)) >= 10**9 + 1
+
+
+def test_what_is_used_grows_with_an_array_and_the_peak_stays():
+    program = (
+        "import numpy as np\n"
+        "from pyunet.inference.memory import peak_bytes, used_bytes\n"
+        "before = used_bytes()\n"
+        "array = np.ones(64 * 2**20, np.uint8)\n"
+        "during = used_bytes()\n"
+        "del array\n"
+        "print(during - before, during - used_bytes(), peak_bytes() - during)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    grown, given_back, beyond = map(int, done.stdout.split())
+    assert grown == pytest.approx(64 * 2**20, rel=0.05)
+    assert given_back == pytest.approx(64 * 2**20, rel=0.05)
+    assert abs(beyond) < 2**20
+
+
+def test_no_more_is_available_than_the_machine_has():
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert 0 < memory.available_bytes() <= total
+
+
+def test_a_containers_limit_counts(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("3000\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available_bytes() == 2000
+
+
+def test_a_container_without_a_limit_changes_nothing(tmp_path, monkeypatch):
+    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   5 kB\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    assert memory.available_bytes() == 5 * 1024
+
+
+def test_where_linux_files_are_missing_half_the_machine_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert memory.available_bytes() == total // 2
+    assert memory.used_bytes() == memory.peak_bytes() > 2**20
+
+
+def test_a_system_that_says_nothing_is_taken_to_have_4_gib(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
+    monkeypatch.delattr(memory.os, "sysconf")
+    assert memory.available_bytes() == 4 * 1024**3

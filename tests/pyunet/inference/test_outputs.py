@@ -1,0 +1,128 @@
+"""What is written, read back by other means."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from pyunet.data.images import Resolution, read_stack
+from pyunet.errors import DataError
+from pyunet.inference import outputs as outputs_module
+from pyunet.inference.files import atomic_path
+from pyunet.inference.outputs import Outputs, write_stacks
+
+SCORES = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float32)
+
+
+def test_scores_and_labels_of_a_stack_are_imagej_stacks(tmp_path):
+    out = Outputs.of(tmp_path, "cells")
+    labels = write_stacks(out, iter(SCORES), SCORES.shape)
+    with tifffile.TiffFile(out.scores) as tiff:
+        assert tiff.is_imagej
+        assert tiff.series[0].axes == "ZCYX"
+        np.testing.assert_array_equal(tiff.asarray(), SCORES)
+        assert tiff.imagej_metadata["pyunet_values"] == "scores"
+    with tifffile.TiffFile(out.labels) as tiff:
+        assert tiff.series[0].axes == "ZYX"
+        assert tiff.asarray().dtype == np.uint8
+        np.testing.assert_array_equal(tiff.asarray(), SCORES.argmax(axis=1))
+    np.testing.assert_array_equal(labels, SCORES.argmax(axis=1))
+
+
+def test_only_one_slice_is_taken_before_the_last_is_written(tmp_path):
+    alive = []
+
+    def slices():
+        for scores in SCORES:
+            alive.append(len(alive))
+            yield scores.copy()
+        raise RuntimeError("the net broke")
+
+    with pytest.raises(RuntimeError, match="the net broke"):
+        write_stacks(Outputs.of(tmp_path, "a"), slices(), (4, *SCORES.shape[1:]))
+    assert alive == [0, 1, 2]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_run_leaves_the_earlier_results(tmp_path):
+    out = Outputs.of(tmp_path, "a")
+    write_stacks(out, iter(SCORES), SCORES.shape)
+    before = out.scores.read_bytes()
+
+    def broken():
+        yield SCORES[0]
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(DataError, match=r"a_\w+\.tif: .*No space left on device"):
+        write_stacks(out, broken(), SCORES.shape)
+    assert out.scores.read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a_labels.tif",
+        "a_scores.tif",
+    ]
+
+
+def test_the_pixel_size_of_the_input_is_kept(tmp_path):
+    source = tmp_path / "in.tif"
+    tifffile.imwrite(
+        source, np.zeros((3, 5, 6), np.uint8), imagej=True, resolution=(4.0, 2.5),
+        metadata={"axes": "ZYX", "unit": "micron", "spacing": 0.75},
+    )  # fmt: skip
+    out = Outputs.of(tmp_path, "a")
+    write_stacks(
+        out, iter(SCORES), SCORES.shape, resolution=read_stack(source).resolution
+    )
+    expected = Resolution(4.0, 2.5, 1, "micron", 0.75)
+    for path in (out.labels, out.scores):
+        assert read_stack(path).resolution == expected
+
+
+def test_centimetres_are_kept_too(tmp_path):
+    out = Outputs.of(tmp_path, "a")
+    write_stacks(out, iter(SCORES), SCORES.shape, resolution=Resolution(300, 200, 3))
+    with tifffile.TiffFile(out.labels) as tiff:
+        tags = tiff.pages.first.tags
+        assert tags["XResolution"].value == (300, 1)
+        assert tags["YResolution"].value == (200, 1)
+        assert tags["ResolutionUnit"].value == 3
+
+
+def test_more_than_256_classes_need_16_bits(tmp_path):
+    scores = np.zeros((1, 300, 1, 2), np.float32)
+    scores[0, 299, 0, 1] = 1
+    out = Outputs.of(tmp_path, "a")
+    labels = write_stacks(out, iter(scores), scores.shape)
+    assert labels.dtype == np.uint16
+    assert tifffile.imread(out.labels).ravel().tolist() == [0, 299]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [("scores", [0, 1, 1]), ("probabilities", [0, 0, 1])]
+)
+def test_a_single_class_is_cut_where_it_is_more_likely_than_not(
+    tmp_path, values, expected
+):
+    scores = np.array([-0.2, 0.3, 0.7], np.float32).reshape(1, 1, 1, 3)
+    labels = write_stacks(
+        Outputs.of(tmp_path, "a"), iter(scores), scores.shape, values=values
+    )
+    assert labels.ravel().tolist() == expected
+
+
+def test_what_imagej_cannot_hold_becomes_a_bigtiff(tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs_module, "IMAGEJ_LIMIT", 100)
+    out = Outputs.of(tmp_path, "a")
+    write_stacks(out, iter(SCORES), SCORES.shape, values="probabilities")
+    with tifffile.TiffFile(out.scores) as tiff:
+        assert tiff.is_bigtiff
+        assert tiff.series[0].axes == "ZCYX"
+        assert tiff.shaped_metadata[0]["pyunet_values"] == "probabilities"
+        np.testing.assert_array_equal(tiff.asarray(), SCORES)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    path = tmp_path / "missing" / "a.tif"
+    with (
+        pytest.raises(DataError, match=r"missing/a\.tif: cannot be written: No such"),
+        atomic_path(path) as temporary,
+    ):
+        temporary.write_text("x")

@@ -1,0 +1,171 @@
+"""Any tiling gives the scores of one big tile."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyunet.errors import DataError
+from pyunet.inference.engine import Model
+from pyunet.inference.geometry import find_axes
+from pyunet.inference.predict import make_plan, segment_array, segment_arrays
+from pyunet.inference.tiling import Plan, fixed_tiles, tile_sizes
+from tests.support.fake_net import FakeNet, unet
+
+PLENTY = 10**12
+
+
+def fake_model(axes=2, **settings):
+    layers, weights = unet(axes=axes, **settings)
+    found = find_axes(layers, "data", "score")
+    shape = (1, 1, *(axis.smallest for axis in found))
+    net = FakeNet(layers, "data", "score", shape, weights)
+    return Model(Path("f.prototxt"), net, "data", "score", 1, tuple(layers), found)
+
+
+def random_image(shape, seed=0):
+    return np.random.default_rng(seed).random((1, *shape)).astype(np.float32)
+
+
+@st.composite
+def cases(draw):
+    kernel, pad = draw(st.sampled_from([(1, 0), (3, 0), (3, 1), ((3, 5), 1)]))
+    settings = {
+        "levels": draw(st.integers(0, 2)),
+        "kernel": kernel,
+        "pad": pad,
+        "pool": draw(st.sampled_from([2, 3, (1, 2)])),
+        "seed": draw(st.integers(0, 9)),
+    }
+    model = fake_model(**settings)
+    image = (draw(st.integers(1, 30)), draw(st.integers(1, 30)))
+    tile = tuple(
+        draw(st.sampled_from(tile_sizes(a, n)))
+        for a, n in zip(model.axes, image, strict=True)
+    )
+    return model, Plan(model.axes, image, tile)
+
+
+@settings(max_examples=40)
+@given(cases())
+def test_any_tiling_of_any_net_gives_the_scores_of_one_big_tile(case):
+    model, plan = case
+    image = random_image(plan.image)
+    whole = fixed_tiles(plan.image, model.axes, plan.image)
+    assert len(whole) == 1
+    np.testing.assert_allclose(
+        segment_array(model, image, plan),
+        segment_array(model, image, whole),
+        rtol=1e-5, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_any_tiling_of_a_volume_gives_the_scores_of_one_big_tile():
+    model = fake_model(axes=3, levels=1, kernel=(1, 3, 3), pool=(1, 2, 2))
+    image = random_image((3, 14, 11))
+    whole = segment_array(model, image, fixed_tiles((3, 14, 11), model.axes, [14]))
+    parts = fixed_tiles((3, 14, 11), model.axes, [1, 4, 6])
+    assert len(parts) > 6
+    np.testing.assert_allclose(
+        segment_array(model, image, parts), whole, rtol=1e-5, atol=1e-5
+    )
+    assert whole.shape == (3, 3, 14, 11)
+
+
+def test_one_tile_is_the_net_on_the_mirrored_image():
+    model = fake_model(levels=1)
+    image = random_image((8, 10))
+    plan = fixed_tiles((8, 10), model.axes, (8, 10))
+    border = model.axes[0].before
+    padded = np.pad(image, [(0, 0), *[(border, 40)] * 2], mode="reflect")
+    net = FakeNet(
+        list(model.layers), "data", "score", (1, 1, *plan.tile),
+        {name: blobs[0].data for name, blobs in model.net.params.items()},
+    )  # fmt: skip
+    net.blobs["data"].data[0] = padded[:, : plan.tile[0], : plan.tile[1]]
+    expected = net.forward()["score"][0, :, :8, :10]
+    np.testing.assert_array_equal(segment_array(model, image, plan), expected)
+
+
+def test_the_net_runs_once_a_tile():
+    model = fake_model()
+    plan = fixed_tiles((50, 50), model.axes, [16])
+    segment_array(model, random_image((50, 50)), plan)
+    assert model.net.forwards == len(plan) == 9
+
+
+def test_images_are_taken_one_after_the_other():
+    model = fake_model(levels=1)
+    plan = fixed_tiles((8, 8), model.axes, [8])
+    taken = []
+
+    def images():
+        for seed in range(3):
+            taken.append(seed)
+            yield random_image((8, 8), seed)
+
+    results = segment_arrays(model, images(), plan, total=3)
+    first = next(results)
+    assert taken == [0]
+    np.testing.assert_array_equal(
+        first, segment_array(model, random_image((8, 8)), plan)
+    )
+
+
+def test_less_memory_gives_smaller_tiles_and_the_same_scores():
+    model = fake_model(channels=8)
+    image = random_image((120, 120))
+    large = make_plan(model, (120, 120), memory=PLENTY)
+    biggest = model.activation_bytes(large.tile)
+    small = make_plan(model, (120, 120), memory=98 * 2**20 + biggest // 3)
+    assert len(large) == 1
+    assert len(small) > 1
+    assert model.activation_bytes(small.tile) < 2 * 2**20 + biggest // 3
+    np.testing.assert_allclose(
+        segment_array(model, image, small),
+        segment_array(model, image, large),
+        rtol=1e-5, atol=1e-5,
+    )  # fmt: skip
+
+
+def test_what_is_held_already_leaves_less_for_tiles():
+    model = fake_model(channels=8)
+    memory = 120 * 2**20
+    free = make_plan(model, (120, 120), memory=memory)
+    crowded = make_plan(model, (120, 120), memory=memory, held=22 * 2**20)
+    assert len(free) == 1
+    assert len(crowded) > 1
+
+
+def test_the_plan_counts_the_multiply_adds_of_every_convolution():
+    # levels=0: a 3x3 convolution 1 -> 2 and the 3x3 score 2 -> 3 of smallest 3.
+    model = fake_model(levels=0)
+    tile = (12, 7)
+    expected = 10 * 5 * 2 * 1 * 9 + 10 * 5 * 3 * 2 * 1
+    assert model.multiply_adds(tile) == expected
+
+
+def test_a_wanted_tile_that_does_not_fit_is_refused_with_what_it_needs():
+    model = fake_model()
+    with pytest.raises(DataError, match=r"a tile of \d+x\d+ needs \d+M, the limit is"):
+        make_plan(model, (50, 50), memory=1, tile_size=[16])
+
+
+def test_an_image_of_another_size_than_the_plan_is_refused():
+    model = fake_model()
+    plan = fixed_tiles((50, 50), model.axes, [16])
+    with pytest.raises(DataError, match=r"shape \(1, 40, 50\)"):
+        segment_array(model, random_image((40, 50)), plan)
+
+
+def test_a_net_with_other_shapes_than_its_layers_explain_is_refused():
+    model = fake_model(levels=1)
+    plan = fixed_tiles((8, 8), model.axes, [8])
+    surprising = FakeNet([], "data", "data", (1, 1, 10, 10), {})
+    broken = Model(
+        model.deploy, surprising, "data", "data", 1, model.layers, model.axes
+    )
+    with pytest.raises(DataError, match="which its layers do not explain"):
+        segment_array(broken, random_image((8, 8)), plan)

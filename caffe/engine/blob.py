@@ -60,10 +60,11 @@ class Memory:
                 return shaped(self._value, shape)
             return self._to_host().view(shape)
         if self._value is None or self._value.device != device:
-            source = self._to_host() if self._value is None else self._value
+            known = None if self._host_is_valid else self._value
+            source = self._to_host().view(shape) if known is None else known
             self._value = source.to(device)
         elif self._host_is_valid and self._host is not None:
-            self._value.view(-1).copy_(self._host)
+            self._value.copy_(self._host.view(self._value.shape))
         self._host_is_valid = False
         return shaped(self._value, shape)
 
@@ -80,6 +81,20 @@ class Memory:
         else:
             self._value = value
             self._host_is_valid = False
+
+    @property
+    def empty(self) -> bool:
+        """True if no number is stored: all are 0."""
+        return self._host is None and self._value is None
+
+    def clear(self) -> None:
+        """Make all numbers 0; what Python can't see takes no memory then."""
+        self.pending = None
+        self.release()
+        if self._host is not None:
+            self._host.zero_()
+            self._value = None
+            self._host_is_valid = True
 
     def release(self) -> None:
         """Give up a value that is about to be made anew, unless Python may see it."""

@@ -89,7 +89,17 @@ def set_mode_gpu() -> None:
         If there is no such device.
     """
     _check_device(_WORLD.device_id)
+    use_ieee_float32()
     _WORLD.gpu = True
+
+
+def use_ieee_float32() -> None:
+    """Keep torch from rounding to TF32, which it does in convolutions by default."""
+    if hasattr(torch.backends, "fp32_precision"):
+        torch.backends.fp32_precision = "ieee"
+    else:
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
 
 
 def set_device(device_id: int) -> None:

@@ -152,7 +152,9 @@ class Inspecting:
         return tops
 
     def _put(self, node: Node, name: str, value: torch.Tensor) -> None:
-        if not node.op.aliases_bottom or name == node.bottom[0]:
+        held = node.op.source and name in self._wiring.held
+        alias = node.op.aliases_bottom and name != node.bottom[0]
+        if not held and not alias:
             self._wiring.blobs[name].data_memory.put(value.detach())
 
     def _backward_node(self, node: Node, record: _Record, device: torch.device) -> None:
@@ -199,6 +201,7 @@ class Fused:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._root: dict[str, str] = {}
+        self._leaves: list[tuple[Blob, torch.Tensor]] = []
         self._steps = self._plan()
 
     def _plan(self) -> list[_Step]:
@@ -264,6 +267,7 @@ class Fused:
             Keep the value of every blob.
         """
         self._release()
+        self._leaves.clear()
         values: dict[str, torch.Tensor] = {}
         loss: torch.Tensor | float = 0.0
         for step in self._steps:
@@ -278,6 +282,7 @@ class Fused:
             return loss
         if loss.requires_grad:
             loss.backward()
+        self._collect(device)
         return float(loss.detach())
 
     def activation_bytes(self) -> int:
@@ -301,15 +306,13 @@ class Fused:
 
     def _release(self) -> None:
         for name, blob in self._wiring.blobs.items():
-            if self._root[name] not in self._wiring.inputs:
+            if self._root[name] not in self._wiring.held:
                 blob.data_memory.release()
 
     def _publish(self, values: dict[str, torch.Tensor]) -> None:
         for name, value in values.items():
-            memory = self._wiring.blobs[name].data_memory
-            if name in self._wiring.inputs:
-                continue
-            memory.put(value)
+            if name not in self._wiring.held:
+                self._wiring.blobs[name].data_memory.put(value)
 
     def _run(
         self,
@@ -341,7 +344,11 @@ class Fused:
                 else:
                     tops = node.op.forward(bottoms, params, node.context)
             if node.op.source:
-                tops = [_layout(t) for t in tops]
+                held = self._wiring.held
+                tops = [
+                    self._input(name, device) if name in held else _layout(top)
+                    for name, top in zip(step.tops, tops, strict=True)
+                ]
         values.update(zip(step.tops, tops, strict=True))
         return tops
 
@@ -351,13 +358,27 @@ class Fused:
         copied = _layout(value)
         return copied.clone() if copied.data_ptr() == value.data_ptr() else copied
 
-    @staticmethod
-    def _param(blob: Blob, device: torch.device, grad: bool) -> torch.Tensor:
+    def _param(self, blob: Blob, device: torch.device, grad: bool) -> torch.Tensor:
         leaf = blob.tensor(device).detach()
         if grad:
             leaf.requires_grad_()
-            leaf.grad = blob.grad_tensor(device)
+            if not blob.diff_memory.empty:
+                leaf.grad = blob.grad_tensor(device)
+            self._leaves.append((blob, leaf))
         return leaf
+
+    def _collect(self, device: torch.device) -> None:
+        """Take over gradients that did not go into the blobs' memory by themselves."""
+        for blob, leaf in self._leaves:
+            if leaf.grad is None:
+                continue
+            if blob.diff_memory.empty:
+                blob.diff_memory.put(leaf.grad)
+            elif (present := blob.grad_tensor(device)).data_ptr() != (
+                leaf.grad.data_ptr()
+            ):
+                present.add_(leaf.grad)
+        self._leaves.clear()
 
 
 def mark_pending(memories: Iterable[Memory], callback: Callable[[], None]) -> None:

@@ -117,6 +117,14 @@ class Operator(ABC):
         """Learnable blobs, in Caffe's order."""
         return []
 
+    def first_tops(self, context: Context) -> dict[int, torch.Tensor]:
+        """Values, by number, of tops that are filled once, when the net is built.
+
+        From then on they belong to the user, like those of Input; what `forward`
+        returns for them is not used.
+        """
+        return {}
+
     @abstractmethod
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shapes of the tops. Called before every forward; refuses bad bottoms."""

@@ -36,18 +36,16 @@ class Net:
 
     Parameters
     ----------
-    network : path or NetParameter
+    network_file : path or NetParameter
         Text of the net; old forms are upgraded.
-    phase_or_weights : int or path
-        ``caffe.TRAIN`` or ``caffe.TEST``; or the weights, and then the phase follows,
-        as in the oldest pycaffe.
-    phase : int, optional
-        The phase, where the second argument gave the weights.
+    phase : int
+        ``caffe.TRAIN`` or ``caffe.TEST``.
     level : int, default 0
     stages : sequence of str, optional
         Level and stages of the net's state, for the rules of its layers.
     weights : path, optional
-        A ``.caffemodel`` or ``.caffemodel.h5``.
+        A ``.caffemodel`` or ``.caffemodel.h5``. The oldest pycaffe's order is read
+        too: ``Net(network_file, weights, phase)``.
     crop : {"explicit", "coordinate_maps"}, default "explicit"
         What a Crop layer without axis and offset means: BVLC's axis 2 and offset 0,
         or the offsets of the layers' coordinate maps (files in the dialect of the
@@ -76,27 +74,25 @@ class Net:
 
     def __init__(
         self,
-        network: Any,
-        phase_or_weights: Any,
-        phase: int | None = None,
+        network_file: Any,
+        phase: Any,
         level: int = 0,
         stages: Sequence[str] | None = None,
         weights: Any = None,
         *,
         crop: Literal["explicit", "coordinate_maps"] = "explicit",
     ) -> None:
-        if phase is None:
-            phase = int(phase_or_weights)
-        else:
-            weights = phase_or_weights
-        if isinstance(network, (str, os.PathLike)):
-            param = files.read_net(network, crop=crop)
-            param.state.phase = phase
+        if isinstance(phase, (str, os.PathLike)):
+            weights, phase, level = phase, level, 0
+        param, source = caffe_pb2.NetParameter(), ""
+        if isinstance(network_file, (str, os.PathLike)):
+            param = files.read_net(network_file, crop=crop)
             param.state.level = level
-            param.state.stage.extend(stages or [])
-            source = f"{os.fspath(network)}: "
+            source = f"{os.fspath(network_file)}: "
         else:
-            param, source = network, ""
+            param.CopyFrom(network_file)
+        param.state.phase = phase
+        param.state.stage.extend(stages or [])
         self._build(param, source)
         if weights is not None:
             self.copy_from(weights)
@@ -315,9 +311,8 @@ class Net:
 
     def clear_param_diffs(self) -> None:
         """Set the diffs of all learnable parameters to zero."""
-        device = common.device()
         for learnable in self.learnable:
-            learnable.blob.grad_tensor(device).zero_()
+            learnable.blob.diff_memory.clear()
 
     def forward_loss(self) -> float:
         """Run a forward and return the weighted sum of the losses."""
@@ -450,7 +445,7 @@ class Net:
         )
 
     def _mark_freed(self, callback: Any) -> None:
-        kept = {*self.inputs, *self.outputs}
+        kept = {*self._wiring.held, *self.outputs}
         mark_pending(
             (
                 blob.data_memory

@@ -87,6 +87,7 @@ class Wiring:
         self.nodes: list[Node] = []
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
         self.inputs: list[str] = []
+        self.held: set[str] = set()  # the user's: inputs, and tops filled only once
         self.learnable: list[Learnable] = []
         self.entries: list[ParamEntry] = []
         self._shape_of = shape_of
@@ -115,6 +116,9 @@ class Wiring:
             self._connect_tops(node, cls)
             node.op = cls(node.param, node.context)
             shapes = self._shapes(node)
+            for index, value in node.op.first_tops(node.context).items():
+                self.blobs[node.top[index]].data[...] = value.cpu().numpy()
+                self.held.add(node.top[index])
             log("net.cpp:140", f"Setting up {node.name}")
             self._set_loss_weights(node)
             self._log_tops(node, shapes)
@@ -178,6 +182,7 @@ class Wiring:
                 self.blobs[name] = Blob()
             if node.type == "Input":
                 self.inputs.append(name)
+                self.held.add(name)
             self._append_top(node, name, cls)
             self._available.add(name)
         if cls.loss and not node.top:

@@ -63,7 +63,8 @@ class DummyDataLayer(DataLayer):
         shape : repeated BlobShape. One for all tops, or one for each.
         num, channels, height, width : repeated int, the older way to give 4 axes.
 
-    Constant tops are filled once, the others at each forward.
+    Constant tops are filled once and then keep what the user writes into them; the
+    others are filled at each forward.
     """
 
     def setup(self, param: Any, context: Context) -> None:
@@ -90,6 +91,12 @@ class DummyDataLayer(DataLayer):
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shapes as declared."""
         return list(self._shapes)
+
+    def first_tops(self, context: Context) -> dict[int, torch.Tensor]:
+        """Constant tops."""
+        fillers = enumerate(self._fillers)
+        constant = [i for i, filler in fillers if filler.type == "constant"]
+        return {i: self._top(i, context) for i in constant}
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Fill what is random, and, the first time, what is constant."""

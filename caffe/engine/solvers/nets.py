@@ -8,7 +8,7 @@ from typing import Any
 from caffe.engine.log import log
 from caffe.engine.net import Net
 from caffe.engine.snapshot import find_beside
-from caffe.errors import CheckError
+from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2, files
 
 _TRAIN_FIELDS = "net, net_param, train_net, train_net_param"
@@ -44,13 +44,14 @@ def train_net(param: Any, folder: Path) -> Net:
         log("solver.cpp:87", f"Creating training net specified in {field}.")
         net_param = caffe_pb2.NetParameter()
         net_param.CopyFrom(getattr(param, field))
+        path = field
     else:
         path = getattr(param, field)
         kind = "net" if field == "net" else "train_net"
         log("solver.cpp:102", f"Creating training net from {kind} file: {path}")
         net_param = _read(path, folder)
     states = [net_param.state, param.train_state]
-    return _build(net_param, caffe_pb2.TRAIN, states, param)
+    return _build(net_param, caffe_pb2.TRAIN, states, param, path)
 
 
 def test_nets(param: Any, folder: Path) -> list[Net]:
@@ -107,19 +108,25 @@ def _test_net(index: int, text: str, source: Any, param: Any, folder: Path) -> N
     if param.test_state:
         states.append(param.test_state[index])
     log("solver.cpp:190", f"Creating test net (#{index}) specified by {text}")
-    return _build(net_param, caffe_pb2.TEST, states, param)
+    name = source if isinstance(source, str) else text
+    return _build(net_param, caffe_pb2.TEST, states, param, name)
 
 
 def _read(path: str, folder: Path) -> Any:
     return files.read_net(find_beside(path, folder / "solver.prototxt"))
 
 
-def _build(net_param: Any, phase: int, states: list[Any], param: Any) -> Net:
+def _build(
+    net_param: Any, phase: int, states: list[Any], param: Any, source: str
+) -> Net:
     merged = caffe_pb2.NetState(phase=phase)
     for state in states:
         merged.MergeFrom(state)
     net_param.state.CopyFrom(merged)
-    net = Net(net_param, merged.phase)
+    try:
+        net = Net(net_param, merged.phase)
+    except CaffeError as error:
+        raise type(error)(f"{source}: {error}") from error
     for names in param.weights:
         for name in names.split(","):
             log("solver.cpp:72", f"Finetuning from {name.strip()}")

@@ -87,6 +87,7 @@ class TestUsage:
             "\ttest",
             "\ttime",
             "\ttrain",
+            "\tupgrade",
             "Unknown action: fly",
         ]
 
@@ -161,7 +162,7 @@ class TestBadInput:
         (folder / "net.prototxt").write_text(broken)
         write_solver(folder, BASE)
         shown = refused(capsys, "train", "-solver", "solver.prototxt")
-        assert "'up'" in shown
+        assert "net.prototxt: layer 'up'" in shown
         assert "'pol'" in shown
 
     def test_a_truncated_caffemodel_is_named(self, capsys, folder):

@@ -49,6 +49,12 @@ def test_the_state_of_the_streams_needs_no_pickle(tmp_path):
         assert "random/host" in file
 
 
+def test_convolutions_on_a_gpu_are_not_rounded_to_tf32():
+    common.use_ieee_float32()
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
 def test_a_log_line_has_the_form_of_glog(capfd, monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "0")
     log("net.cpp:59", "Initializing")

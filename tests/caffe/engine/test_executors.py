@@ -108,6 +108,29 @@ def test_gradients_of_two_passes_add_up_until_they_are_cleared(train_net):
     assert np.abs(net.params[layer][0].diff).max() > np.abs(once).max() / 2
 
 
+def test_a_shared_parameter_gets_the_gradients_of_all_its_uses(tmp_path):
+    layer = (
+        'layer { name: "%s" type: "InnerProduct" bottom: "%s" top: "%s" '
+        'param { name: "w" } inner_product_param { num_output: 2 bias_term: false '
+        "weight_filler { value: 1 } } }\n"
+    )
+    path = tmp_path / "net.prototxt"
+    path.write_text(
+        'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { '
+        "shape { dim: 1 dim: 2 } data_filler { value: 3 } } }\n"
+        + layer % ("a", "x", "y")
+        + layer % ("b", "y", "z")
+        + 'layer { name: "loss" type: "ReLU" bottom: "z" top: "l" loss_weight: 1 }'
+    )
+    net = caffe.Net(str(path), caffe.TRAIN)
+    net.clear_param_diffs()
+    net.forward_backward()
+    # y = (6, 6), l = sum w y: through b 6 for each weight, through a 2 x for each
+    assert net.params["a"][0].diff.tolist() == [[12, 12], [12, 12]]
+    net.forward_backward()
+    assert net.params["b"][0].diff.tolist() == [[24, 24], [24, 24]]
+
+
 def test_backward_may_be_called_twice_and_uses_the_masks_of_the_last_forward(
     train_net,
 ):

@@ -103,6 +103,61 @@ def test_writing_a_bottom_after_a_forward_does_not_change_a_top_cut_from_it(buil
     assert net.blobs["z"].data.tolist() == [[3, 4]]
 
 
+DUMMY = """
+layer { name: "d" type: "DummyData" top: "c" top: "r" dummy_data_param {
+  shape { dim: 3 } data_filler { value: 7 } data_filler { type: "gaussian" } } }
+layer { name: "a" type: "ReLU" bottom: "c" top: "y" }
+layer { name: "b" type: "ReLU" bottom: "r" top: "z" }
+"""
+
+
+@pytest.mark.parametrize("start", [None, "d"])
+def test_constant_dummy_data_is_filled_once_and_then_the_users(build, start):
+    net = build(DUMMY)
+    assert net.forward(start=start)["y"].tolist() == [7, 7, 7]
+    net.blobs["c"].data[...] = [1, 2, 3]
+    assert net.forward(start=start)["y"].tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("start", [None, "d"])
+def test_random_dummy_data_is_new_at_every_forward(build, start):
+    net = build(DUMMY)
+    net.forward(start=start)
+    first = net.blobs["r"].data.copy()
+    net.forward(start=start)
+    assert (net.blobs["r"].data != first).all()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ((caffe.TEST,), {"weights": "w.caffemodel"}),
+        ((), {"phase": caffe.TEST, "weights": "w.caffemodel"}),
+        ((caffe.TEST, 0, None, "w.caffemodel"), {}),
+        (("w.caffemodel", caffe.TEST), {}),
+    ],
+)
+def test_weights_are_taken_in_every_order_of_arguments_that_pycaffe_has(
+    small, tmp_path, monkeypatch, arguments
+):
+    monkeypatch.chdir(tmp_path)
+    small.params["sum"][0].data[...] = 5
+    small.save("w.caffemodel")
+    positional, keywords = arguments
+    net = caffe.Net("net.prototxt", *positional, **keywords)
+    assert net.phase == caffe.TEST
+    assert net.params["sum"][0].data.ravel().tolist() == [5, 5]
+
+
+def test_level_and_stages_choose_layers(build):
+    text = dims(1, 2) + (
+        'layer { name: "a" type: "ReLU" bottom: "x" top: "y" '
+        'include { min_level: 1 stage: "deploy" } }'
+    )
+    assert build(text, level=1, stages=["deploy"]).outputs == ["y"]
+    assert build(text).outputs == ["x"]
+
+
 def test_end_returns_the_tops_of_the_last_layer_that_ran(small):
     small.blobs["x"].data[...] = [[[[1, 2]]]]
     assert list(small.forward(end="conv")) == ["conv"]

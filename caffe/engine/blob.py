@@ -13,6 +13,7 @@ from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
 _MAX_AXES = 32
+_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 class Memory:
@@ -51,6 +52,18 @@ class Memory:
         """Hand out the memory as a writable array of shape `shape`."""
         self.handed_out = True
         return self._to_host().view(shape).numpy()
+
+    def copied(self, shape: Shape) -> NDArray[np.float32]:
+        """Give the numbers to read only, without handing out the memory itself."""
+        self._resolve()
+        if self._value is None or self._host_is_valid:
+            numbers = self._to_host().view(shape).numpy()
+        else:
+            value = shaped(self._value.detach(), shape)
+            numbers = value.cpu().contiguous().numpy()
+        numbers = numbers.view()
+        numbers.flags.writeable = False
+        return numbers
 
     def tensor(self, shape: Shape, device: torch.device) -> torch.Tensor:
         """Give the value on a device; on the CPU, the memory that Python may hold."""
@@ -119,6 +132,12 @@ class Memory:
         if self._value is not None and self._value.device.type == "cpu":
             self._value = None
         return host
+
+
+def channels_last(value: torch.Tensor) -> torch.Tensor:
+    """Lay out 2-D and 3-D images, or kernels, with the channels last in memory."""
+    layout = _LAYOUTS.get(value.dim())
+    return value if layout is None else value.contiguous(memory_format=layout)
 
 
 def shaped(value: torch.Tensor, shape: Shape) -> torch.Tensor:
@@ -192,6 +211,21 @@ class Blob:
     def grad_tensor(self, device: torch.device | None = None) -> torch.Tensor:
         """Gradients as a tensor on `device` (the CPU if None)."""
         return self.diff_memory.tensor(self._shape, device or torch.device("cpu"))
+
+    def values(self) -> NDArray[np.float32]:
+        """Give the values to read only, in row-major order."""
+        return self.data_memory.copied(self._shape)
+
+    def gradients(self) -> NDArray[np.float32]:
+        """Give the gradients to read only, in row-major order."""
+        return self.diff_memory.copied(self._shape)
+
+    def fill(self, values: torch.Tensor) -> None:
+        """Set the values of a parameter, in the layout that convolutions like best.
+
+        Where Python holds the memory it keeps its row-major order.
+        """
+        self.data_memory.put(channels_last(values.reshape(self._shape)))
 
     def share_data(self, other: Blob) -> None:
         """Use the values of another blob from now on."""

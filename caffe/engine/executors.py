@@ -8,10 +8,8 @@ from math import prod
 
 import torch
 
-from caffe.engine.blob import Blob, Memory, shaped
+from caffe.engine.blob import Blob, Memory, channels_last, shaped
 from caffe.engine.wiring import Node, Wiring, naming
-
-_LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def is_input(node: Node) -> bool:
@@ -21,11 +19,9 @@ def is_input(node: Node) -> bool:
 
 def _layout(value: torch.Tensor) -> torch.Tensor:
     """Channels last, the layout in which convolutions are fastest."""
-    layout = _LAYOUTS.get(value.dim())
-    if layout is None:
-        return value
-    value = value.contiguous(memory_format=layout)
-    if value.shape[1] == 1:  # both layouts are the same memory: torch needs the strides
+    value = channels_last(value)
+    # with one channel both layouts are one memory, but torch goes by the strides
+    if value.dim() in (4, 5) and value.shape[1] == 1:
         strides = list(value.stride())
         strides[1] = 1
         value = value.as_strided(value.shape, strides)
@@ -363,7 +359,9 @@ class Fused:
         if grad:
             leaf.requires_grad_()
             if not blob.diff_memory.empty:
-                leaf.grad = blob.grad_tensor(device)
+                present = blob.grad_tensor(device)
+                # in another layout it is added to later, by `_collect`
+                leaf.grad = present if present.stride() == leaf.stride() else None
             self._leaves.append((blob, leaf))
         return leaf
 

@@ -359,7 +359,9 @@ class Net:
             if node.op.loss and not layer.loss_weight:
                 layer.loss_weight.append(1)
             layer.blobs.extend(
-                blob_protos.to_proto(blob.data, blob.diff if write_diff else None)
+                blob_protos.to_proto(
+                    blob.values(), blob.gradients() if write_diff else None
+                )
                 for blob in node.blobs
             )
         return net

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from caffe.engine import atomic, hdf5
@@ -55,7 +56,10 @@ class _Copy:
     values: NDArray[Any]
 
     def make(self) -> None:
-        self.blob.data.reshape(-1)[: self.values.size] = self.values.reshape(-1)
+        if self.values.size == self.blob.count:
+            self.blob.fill(torch.tensor(self.values, dtype=torch.float32))
+        else:
+            self.blob.data.reshape(-1)[: self.values.size] = self.values.reshape(-1)
 
 
 def copy_trained_from(net: Trained, path: PathLike) -> None:
@@ -299,6 +303,6 @@ def _fill_hdf5(net: Trained, file: Any, *, write_diff: bool) -> None:
         gradients = diff.require_group(name) if diff is not None else None
         for entry in entries:
             if entry.owned:
-                layer.create_dataset(str(entry.index), data=entry.blob.data)
+                layer.create_dataset(str(entry.index), data=entry.blob.values())
             if gradients is not None:
-                gradients.create_dataset(str(entry.index), data=entry.blob.diff)
+                gradients.create_dataset(str(entry.index), data=entry.blob.gradients())

@@ -256,7 +256,10 @@ class Wiring:
                 self._owners[spec.name] = (node, index, learnable)
             generator = common.streams().generator(common.torch_cpu())
             values = fillers.fill(need.filler, need.shape, generator)
-            blob.data[...] = values.numpy()
+            if spec.name:  # blobs of other shapes may share it: row-major
+                blob.data[...] = values.numpy()
+            else:
+                blob.fill(values)
         node.blobs.append(blob)
         self.entries.append(ParamEntry(node.name, index, blob, owner is None))
 

@@ -276,7 +276,6 @@ def wait_for(process, text, seconds=60):
     raise AssertionError(f"the process ended without '{text}'")
 
 
-@pytest.mark.slow
 class TestProcess:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_stops_after_a_snapshot(self, folder, number):

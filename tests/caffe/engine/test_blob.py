@@ -88,3 +88,28 @@ def test_a_value_that_was_not_kept_is_computed_when_it_is_read():
     blob = Blob((2,))
     blob.data_memory.pending = lambda: blob.data_memory.put(torch.tensor([4.0, 5.0]))
     assert np.array_equal(blob.data, [4, 5])
+
+
+def test_values_to_read_are_row_major_and_do_not_hand_out_the_memory():
+    blob = Blob((1, 2, 2, 2))
+    blob.fill(torch.arange(8.0).view(1, 2, 2, 2))
+    assert blob.tensor(CPU).is_contiguous(memory_format=torch.channels_last)
+    assert blob.values().ravel().tolist() == list(range(8))
+    assert not blob.data_memory.handed_out
+    with pytest.raises(ValueError, match="read-only"):
+        blob.values()[...] = 0
+
+
+def test_filling_a_blob_that_python_holds_is_seen_in_the_old_view():
+    blob = Blob((1, 2, 2, 2))
+    view = blob.data
+    blob.fill(torch.arange(8.0).view(1, 2, 2, 2))
+    assert view.ravel().tolist() == list(range(8))
+
+
+def test_cleared_gradients_are_zero_in_an_old_view_too():
+    blob = Blob((2,))
+    view = blob.diff
+    view[...] = 3
+    blob.diff_memory.clear()
+    assert view.tolist() == blob.grad_tensor(CPU).tolist() == [0, 0]

@@ -64,7 +64,7 @@ def installed(request, tmp_path_factory):
     return target, version
 
 
-@pytest.mark.slow
+@pytest.mark.network
 @pytest.mark.parametrize("implementation", ["upb", "python"])
 def test_nets_are_read_upgraded_and_printed_with_protobuf(installed, implementation):
     target, version = installed

@@ -446,15 +446,12 @@ class Net:
             first, last, common.device(), prepare=self._prepare
         )
 
-    def _mark_freed(self, callback: Any) -> None:
-        kept = {*self._wiring.held, *self.outputs}
+    def _mark_freed(self, callback: Callable[[], None]) -> None:
+        held = {*self._wiring.held, *self.outputs}
+        kept = {id(self.blobs[name].data_memory) for name in held}
+        memories = (blob.data_memory for blob in self.blobs.values())
         mark_pending(
-            (
-                blob.data_memory
-                for name, blob in self.blobs.items()
-                if name not in kept and not blob.data_memory.handed_out
-            ),
-            callback,
+            (m for m in memories if id(m) not in kept and not m.handed_out), callback
         )
 
     def _recompute(self, *, grad: bool = False) -> None:

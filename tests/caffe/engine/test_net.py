@@ -158,6 +158,17 @@ def test_level_and_stages_choose_layers(build):
     assert build(text).outputs == ["x"]
 
 
+def test_an_input_with_two_consumers_is_not_taken_for_a_freed_blob(build):
+    net = build(
+        dims(1, 2)
+        + 'layer { name: "a" type: "ReLU" bottom: "x" top: "y" }\n'
+        + 'layer { name: "b" type: "ReLU" bottom: "x" top: "z" }\n'
+    )
+    net.forward()
+    assert net.blobs["x"].data_memory.pending is None
+    assert net.blobs["x_in_0_split_1"].data_memory.pending is None
+
+
 def test_end_returns_the_tops_of_the_last_layer_that_ran(small):
     small.blobs["x"].data[...] = [[[[1, 2]]]]
     assert list(small.forward(end="conv")) == ["conv"]

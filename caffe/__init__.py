@@ -10,7 +10,7 @@ import os
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"  # of the Caffe whose interface this is; ours is pyunet's
 
 TRAIN = 0
 TEST = 1

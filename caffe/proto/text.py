@@ -22,6 +22,7 @@ _NO_FIELD = re.compile(r'Message type "caffe\.([\w.]+)" has no field named "(\w+
 _NO_VALUE = re.compile(
     r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (.*?)\.?$'
 )
+_COMMENT = re.compile(rb"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|#.*""")
 _TWICE = re.compile(
     r'Message type "caffe\.([\w.]+)" should not have multiple "(\w+)" fields'
 )
@@ -33,7 +34,7 @@ def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
     Parameters
     ----------
     path
-        The file; UTF-8.
+        The file; UTF-8, but for comments, which may be in any encoding.
     message
         An empty message of the type that the file describes.
 
@@ -57,13 +58,27 @@ def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
         raise FileError(f"{path}: is a binary file; a text file is accepted here")
     try:
         text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise FileError(
-            f"{path}:{line}: byte 0x{raw[error.start]:02x} is not UTF-8 text; "
-            "a text file in UTF-8 is accepted here"
-        ) from error
+    except UnicodeDecodeError:
+        text = _without_foreign_comments(raw, str(path))
     return parse_text(text, message, name=str(path))
+
+
+def _without_foreign_comments(raw: bytes, path: str) -> str:
+    """Decode a text whose comments, and they alone, are not in UTF-8."""
+    lines = raw.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            lines[number - 1] = kept = _COMMENT.sub(lambda found: found[1] or b"", line)
+            try:
+                kept.decode()
+            except UnicodeDecodeError as error:
+                raise FileError(
+                    f"{path}:{number}: byte 0x{kept[error.start]:02x} is not UTF-8 "
+                    "text; a text file in UTF-8 is accepted here"
+                ) from error
+    return b"\n".join(lines).decode("utf-8-sig")
 
 
 def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> MessageT:

@@ -144,12 +144,19 @@ def test_a_byte_order_mark_is_skipped(tmp_path):
     assert read_text(path, caffe_pb2.NetParameter()).name == "n"
 
 
+def test_comments_may_be_in_another_encoding(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b"# gr\xfcn\nname: 'n#1' # \xd6\xd0\nforce_backward: true")
+    net = read_text(path, caffe_pb2.NetParameter())
+    assert (net.name, net.force_backward) == ("n#1", True)
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
         (b"\n\x03net\x00\x01", ": is a binary file; a text file is accepted here"),
         (
-            b"name: 'n'\n# gr\xfcn",
+            b"# gr\xfcn\nname: '#gr\xfcn'",
             ":2: byte 0xfc is not UTF-8 text; a text file in UTF-8 is accepted here",
         ),
     ],

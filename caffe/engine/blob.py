@@ -72,14 +72,11 @@ class Memory:
             if self._value is not None and self._value.device.type == "cpu":
                 return shaped(self._value, shape)
             return self._to_host().view(shape)
-        if self._value is None or self._value.device != device:
-            known = None if self._host_is_valid else self._value
-            source = self._to_host().view(shape) if known is None else known
-            self._value = source.to(device)
-        elif self._host_is_valid and self._host is not None:
-            self._value.copy_(self._host.view(self._value.shape))
+        known = None if self._host_is_valid else self._value
+        value = self._to_host().view(shape) if known is None else known
+        self._value = value = value.to(device)
         self._host_is_valid = False
-        return shaped(self._value, shape)
+        return shaped(value, shape)
 
     def put(self, value: torch.Tensor) -> None:
         """Take a new value from a layer."""

@@ -10,6 +10,7 @@ import torch
 
 from caffe.engine.blob import Blob, Memory, channels_last, shaped
 from caffe.engine.wiring import Node, Wiring, naming
+from caffe.errors import CheckError
 
 
 def is_input(node: Node) -> bool:
@@ -104,15 +105,39 @@ class Inspecting:
             for name, value in zip(node.top, tops, strict=True):
                 known[id(blobs[name].data_memory)] = value.detach()
                 if id(blobs[name].data_memory) in missing:
-                    self._put(node, name, value)
+                    self._put(node, name, _owned(value, bottoms))
 
-    def backward(self, first: int, last: int, device: torch.device) -> None:
-        """Run the backward of layers `last` down to `first`, adding to param diffs."""
+    def backward_order(self, first: int, last: int) -> list[int]:
+        """Which of the layers `last` down to `first` have a backward to run.
+
+        Raises
+        ------
+        CheckError
+            If one of them has not run since the records were last forgotten.
+        """
+        order = []
         for index in range(last, first - 1, -1):
             node = self._wiring.nodes[index]
-            record = self._records.get(index)
-            if node.needs_backward and record is not None:
-                self._backward_node(node, record, device)
+            if not node.needs_backward or not node.bottom or node.op.side_effects:
+                continue
+            if index not in self._records:
+                raise CheckError(
+                    f"layer '{node.name}' ({node.type}): has run no forward that a "
+                    "backward can use (a solver's step keeps none): call "
+                    "net.forward() before net.backward()"
+                )
+            order.append(index)
+        return order
+
+    def backward(self, order: Iterable[int], device: torch.device) -> None:
+        """Run the backward of layers in this order, adding to param diffs."""
+        for index in order:
+            node = self._wiring.nodes[index]
+            self._backward_node(node, self._records[index], device)
+
+    def forget(self) -> None:
+        """Give up what backwards would need."""
+        self._records.clear()
 
     def _bottom(self, node: Node, name: str, device: torch.device) -> torch.Tensor:
         blob = self._wiring.blobs[name]

@@ -243,8 +243,7 @@ class Net:
         last = names.index(start) if start is not None else len(names) - 1
         first = names.index(end) if end is not None else 0
         self._recompute(grad=True)
-        self._forget_lost_diffs()
-        self._inspecting.backward(first, last, common.device())
+        self._run_backward(first, last)
         wanted = self.bottom_names[names[first]] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in (*wanted, *(diffs or ()))}
 
@@ -320,6 +319,7 @@ class Net:
             return self._forward_fused()
         if self.keep_blobs:
             return self._forward_inspecting(0, len(self._wiring.nodes) - 1)
+        self._inspecting.forget()
         loss, _ = self._fused.forward(common.device(), self._prepare)
         self._replayable = None
         self._mark_freed(_no_data)
@@ -330,9 +330,9 @@ class Net:
         if any(m.handed_out for m in self._activation_diffs()):
             last = len(self._wiring.nodes) - 1
             loss = self._forward_inspecting(0, last)
-            self._forget_lost_diffs()
-            self._inspecting.backward(0, last, common.device())
+            self._run_backward(0, last)
             return loss
+        self._inspecting.forget()
         loss = self._fused.forward_backward(
             common.device(), self._prepare, keep=self.keep_blobs
         )
@@ -389,8 +389,7 @@ class Net:
 
     def backward_layer(self, index: int) -> float:
         """Run the backward of one layer and return the seconds it took."""
-        device = common.device()
-        return _seconds(lambda: self._inspecting.backward(index, index, device))
+        return _seconds(lambda: self._run_backward(index, index))
 
     # Behind the face.
 
@@ -433,6 +432,7 @@ class Net:
             blob.data[...] = array
 
     def _forward_fused(self) -> float:
+        self._inspecting.forget()
         loss, inputs = self._fused.forward(common.device(), self._prepare)
         self._replayable = inputs
         self._mark_freed(self._recompute)
@@ -440,7 +440,8 @@ class Net:
 
     def _forward_inspecting(self, first: int, last: int) -> float:
         if first > 0:
-            self._recompute()
+            nodes = self._wiring.nodes
+            self._recompute(grad=any(node.needs_backward for node in nodes))
         self._replayable = None
         return self._inspecting.forward(
             first, last, common.device(), prepare=self._prepare
@@ -468,9 +469,11 @@ class Net:
         losses = self.loss_weights
         return [b.diff_memory for n, b in self.blobs.items() if n not in losses]
 
-    def _forget_lost_diffs(self) -> None:
+    def _run_backward(self, first: int, last: int) -> None:
+        order = self._inspecting.backward_order(first, last)
         for memory in self._activation_diffs():
             memory.pending = None
+        self._inspecting.backward(order, common.device())
 
 
 def _seconds(work: Callable[[], object]) -> float:

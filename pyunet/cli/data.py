@@ -7,6 +7,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyunet.cli.arguments import add_label_meaning, add_slices
+
 if TYPE_CHECKING:
     from pyunet.data.training_set import Recipe
 
@@ -14,7 +16,7 @@ NAME = "data"
 HELP = "make training sets from images and labels, or a synthetic stack"
 MAKE = "make HDF5 training data and its list file from images and labels"
 SYNTHETIC = "make a small EM-like stack with known truth"
-EXAMPLE = """\
+MAKE_EXAMPLE = """\
 example:
   pyunet data make --images train-volume.tif --labels train-labels.tif \\
       --slices 0:24 --samples 3700 --out data/isbi2012
@@ -22,6 +24,12 @@ example:
       --slices 24:30 --no-augment --out data/isbi2012
 
 writes data/isbi2012/train_000.h5 ... and train.txt, then test_000.h5 and test.txt.
+"""
+SYNTHETIC_EXAMPLE = """\
+example:
+  pyunet data synthetic --out demo/train --slices 16 --size 320 --seed 1
+
+writes demo/train/images.tif and labels.tif (255 inside cells, 0 membrane).
 """
 
 
@@ -31,15 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.set_defaults(run=run)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, text, add, command in (
-        ("make", MAKE, _add_make, _make),
-        ("synthetic", SYNTHETIC, _add_synthetic, _synthetic),
+    for name, text, example, add, command in (
+        ("make", MAKE, MAKE_EXAMPLE, _add_make, _make),
+        ("synthetic", SYNTHETIC, SYNTHETIC_EXAMPLE, _add_synthetic, _synthetic),
     ):
         sub = commands.add_parser(
             name,
             help=text,
             description=text,
-            epilog=EXAMPLE if name == "make" else None,
+            epilog=example,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         add(sub)
@@ -57,28 +65,12 @@ def _add_make(parser: argparse.ArgumentParser) -> None:
     add("--images", type=Path, required=True, help="TIFF stack, PNG, or a folder")
     add("--labels", type=Path, required=True, help="the same, of equal count and size")
     add("--out", type=Path, required=True, help="folder of the training set")
-    add(
-        "--slices",
-        type=_slices,
-        metavar="FROM:TO",
-        help="which slices, counted from 0, TO not included (default: all)",
-    )
+    add_slices(parser, "which slices")
     add(
         "--name",
         help="what file names begin with (default: train; test without augmentation)",
     )
-    add(
-        "--labels-are",
-        default="auto",
-        choices=("auto", "binary", "classes", "instances"),
-        help="what label values mean (default: found, and said)",
-    )
-    add(
-        "--inside",
-        type=int,
-        choices=(0, 255),
-        help="for 0/255 labels: the value of the inside of cells (default: found)",
-    )
+    add_label_meaning(parser)
     _add_tiles(parser)
     _add_augmentation(parser)
     _add_weights(parser)
@@ -279,17 +271,6 @@ def _synthetic(args: argparse.Namespace) -> int:
     for path in write_synthetic(images, labels, args.out):
         print(path)
     return 0
-
-
-def _slices(text: str) -> slice:
-    first, colon, last = text.partition(":")
-    try:
-        begin, end = int(first or 0), int(last) if last else None
-    except ValueError:
-        begin, end = -1, None
-    if not colon or begin < 0 or (end is not None and end <= begin):
-        raise argparse.ArgumentTypeError(f"{text!r} is not FROM:TO, such as 0:24")
-    return slice(begin, end)
 
 
 def _shape(text: str) -> tuple[int, int]:

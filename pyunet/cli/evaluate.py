@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import json
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyunet.cli.arguments import add_label_meaning, add_slices
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,7 +26,10 @@ V_rand and V_info after border thinning. IoU and Dice are means over the classes
 The truth is understood as by `pyunet data make`; all classes but 0 are inside. The
 prediction is a folder written by `pyunet segment`, or a TIFF or a folder of TIFF or
 PNG files with labels (0/1, 0/255) or probabilities of inside (floats 0..1, 8-bit
-0..255)."""
+0..255).
+
+example:
+  pyunet evaluate --truth train-labels.tif --slices 24:30 --prediction out"""
 COLUMNS = {
     "pixel_error": "pixel error",
     "rand_error": "Rand error",
@@ -56,25 +59,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="OUT",
         help="what `pyunet segment --out` wrote, or a file or folder of maps",
     )
-    add(
-        "--slices",
-        type=_slices,
-        metavar="START:STOP",
-        help="the slices of the truth that were predicted, counted from 0, STOP not "
-        "included; cuts every input that has as many slices as the truth",
+    add_slices(
+        parser,
+        "the slices of the truth that were predicted; every input that has as many "
+        "slices as the truth is cut to them",
     )
-    add(
-        "--labels-are",
-        choices=("auto", "binary", "classes", "instances"),
-        default="auto",
-        help="what the numbers of the truth mean (default: auto, and said aloud)",
-    )
-    add(
-        "--inside",
-        type=int,
-        choices=(255, 0),
-        help="for 0/255 labels: which value is inside (default: found, said aloud)",
-    )
+    add_label_meaning(parser)
     add(
         "--baseline",
         type=Path,
@@ -133,15 +123,15 @@ class _Frame:
 
     truth: Path
     shape: tuple[int, ...]  # of the whole truth: slices, Y, X
-    slices: tuple[int, int | None] | None
+    slices: slice | None
 
     @property
     def start(self) -> int:
-        return self.slices[0] if self.slices else 0
+        return self.slices.start if self.slices else 0
 
     @property
     def stop(self) -> int:
-        stop = self.slices[1] if self.slices else None
+        stop = self.slices.stop if self.slices else None
         return self.shape[0] if stop is None else stop
 
     def cut(self, array: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -150,11 +140,11 @@ class _Frame:
         if not 0 <= self.start < self.stop <= total:
             raise DataError(
                 f"--slices {self.start}:{self.stop}: {self.truth} has {total} slices; "
-                f"accepted is START < STOP within 0:{total}"
+                f"accepted is FIRST < LAST within 0:{total}"
             )
         if array.shape[-2:] != size or len(array) not in (total, wanted):
             accepted = f"{wanted} slices" if wanted == total else f"{wanted} or {total}"
-            hint = "" if self.slices else "; --slices START:STOP takes some of them"
+            hint = "" if self.slices else "; --slices FIRST:LAST takes some of them"
             raise DataError(
                 f"{path}: {_sizes(array.shape)}, but the truth {self.truth} has "
                 f"{_sizes(self.shape)}: accepted is {accepted} of that size{hint}"
@@ -165,17 +155,6 @@ class _Frame:
 def _sizes(shape: tuple[int, ...]) -> str:
     slices = "1 slice" if shape[0] == 1 else f"{shape[0]} slices"
     return f"{slices} of {shape[-2]} x {shape[-1]} pixels"
-
-
-def _slices(text: str) -> tuple[int, int | None]:
-    """Read ``24:30``, ``24:`` or ``:6``."""
-    found = re.fullmatch(r"(\d*):(\d*)", text)
-    if not found:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not START:STOP, as in 24:30 (slices 24 to 29)"
-        )
-    start, stop = found.groups()
-    return int(start or 0), int(stop) if stop else None
 
 
 @contextlib.contextmanager
@@ -219,19 +198,15 @@ def _read_maps(path: Path) -> tuple[NDArray[Any], str | None]:
 
 def _written_by_segment(path: Path) -> list[Path]:
     """Return the files that `pyunet segment` left: scores, else labels, else none."""
+    from pyunet.data.images import natural_order
+
     if path.is_file():
         return [path] if _note(path) else []
     for kind in ("scores", "labels"):
-        files = sorted(path.glob(f"*_{kind}.tif"), key=_natural)
+        files = sorted(path.glob(f"*_{kind}.tif"), key=natural_order)
         if files:
             return files
     return []
-
-
-def _natural(path: Path) -> list[str | int]:
-    """Sort key that takes 2_scores.tif before 10_scores.tif."""
-    words = re.split(r"(\d+)", path.name)
-    return [int(word) if word.isdecimal() else word for word in words]
 
 
 def _note(file: Path) -> str | None:

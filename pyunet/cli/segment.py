@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyunet.cli.arguments import add_slices
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -48,10 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="trained weights, .caffemodel or .caffemodel.h5",
     )  # fmt: skip
     add("--out", required=True, metavar="OUT", help="folder for the results")
-    add(
-        "--slices", metavar="FIRST:LAST",
-        help="only these slices of a stack, counted from 0, LAST not included",
-    )  # fmt: skip
+    add_slices(parser, "only these slices of a stack")
     add(
         "--softmax", action="store_true",
         help="write probabilities in place of raw scores",
@@ -79,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
     from pyunet.inference.engine import load_model
     from pyunet.zoo import find_model
 
-    slices = _parse_slices(args.slices)
+    slices = args.slices or slice(None)
     tile_size = _parse_tile_size(args.tile_size)
     places = _places(args)
     model = load_model(find_model(args.model), args.weights, gpu=args.gpu)
@@ -136,18 +135,6 @@ def _check_inputs_stay(args: argparse.Namespace, outputs: list[Outputs]) -> None
             raise DataError(
                 f"{clash[0]}: is an input and would be overwritten; take another --out"
             )
-
-
-def _parse_slices(text: str | None) -> slice:
-    from pyunet.errors import DataError
-
-    if text is None:
-        return slice(None)
-    first, colon, last = text.partition(":")
-    numbers = [part or None for part in (first, last)]
-    if not colon or any(part and not part.isdecimal() for part in numbers):
-        raise DataError(f"--slices {text}: accepted is FIRST:LAST, such as 24:30")
-    return slice(*(int(part) if part else None for part in numbers))
 
 
 def _parse_tile_size(text: str | None) -> list[int] | None:

@@ -180,14 +180,16 @@ def _files_of(path: Path) -> list[Path]:
             f"{path}: the folder has no TIFF or PNG file"
             + (f", only {found}" if found else ": it is empty")
         )
-    return sorted(images, key=_natural)
+    return sorted(images, key=natural_order)
 
 
-def _natural(path: Path) -> list[tuple[bool, int, str]]:
-    """Sort key: digits count as numbers.
+def natural_order(path: Path) -> list[tuple[bool, int, str]]:
+    """Give a sort key by which digits count as numbers.
 
+    Examples
+    --------
     >>> names = ["10.tif", "a2.tif", "9.tif", "a10.tif"]
-    >>> sorted(names, key=lambda name: _natural(Path(name)))
+    >>> sorted(names, key=lambda name: natural_order(Path(name)))
     ['9.tif', '10.tif', 'a2.tif', 'a10.tif']
     """
     pieces = [piece for piece in re.split(r"(\d+)", path.name) if piece]

@@ -143,6 +143,19 @@ def test_backward_may_be_called_twice_and_uses_the_masks_of_the_last_forward(
     assert relative(net.params[layer][0].diff, 2 * once) <= 1e-5
 
 
+def test_backward_after_a_step_is_refused_as_the_step_keeps_nothing_for_it(train_net):
+    net = train_net("unet_demo")
+    net.forward()
+    net.forward_backward()
+    with pytest.raises(caffe.CheckError, match=r"call net\.forward\(\) before"):
+        net.backward()
+
+
+def test_backward_without_a_forward_is_refused(train_net):
+    with pytest.raises(caffe.CheckError, match="has run no forward"):
+        train_net("unet_demo").backward()
+
+
 def test_a_net_whose_blobs_are_not_kept_says_so(train_net):
     net = train_net("unet_demo")
     net.keep_blobs = False

@@ -185,6 +185,14 @@ def test_backward_gives_the_gradient_of_parameters_and_adds_to_it(build):
     assert net.blobs["x"].diff.ravel().tolist() == [0, 4]
 
 
+def test_backward_goes_through_all_layers_after_only_the_last_ran_again(build):
+    net = build("force_backward: true\n" + dims(1, 1, 1, 2) + CONV)
+    net.forward(x=np.array([[[[-1, 3]]]]))
+    net.forward(start="sum")
+    net.backward(y=np.ones((1, 1, 1, 2)))
+    assert net.blobs["x"].diff.ravel().tolist() == [0, 4]
+
+
 def test_the_diff_of_a_blob_changed_in_place_is_that_before_the_change(build):
     net = build("force_backward: true\n" + dims(1, 1, 1, 2) + CONV)
     net.forward(x=np.array([[[[-1, 3]]]]))

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from pyunet.cli import main
-from pyunet.cli.segment import _parse_slices, _parse_tile_size
+from pyunet.cli.segment import _parse_tile_size
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "tiled"
 UNET = REFERENCE / "unet2d"
@@ -316,18 +316,6 @@ def test_an_input_is_never_overwritten(cells, tmp_path, capsys):
     line = refused(capsys, tmp_path, cells, "--truth", inputs)
     assert f"{inputs}: is an input and would be overwritten" in line
     assert inputs.read_bytes() == before
-
-
-@pytest.mark.parametrize("text", ["3", "a:b", "1:2:3", "-1:4"])
-def test_slices_are_two_numbers_with_a_colon(cells, tmp_path, capsys, text):
-    line = refused(capsys, tmp_path / "out", cells, f"--slices={text}")
-    assert f"--slices {text}: accepted is FIRST:LAST" in line
-
-
-def test_a_missing_number_of_slices_means_the_end():
-    assert _parse_slices("24:30") == slice(24, 30)
-    assert _parse_slices(":3") == slice(None, 3)
-    assert _parse_slices("5:") == slice(5, None)
 
 
 @pytest.mark.parametrize("text", ["0", "388x", "ax3", "-5"])

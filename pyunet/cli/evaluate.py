@@ -84,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the prediction, print a table and write the JSON file."""
     from pyunet.data.labels import read_labels
-    from pyunet.inference.files import atomic_path
+    from pyunet.files import atomic_path
 
     labels = read_labels(args.truth, kind=args.labels_are, inside=args.inside)
     frame = _Frame(args.truth, labels.classes.shape, args.slices)

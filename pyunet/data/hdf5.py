@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyunet import __version__
-from pyunet.data.files import new_files
 from pyunet.data.training_set import Sample
 from pyunet.errors import DataError
+from pyunet.files import new_files
 
 DataType = Literal["float16", "float32", "uint8"]
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
-from pyunet.data.files import new_files
 from pyunet.errors import DataError
+from pyunet.files import new_files
 
 Plane = NDArray[np.float32]
 DIAMETER = 36.0

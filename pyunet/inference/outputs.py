@@ -17,7 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from pyunet.data.images import Resolution
-from pyunet.inference.files import atomic_path
+from pyunet.files import atomic_path
 from pyunet.inference.pictures import comparison_png, overlay_png
 
 Values = Literal["scores", "probabilities"]

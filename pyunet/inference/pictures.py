@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-from pyunet.inference.files import atomic_path
+from pyunet.files import atomic_path
 
 MOST_SLICES = 4
 LONGEST_SIDE = 1200

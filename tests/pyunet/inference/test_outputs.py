@@ -6,8 +6,8 @@ import tifffile
 
 from pyunet.data.images import Resolution, read_stack
 from pyunet.errors import DataError
+from pyunet.files import atomic_path
 from pyunet.inference import outputs as outputs_module
-from pyunet.inference.files import atomic_path
 from pyunet.inference.outputs import Outputs, write_stacks
 
 SCORES = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float32)

@@ -15,18 +15,25 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import torch
 
+from caffe.engine.blob import Blob
 from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
+Blobs = Sequence[Blob]
 Tensors = list[torch.Tensor]
+Arity = tuple[int, int | None]
 
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """Shape of a learnable blob and the FillerParameter that sets its first values."""
+    """Shape of a parameter blob and the FillerParameter that sets its first values.
+
+    `statistics`: the layer itself keeps it up to date; it has no learning rate.
+    """
 
     shape: Shape
     filler: Any
+    statistics: bool = False
 
 
 @dataclass
@@ -53,6 +60,11 @@ class Context:
         ``log("hdf5_data_layer.cpp:82", "text")`` writes one of Caffe's INFO lines.
     shape_of : callable
         Shape of any blob of the net by its name.
+    rank, ranks : int
+        Number of this process among those that train together, and how many they are.
+    recomputing : bool
+        True while a forward is done again to show what was not kept of it: statistics
+        and state stay, nothing is drawn.
     """
 
     layer_name: str
@@ -64,6 +76,9 @@ class Context:
     log: Callable[[str, str], None]
     shape_of: Callable[[str], Shape]
     state: dict[str, Any] = field(default_factory=dict)
+    rank: int = 0
+    ranks: int = 1
+    recomputing: bool = False
 
 
 class Operator(ABC):
@@ -85,9 +100,13 @@ class Operator(ABC):
         A forward does more than fill its tops (logs, writes a file): it is never
         skipped and never run a second time for one forward of the net.
     source : bool
-        The tops are new data at each forward; there is nothing to recompute.
+        The tops are new data, or random, at each forward; they are not recomputed.
+    runs_on_blobs : bool
+        Reads and writes blobs itself instead of mapping tensors: a `BlobOperator`.
     aliases_bottom : bool
         Every top is the memory of bottom 0 (Split, Reshape, Flatten).
+    aliases_parameter : bool
+        Top 0 is the memory of parameter 0 (Parameter).
     differentiable_bottoms : collection of int or None
         Bottoms that may receive a gradient; None: all.
     backward_needs_top : bool
@@ -102,13 +121,20 @@ class Operator(ABC):
     loss: ClassVar[bool] = False
     side_effects: ClassVar[bool] = False
     source: ClassVar[bool] = False
+    runs_on_blobs: ClassVar[bool] = False
     aliases_bottom: ClassVar[bool] = False
+    aliases_parameter: ClassVar[bool] = False
     differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
     backward_needs_top: ClassVar[bool] = True
 
     def __init__(self, param: Any, context: Context) -> None:
         self.param = param
         self.setup(param, context)
+
+    @classmethod
+    def arity(cls, param: Any) -> tuple[Arity, Arity]:
+        """Least and greatest numbers of bottoms and tops, where options decide."""
+        return cls.bottoms, cls.tops
 
     def setup(self, param: Any, context: Context) -> None:  # noqa: B027
         """Read and check the options of a LayerParameter; touch no data."""
@@ -133,12 +159,56 @@ class Operator(ABC):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Tops from bottoms, differentiable by autograd; never writes into a bottom."""
 
-    def forward_in_place(self, bottom: torch.Tensor, context: Context) -> torch.Tensor:
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
         """Top of a one-bottom layer, which may be written into the bottom's memory.
 
         Called where nobody needs the bottom any more.
         """
-        return self.forward([bottom], [], context)[0]
+        return self.forward([bottom], params, context)[0]
+
+
+class BlobOperator(Operator):
+    """A layer that works on blobs, as the user's Python layers do.
+
+    It gets the net's own blobs, sets the shapes of its tops itself, and has its own
+    backward.
+
+    Attributes
+    ----------
+    blobs : list of Blob
+        Its parameters, made by `prepare`.
+    """
+
+    runs_on_blobs = True
+    blobs: list[Blob]
+
+    @abstractmethod
+    def prepare(self, bottoms: Blobs, tops: Blobs) -> None:
+        """Do once what has to be done before the first `reshape`."""
+
+    @abstractmethod
+    def reshape(self, bottoms: Blobs, tops: Blobs) -> None:
+        """Set the shapes of the tops. Called before every forward."""
+
+    @abstractmethod
+    def run_forward(self, bottoms: Blobs, tops: Blobs) -> None:
+        """Fill the tops."""
+
+    @abstractmethod
+    def run_backward(
+        self, tops: Blobs, propagate_down: Sequence[bool], bottoms: Blobs
+    ) -> None:
+        """Fill the diffs of the bottoms that want one; add to those of parameters."""
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Refuse: `reshape` needs the blobs."""
+        raise CheckError("this layer runs on blobs")
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Refuse: `run_forward` needs the blobs."""
+        raise CheckError("this layer runs on blobs")
 
 
 _CATALOGUE: dict[str, type[Operator]] = {}

@@ -91,6 +91,19 @@ def run_layer(
     return forward(layer, tensors, context)
 
 
+def loss_and_gradients(
+    type_name: str, options: str, bottoms: Sequence[Bottom], top_diff: float = 1.0
+) -> tuple[float, list[np.ndarray]]:
+    """Loss, and the gradients of the bottoms that may have one."""
+    tensors = [as_tensor(bottom, i).clone() for i, bottom in enumerate(bottoms)]
+    wanted = layer_class(type_name).differentiable_bottoms or ()
+    for i in wanted:
+        tensors[i].requires_grad_()
+    (loss,) = run_layer(type_name, options, tensors)
+    loss.backward(torch.tensor(top_diff))
+    return loss.item(), [tensors[i].grad.numpy() for i in wanted]
+
+
 def forward(
     layer: Operator, bottoms: list[torch.Tensor], context: Context
 ) -> list[torch.Tensor]:
@@ -160,7 +173,10 @@ def check_gradient(
         tensor = as_tensor(bottom, i).double()
         tensors.append(tensor.requires_grad_(wanted is None or i in wanted))
     specs = layer.parameters([tuple(tensor.shape) for tensor in tensors])
-    params = [as_tensor(spec.shape, 9).double().requires_grad_() for spec in specs]
+    params = [
+        as_tensor(spec.shape, 9).double().requires_grad_(not spec.statistics)
+        for spec in specs
+    ]
 
     def function(*values: torch.Tensor) -> torch.Tensor:
         inputs, weights = values[: len(tensors)], values[len(tensors) :]
@@ -178,28 +194,40 @@ def check_reference(name: str) -> None:
     (param,) = (layer for layer in net.layer if layer.name == "under_test")
     context = make_context(train=str(case["phase"]) == "TRAIN")
     layer = layer_class(param.type)(param, context)
-    bottoms = [_stored(case, f"in.{name}") for name in param.bottom]
-    params = [_stored(case, f"param.{i}") for i in range(_count(case, "param."))]
+    bottoms = [_stored(case, "in", name) for name in param.bottom]
+    params = [_stored(case, "param", i) for i in range(_count(case, "param."))]
     shapes = [tuple(bottom.shape) for bottom in bottoms]
-    assert [spec.shape for spec in layer.parameters(shapes)] == [
-        tuple(value.shape) for value in params
-    ]
-    assert layer.shapes(shapes) == [case[f"out.{top}"].shape for top in param.top]
+    specs = layer.parameters(shapes)
+    assert [spec.shape for spec in specs] == [tuple(value.shape) for value in params]
+    for spec, value in zip(specs, params, strict=True):
+        value.requires_grad_(value.requires_grad and not spec.statistics)
+    if param.type != "Filter":  # its top's size depends on values
+        assert layer.shapes(shapes) == [case[f"out.{top}"].shape for top in param.top]
     tops = layer.forward(bottoms, params, context)
     for top, value in zip(param.top, tops, strict=True):
         _assert_near(value, case[f"out.{top}"], FORWARD, f"out.{top}")
     if json.loads(str(case["meta"]))["backward"]:
         diffs = [torch.from_numpy(case[f"top_diff.{top}"]) for top in param.top]
-        torch.autograd.backward(tops, diffs)
-        for blob, bottom in zip(param.bottom, bottoms, strict=True):
-            if f"in_diff.{blob}" in case.files:
-                _assert_near(bottom.grad, case[f"in_diff.{blob}"], BACKWARD, blob)
-        for i, value in enumerate(params):
-            _assert_near(value.grad, case[f"param_diff.{i}"], BACKWARD, f"param {i}")
+        if net.force_backward:  # else nobody needs a gradient: they all stay 0
+            torch.autograd.backward(tops, diffs)
+        blobs = [f"in_diff.{blob}" for blob in param.bottom]
+        _check_gradients(case, dict(zip(blobs, bottoms, strict=True)))
+        _check_gradients(case, {f"param_diff.{i}": v for i, v in enumerate(params)})
+    for i, value in enumerate(params):
+        if f"param_after.{i}" in case.files:
+            _assert_near(value, case[f"param_after.{i}"], FORWARD, f"param {i} after")
 
 
-def _stored(case: Any, key: str) -> torch.Tensor:
-    return torch.from_numpy(case[key].copy()).requires_grad_()
+def _check_gradients(case: Any, values: dict[str, torch.Tensor]) -> None:
+    for key, value in values.items():
+        if value.requires_grad:
+            got = torch.zeros_like(value) if value.grad is None else value.grad
+            _assert_near(got, case[key], BACKWARD, key)
+
+
+def _stored(case: Any, kind: str, key: str | int) -> torch.Tensor:
+    tensor = torch.from_numpy(case[f"{kind}.{key}"].copy())
+    return tensor.requires_grad_(f"{kind}_diff.{key}" in case.files)
 
 
 def _count(case: Any, prefix: str) -> int:

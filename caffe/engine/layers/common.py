@@ -1,4 +1,4 @@
-"""Inner products and dropout."""
+"""Inner products, tables of vectors, and dropout."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from caffe.engine.layer import (
     canonical_axis,
     register,
 )
-from caffe.engine.layers.shared import text
+from caffe.engine.layers.shared import drawing, text
 from caffe.errors import CheckError
 
 
@@ -90,6 +90,68 @@ class InnerProductLayer(Operator):
         return [functional.linear(x, matrix, params[1] if len(params) > 1 else None)]
 
 
+@register("Embed")
+class EmbedLayer(Operator):
+    """Replace every number by the vector of that number.
+
+    Options (``embed_param``)
+        num_output : int. Length of a vector.
+        input_dim : int. How many vectors there are.
+        bias_term : bool, default true. One more vector, added to each.
+        weight_filler, bias_filler : FillerParameter, default constant 0.
+
+    Bottoms
+        0 : any shape, whole numbers from 0 to ``input_dim`` - 1.
+
+    Tops
+        0 : the shape of the bottom, and behind it ``num_output``.
+
+    Blobs
+        0 : (input_dim, num_output), 1 : (num_output,)
+
+    The bottom receives no gradient. C++ Caffe checks the numbers in debug builds only.
+    """
+
+    differentiable_bottoms = ()
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the sizes."""
+        options = param.embed_param
+        for name in ("num_output", "input_dim"):
+            if getattr(options, name) == 0:
+                raise CheckError(f"{name} is 0: a number above 0 is accepted")
+        self.num_output = int(options.num_output)
+        self.input_dim = int(options.input_dim)
+
+    def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
+        """Declare the table, and a bias unless ``bias_term: false``."""
+        options = self.param.embed_param
+        table = (self.input_dim, self.num_output)
+        specs = [ParameterSpec(table, options.weight_filler)]
+        if options.bias_term:
+            specs.append(ParameterSpec((self.num_output,), options.bias_filler))
+        return specs
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """One axis more."""
+        return [(*bottom_shapes[0], self.num_output)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Look up."""
+        numbers = bottoms[0].detach()
+        wrong = (
+            (numbers < 0) | (numbers >= self.input_dim) | (numbers != numbers.trunc())
+        )
+        if wrong.any():
+            raise CheckError(
+                f"bottom 0 holds {float(numbers[wrong][0]):g}: whole numbers from 0 to "
+                f"{self.input_dim - 1} are accepted"
+            )
+        top = functional.embedding(numbers.long(), params[0])
+        return [top + params[1] if len(params) > 1 else top]
+
+
 @register("Dropout")
 class DropoutLayer(Operator):
     """In TRAIN, set elements to zero at random and scale the others up.
@@ -122,5 +184,5 @@ class DropoutLayer(Operator):
         if not context.train:
             return [x]
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        mask.bernoulli_(1 - self.ratio, generator=context.generator)
+        mask.bernoulli_(1 - self.ratio, generator=drawing(context))
         return [x * mask.mul_(1 / (1 - self.ratio))]

@@ -1,9 +1,11 @@
-"""Convolution and its transpose, over 0 to 3 spatial axes."""
+"""Convolution, its transpose, and the matrix of its windows, over any axes."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import prod
 from typing import Any, ClassVar
 
@@ -51,6 +53,94 @@ class Window:
         return tuple(d * (k - 1) + 1 for k, d in pairs)
 
 
+def read_window(options: Any, axis: int, ndim: int) -> Window:
+    """Read a ConvolutionParameter for a bottom of ``ndim`` axes."""
+    axes = ndim - axis - 1
+    return Window(
+        axis,
+        window_option(options, "kernel_size", axes),
+        window_option(options, "stride", axes, 1),
+        window_option(options, "pad", axes, 0),
+        window_option(options, "dilation", axes, 1),
+    )
+
+
+def check_fit(shape: Shape, window: Window, sizes: Shape) -> None:
+    """Refuse a bottom that leaves nothing of the top."""
+    if min(sizes, default=1) < 1:
+        raise CheckError(
+            f"bottom 0 is {text(shape)}, too small for kernel_size "
+            f"{text(window.kernel)}, pad {text(window.pad)}, dilation "
+            f"{text(window.dilation)}: the top would be {text(sizes)}"
+        )
+
+
+def im2col(x: torch.Tensor, window: Window) -> torch.Tensor:
+    """Windows of a blob (N, C, spatial...), as (N, C * kernel, output...).
+
+    The channel runs slowest along axis 1, then the first spatial axis of the kernel.
+    """
+    axes = len(window.kernel)
+    x = functional.pad(x, [p for p in reversed(window.pad) for _ in range(2)])
+    for axis, (extent, stride, dilation) in enumerate(
+        zip(window.extent, window.stride, window.dilation, strict=True), 2
+    ):
+        x = x.unfold(axis, extent, stride)[..., ::dilation]
+    # axes are now N, C, output..., kernel...
+    kernel = range(2 + axes, 2 + 2 * axes)
+    x = x.permute(0, 1, *kernel, *range(2, 2 + axes))
+    return x.flatten(1, 1 + axes)
+
+
+def col2im(columns: torch.Tensor, sizes: Shape, window: Window) -> torch.Tensor:
+    """Add windows (N, C * kernel, output...) up into a blob (N, C, sizes...)."""
+    axes = len(sizes)
+    output = columns.shape[2:]
+    parts = columns.unflatten(1, (-1, prod(window.kernel)))
+    padded = [size + 2 * p for size, p in zip(sizes, window.pad, strict=True)]
+    x = columns.new_zeros((*parts.shape[:2], *padded))
+    for i, place in enumerate(product(*map(range, window.kernel))):
+        rows = zip(place, window.dilation, window.stride, output, strict=True)
+        box = [slice(k * d, k * d + s * (n - 1) + 1, s) for k, d, s, n in rows]
+        hit = (slice(None), slice(None), *box)
+        x[hit] += parts[:, :, i]
+    for axis in range(axes):
+        x = x.narrow(2 + axis, window.pad[axis], sizes[axis])
+    return x
+
+
+def _convolve(
+    x: torch.Tensor, weight: torch.Tensor, window: Window, group: int
+) -> torch.Tensor:
+    """Filter over more spatial axes than torch knows."""
+    columns = im2col(x, window)
+    matrix = weight.reshape(group, -1, weight[0].numel())
+    y = matrix @ columns.reshape(len(x), group, matrix.shape[2], -1)
+    return y.reshape(len(x), len(weight), *columns.shape[2:])
+
+
+def _deconvolve(
+    x: torch.Tensor, weight: torch.Tensor, window: Window, group: int
+) -> torch.Tensor:
+    """Transpose of `_convolve`."""
+    matrix = weight.reshape(group, -1, weight[0].numel()).transpose(1, 2)
+    columns = matrix @ x.reshape(len(x), group, matrix.shape[2], -1)
+    columns = columns.reshape(len(x), -1, *x.shape[2:])
+    return col2im(columns, transposed_sizes(x.shape[2:], window), window)
+
+
+def forward_sizes(sizes: Sequence[int], window: Window) -> Shape:
+    """Spatial sizes of a convolution's top: rounded down."""
+    rows = zip(sizes, window.pad, window.extent, window.stride, strict=True)
+    return tuple((size + 2 * p - e) // s + 1 for size, p, e, s in rows)
+
+
+def transposed_sizes(sizes: Sequence[int], window: Window) -> Shape:
+    """Spatial sizes of a deconvolution's top: those of the convolution inverted."""
+    rows = zip(sizes, window.pad, window.extent, window.stride, strict=True)
+    return tuple(s * (size - 1) + e - 2 * p for size, p, e, s in rows)
+
+
 class BaseConvolution(Operator):
     """What both directions share; see `ConvolutionLayer` for the options."""
 
@@ -79,18 +169,7 @@ class BaseConvolution(Operator):
         if ndim not in self._windows:
             options = self.param.convolution_param
             axis = canonical_axis(options.axis, ndim)
-            axes = ndim - axis - 1
-            if axes > 3:
-                raise CheckError(
-                    f"bottom 0 has {axes} spatial axes: 0 to 3 are accepted"
-                )
-            self._windows[ndim] = Window(
-                axis,
-                window_option(options, "kernel_size", axes),
-                window_option(options, "stride", axes, 1),
-                window_option(options, "pad", axes, 0),
-                window_option(options, "dilation", axes, 1),
-            )
+            self._windows[ndim] = read_window(options, axis, ndim)
         return self._windows[ndim]
 
     def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
@@ -126,17 +205,12 @@ class BaseConvolution(Operator):
                 f"the weights are for {self.channels}"
             )
         sizes = self.output_sizes(shape[axis + 1 :], window)
-        if min(sizes, default=1) < 1:
-            raise CheckError(
-                f"bottom 0 is {text(shape)}, too small for kernel_size "
-                f"{text(window.kernel)}, pad {text(window.pad)}, dilation "
-                f"{text(window.dilation)}: the top would be {text(sizes)}"
-            )
+        check_fit(shape, window, sizes)
         return [(*shape[:axis], self.num_output, *sizes)] * len(bottom_shapes)
 
+    @abstractmethod
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Spatial sizes of the top."""
-        raise NotImplementedError
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Filter every bottom with the same parameters."""
@@ -164,6 +238,11 @@ class BaseConvolution(Operator):
         bias: torch.Tensor | None,
         window: Window,
     ) -> torch.Tensor:
+        axes = len(window.kernel)
+        if axes > 3:
+            call = _deconvolve if self.transposed else _convolve
+            y = call(x, weight, window, self.group)
+            return y if bias is None else y + bias.view(-1, *[1] * axes)
         options = {
             "stride": window.stride,
             "padding": window.pad,
@@ -171,7 +250,7 @@ class BaseConvolution(Operator):
             "groups": self.group,
         }
         table = _TRANSPOSED if self.transposed else _FORWARD
-        return table[len(window.kernel)](x, weight, bias, **options)
+        return table[axes](x, weight, bias, **options)
 
 
 @register("Convolution")
@@ -189,7 +268,9 @@ class ConvolutionLayer(BaseConvolution):
         axis : int, default 1. Axis of the channels; what follows is spatial.
         weight_filler, bias_filler : FillerParameter, default constant 0.
 
-    Repeated options take one value, or one for each spatial axis.
+    Repeated options take one value, or one for each spatial axis. ``force_nd_im2col``
+    and ``engine`` are accepted, without effect. Over more than 3 spatial axes the
+    windows are copied, as C++ Caffe always does.
 
     Bottoms and tops
         As many tops as bottoms, all filtered alike: (N, C, [[Z,] Y,] X) to
@@ -207,8 +288,7 @@ class ConvolutionLayer(BaseConvolution):
 
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Round down."""
-        rows = zip(sizes, window.pad, window.extent, window.stride, strict=True)
-        return tuple((size + 2 * p - e) // s + 1 for size, p, e, s in rows)
+        return forward_sizes(sizes, window)
 
 
 @register("Deconvolution")
@@ -229,5 +309,47 @@ class DeconvolutionLayer(BaseConvolution):
 
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Invert the formula of the convolution."""
-        rows = zip(sizes, window.pad, window.extent, window.stride, strict=True)
-        return tuple(s * (size - 1) + e - 2 * p for size, p, e, s in rows)
+        return transposed_sizes(sizes, window)
+
+
+@register("Im2col")
+class Im2colLayer(Operator):
+    """Give every element of a convolution's window a channel of its own.
+
+    Options (``convolution_param``)
+        kernel_size, stride, pad, dilation and axis as in `ConvolutionLayer`.
+
+    Bottoms and tops
+        (N, C, ..., Y, X) to (N, C * kernel, ...) with the spatial sizes of a
+        convolution. Channels run slowest, then the elements of the kernel in row-major
+        order. The gradients of all windows an element lies in add up.
+    """
+
+    backward_needs_top = False
+
+    def _window(self, shape: Shape) -> Window:
+        options = self.param.convolution_param
+        axis = canonical_axis(options.axis, len(shape))
+        if axis == len(shape) - 1:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has no spatial axes behind axis {axis}: 1 or "
+                "more are accepted"
+            )
+        return read_window(options, axis, len(shape))
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Channels times kernel elements, and the sizes of a convolution."""
+        shape = bottom_shapes[0]
+        window = self._window(shape)
+        axis = window.channel_axis
+        sizes = forward_sizes(shape[axis + 1 :], window)
+        check_fit(shape, window, sizes)
+        return [(*shape[:axis], shape[axis] * prod(window.kernel), *sizes)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Copy the windows."""
+        (x,) = bottoms
+        window = self._window(tuple(x.shape))
+        axis = window.channel_axis
+        columns = im2col(x.reshape(prod(x.shape[:axis]), *x.shape[axis:]), window)
+        return [columns.reshape(*x.shape[:axis], *columns.shape[1:])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,16 +11,17 @@ import torch
 from caffe.engine.fillers import fill
 from caffe.engine.layer import Context, Operator, Shape, Tensors, register
 from caffe.engine.layers.shared import text
-from caffe.engine.sources.hdf5 import HDF5Rows
+from caffe.engine.sources.hdf5 import HDF5Batches, HDF5Rows
+from caffe.engine.sources.prefetch import PrefetchingLayer, Reader, new_seed, share
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 
 
-class DataLayer(Operator):
+class SourceLayer(Operator):
     """No bottoms, tops of new data."""
 
     bottoms = (0, 0)
-    tops = (1, None)
+    tops: ClassVar[tuple[int, int | None]] = (1, None)
     source = True
     differentiable_bottoms = ()
 
@@ -35,7 +36,7 @@ def _for_each_top(values: Sequence[Any], tops: int, option: str) -> list[Any]:
 
 
 @register("Input")
-class InputLayer(DataLayer):
+class InputLayer(SourceLayer):
     """Tops that the user fills, before each forward or once.
 
     Options (``input_param``)
@@ -54,7 +55,7 @@ class InputLayer(DataLayer):
 
 
 @register("DummyData")
-class DummyDataLayer(DataLayer):
+class DummyDataLayer(SourceLayer):
     """Tops of constants or random numbers.
 
     Options (``dummy_data_param``)
@@ -115,8 +116,114 @@ class DummyDataLayer(DataLayer):
 _LEGACY_AXES = ("num", "channels", "height", "width")
 
 
+@register("MemoryData")
+class MemoryDataLayer(SourceLayer):
+    """Arrays of the user, in a circle.
+
+    Options (``memory_data_param``)
+        batch_size, channels, height, width : int. Shape of a batch.
+
+    Tops
+        (batch_size, channels, height, width): data; (batch_size): labels.
+
+    What the user writes into the arrays after `reset` is seen by the next forward.
+
+    State: the first row of the next batch.
+    """
+
+    tops = (2, 2)
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the shape."""
+        options = param.memory_data_param
+        self._shape: Shape = tuple(getattr(options, name) for name in _MEMORY_AXES)
+        if min(self._shape) < 1:
+            raise CheckError(
+                f"shape {text(self._shape)}: batch_size, channels, height, and width "
+                "must be specified and positive in memory_data_param"
+            )
+        self._context = context
+        self._data: np.ndarray[Any, Any] | None = None
+        self._labels: np.ndarray[Any, Any] | None = None
+        context.state["row"] = 0
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a batch."""
+        return self._shape[0]
+
+    def reset(self, data: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
+        """Set the arrays and go to their first row.
+
+        Parameters
+        ----------
+        data : array of shape (n, channels, height, width), float32, C contiguous
+            n must be a multiple of ``batch_size``.
+        labels : array of shape (n, 1, 1, 1), float32, C contiguous
+
+        Raises
+        ------
+        CheckError
+            If an array is otherwise.
+        """
+        if self.param.HasField("transform_param"):
+            self._context.log(
+                "memory_data_layer.cpp:88",
+                f"{self.type} does not transform array data on Reset()",
+            )
+        _check_array("data array", data, self._shape[1:])
+        _check_array("labels array", labels, (1, 1, 1))
+        if len(data) != len(labels):
+            raise CheckError(
+                f"data and labels must have the same first dimension: they have "
+                f"{len(data)} and {len(labels)}"
+            )
+        if len(data) == 0 or len(data) % self.batch_size:
+            raise CheckError(
+                f"first dimensions of input arrays must be a multiple of batch size "
+                f"{self.batch_size}: they are {len(data)}"
+            )
+        self._data, self._labels = data, labels
+        self._context.state["row"] = 0
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shapes as declared."""
+        return [self._shape, self._shape[:1]]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Give the next rows."""
+        if self._data is None or self._labels is None:
+            raise CheckError(
+                "MemoryDataLayer needs to be initialized by calling Reset: call "
+                "net.set_input_arrays(data, labels)"
+            )
+        row = int(context.state["row"]) % len(self._data)
+        end = row + self.batch_size
+        context.state["row"] = end % len(self._data)
+        rows = (self._data[row:end], self._labels[row:end].reshape(-1))
+        return [torch.tensor(values, device=context.device) for values in rows]
+
+
+_MEMORY_AXES = ("batch_size", "channels", "height", "width")
+
+
+def _check_array(name: str, values: Any, extents: Shape) -> None:
+    if not isinstance(values, np.ndarray) or not values.flags.c_contiguous:
+        raise CheckError(f"{name} must be C contiguous")
+    if values.ndim != len(_MEMORY_AXES):
+        raise CheckError(f"{name} must be 4-d: it has {values.ndim} axes")
+    if values.dtype != np.float32:
+        raise CheckError(f"{name} must be float32: it is {values.dtype}")
+    for axis, found, wanted in zip(
+        _MEMORY_AXES[1:], values.shape[1:], extents, strict=True
+    ):
+        if found != wanted:
+            number = "number of channels" if axis == "channels" else axis
+            raise CheckError(f"{name} has wrong {number}: {found}, not {wanted}")
+
+
 @register("HDF5Data")
-class HDF5DataLayer(DataLayer):
+class HDF5DataLayer(PrefetchingLayer):
     """Rows of HDF5 files, in a circle.
 
     Options (``hdf5_data_param``)
@@ -131,122 +238,62 @@ class HDF5DataLayer(DataLayer):
         hold any numbers, compressed or not.
 
     All files must agree in the shape of a row, or each have a multiple of
-    ``batch_size`` rows. Then the shape of the tops is that of the present file. (Here
-    this holds for every top; caffe_unet does not look at the first.)
+    ``batch_size`` rows (of all processes that train together). Then the shape of the
+    tops is that of the present file. (Here this holds for every top; caffe_unet does
+    not look at the first.)
 
     State: order of the files, place in it, rows consumed of that file, their order.
     """
 
-    def setup(self, param: Any, context: Context) -> None:
+    tops = (1, None)
+
+    def reader(self, param: Any, context: Context) -> Reader:
         """Look into every file, check that they fit together, log what Caffe logs."""
         options = param.hdf5_data_param
         if param.HasField("transform_param"):
             raise CheckError("transform_param is given: HDF5Data does not transform")
         if options.batch_size == 0:
             raise CheckError("batch_size is 0: a number above 0 is accepted")
-        self._batch = int(options.batch_size)
-        self._shuffle = bool(options.shuffle)
-        self._context = context
         log = context.log
         log(
             "hdf5_data_layer.cpp:82",
             f"Loading list of HDF5 filenames from: {options.source}",
         )
-        self._files = HDF5Rows(options.source, param.top)
-        count = len(self._files.names)
-        log("hdf5_data_layer.cpp:96", f"Number of HDF5 files: {count}")
-        for name, shapes in zip(self._files.names, self._files.shapes, strict=True):
+        files = HDF5Rows(options.source, list(param.top))
+        log("hdf5_data_layer.cpp:96", f"Number of HDF5 files: {len(files.names)}")
+        for name, shapes in zip(files.names, files.shapes, strict=True):
             line = "".join(f"  {top} {text(shapes[top])}" for top in param.top)
             log("hdf5_data_layer.cpp:134", f"{name}:{line}")
-        self._check_files(context)
-        context.state.update(file=0, row=0, rows=np.empty(0, np.int64))
-        context.state["file_order"] = self._new_order(context)
-
-    def _check_files(self, context: Context) -> None:
-        first = self._files.shapes[0]
-        consistent = divisible = True
-        for i, (name, shapes) in enumerate(
-            zip(self._files.names, self._files.shapes, strict=True)
-        ):
-            for top, shape in shapes.items():
-                if len(shape) != len(first[top]):
-                    raise FileError(
-                        f"{name}: dataset '{top}' is {text(shape)}: {len(first[top])} "
-                        f"axes are accepted, as in {self._files.names[0]}"
-                    )
-                consistent &= shape[1:] == first[top][1:]
-            divisible &= self._files.rows(i) % self._batch == 0
-        log = context.log
-        log(
-            "hdf5_data_layer.cpp:138",
-            f"files_have_consistent_shapes: {consistent:d}",
+        own = share(context)
+        _check_files(files, options.batch_size, own[1], context)
+        return HDF5Batches(
+            files,
+            batch=options.batch_size,
+            shuffle=options.shuffle,
+            seed=new_seed(context),
+            share=own,
         )
-        log(
-            "hdf5_data_layer.cpp:140",
-            f"hdf_blobs_divisible_by_batch_size: {divisible:d}",
+
+
+def _check_files(files: HDF5Rows, batch: int, ranks: int, context: Context) -> None:
+    first = files.shapes[0]
+    consistent = divisible = True
+    for i, (name, shapes) in enumerate(zip(files.names, files.shapes, strict=True)):
+        for top, shape in shapes.items():
+            if len(shape) != len(first[top]):
+                raise FileError(
+                    f"{name}: dataset '{top}' is {text(shape)}: {len(first[top])} "
+                    f"axes are accepted, as in {files.names[0]}"
+                )
+            consistent &= shape[1:] == first[top][1:]
+        divisible &= files.rows(i) % (batch * ranks) == 0
+    log = context.log
+    log("hdf5_data_layer.cpp:138", f"files_have_consistent_shapes: {consistent:d}")
+    log("hdf5_data_layer.cpp:140", f"hdf_blobs_divisible_by_batch_size: {divisible:d}")
+    if not (consistent or divisible):
+        of = f" of {ranks} processes" if ranks > 1 else ""
+        raise FileError(
+            f"{files.source}: Cannot work with these files! Their rows have "
+            "different shapes: equal shapes, or in each file a number of rows "
+            f"divisible by batch_size {batch}{of}, are accepted"
         )
-        if not (consistent or divisible):
-            raise FileError(
-                f"{self._files.source}: Cannot work with these files! Their rows have "
-                "different shapes: equal shapes, or in each file a number of rows "
-                f"divisible by batch_size {self._batch}, are accepted"
-            )
-
-    def _new_order(self, context: Context) -> np.ndarray[Any, Any]:
-        count = len(self._files.names)
-        if self._shuffle:
-            return context.rng.permutation(count).astype(np.int64)
-        return np.arange(count, dtype=np.int64)
-
-    def _present_file(self) -> int:
-        state = self._context.state
-        order = state["file_order"]
-        if sorted(order) != list(range(len(self._files.names))):
-            raise FileError(
-                f"{self._files.source}: lists {len(self._files.names)} files: "
-                f"{len(order)} are accepted, as when the state was saved"
-            )
-        return int(order[int(state["file"])])
-
-    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
-        """Row shapes of the present file."""
-        shapes = self._files.shapes[self._present_file()]
-        return [(self._batch, *shapes[top][1:]) for top in self.param.top]
-
-    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
-        """Read the next rows."""
-        tops = [np.empty(shape, np.float32) for shape in self.shapes([])]
-        start = 0
-        while start < self._batch:
-            start += self._read([top[start:] for top in tops], context)
-        return [torch.from_numpy(top).to(context.device) for top in tops]
-
-    def _read(self, targets: Sequence[np.ndarray[Any, Any]], context: Context) -> int:
-        """Read from the present file what it still has; return how many rows."""
-        state = context.state
-        index = self._present_file()
-        row, total = int(state["row"]), self._files.rows(index)
-        if row == 0:
-            self._files.open(index)
-            order = np.arange(total, dtype=np.int64)
-            state["rows"] = context.rng.permutation(order) if self._shuffle else order
-        elif len(state["rows"]) != total:
-            raise FileError(
-                f"{self._files.names[index]}: has {total} rows: {len(state['rows'])} "
-                "are accepted, as when the state was saved"
-            )
-        end = min(row + len(targets[0]), total)
-        rows = state["rows"][row:end]
-        self._files.read(index, rows, [target[: end - row] for target in targets])
-        state["row"] = end
-        if end == total:
-            self._advance(context)
-        return end - row
-
-    def _advance(self, context: Context) -> None:
-        state = context.state
-        state["row"] = 0
-        state["file"] = int(state["file"]) + 1
-        if state["file"] == len(self._files.names):
-            state["file"] = 0
-            state["file_order"] = self._new_order(context)

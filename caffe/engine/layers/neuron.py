@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 from torch.nn import functional
 
 from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.errors import CheckError
+
+_BNLL_THRESHOLD = 50  # beyond it the exponential is not computed
 
 
 class NeuronLayer(Operator):
@@ -39,9 +43,302 @@ class ReLULayer(NeuronLayer):
             return [functional.relu(bottoms[0])]
         return [functional.leaky_relu(bottoms[0], self.slope)]
 
-    def forward_in_place(self, bottom: torch.Tensor, context: Context) -> torch.Tensor:
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
         """Rectify, and overwrite the bottom where the gradient allows it."""
         if self.slope == 0:
             return functional.relu_(bottom)
         # with a negative slope the sign of the top no longer tells that of the bottom
         return functional.leaky_relu(bottom, self.slope, inplace=self.slope > 0)
+
+
+@register("ELU")
+class ELULayer(NeuronLayer):
+    """Exponential linear unit: ``x`` above 0, else ``alpha * (exp(x) - 1)``.
+
+    Options (``elu_param``)
+        alpha : float, default 1.
+
+    The gradient at 0 is ``alpha``.
+    """
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read alpha."""
+        self.alpha = float(param.elu_param.alpha)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map into new memory."""
+        return [functional.elu(bottoms[0], self.alpha)]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom where the gradient allows it."""
+        # with a negative alpha the sign of the top no longer tells that of the bottom
+        return functional.elu(bottom, self.alpha, inplace=self.alpha >= 0)
+
+
+@register("Sigmoid")
+class SigmoidLayer(NeuronLayer):
+    """Logistic function: ``1 / (1 + exp(-x))``."""
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map into new memory."""
+        return [torch.sigmoid(bottoms[0])]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom."""
+        return torch.sigmoid_(bottom)
+
+
+@register("TanH")
+class TanHLayer(NeuronLayer):
+    """Hyperbolic tangent."""
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map into new memory."""
+        return [torch.tanh(bottoms[0])]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom."""
+        return torch.tanh_(bottom)
+
+
+@register("Swish")
+class SwishLayer(NeuronLayer):
+    """Multiply by a logistic gate: ``x / (1 + exp(-beta * x))``.
+
+    Options (``swish_param``)
+        beta : float, default 1.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read beta."""
+        self.beta = float(param.swish_param.beta)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Gate."""
+        (x,) = bottoms
+        if self.beta == 1:
+            return [functional.silu(x)]
+        return [x * torch.sigmoid(self.beta * x)]
+
+
+@register("BNLL")
+class BNLLLayer(NeuronLayer):
+    """Binomial normal log likelihood: ``log(1 + exp(x))``."""
+
+    backward_needs_top = False
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map."""
+        return [functional.softplus(bottoms[0], threshold=_BNLL_THRESHOLD)]
+
+
+@register("AbsVal")
+class AbsValLayer(NeuronLayer):
+    """Absolute value. The top may not be the bottom; the gradient at 0 is 0."""
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Refuse to work in place."""
+        if param.bottom[0] == param.top[0]:
+            raise CheckError(
+                f"bottom and top are both '{param.top[0]}': AbsVal Layer does not "
+                "allow in-place computation, a top of another name is accepted"
+            )
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Take the absolute value."""
+        return [bottoms[0].abs()]
+
+
+@register("Clip")
+class ClipLayer(NeuronLayer):
+    """Limit to a range: ``max(min, min(x, max))``.
+
+    Options (``clip_param``)
+        min, max : float; both must be given.
+
+    The gradient passes within the range and at its ends, and is 0 outside.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the range."""
+        options = param.clip_param
+        for name in ("min", "max"):
+            if not options.HasField(name):
+                raise CheckError(f"clip_param has no {name}: min and max are needed")
+        self.low = float(options.min)
+        # Caffe answers min where max is below it, torch would answer max
+        self.high = max(self.low, float(options.max))
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Limit."""
+        return [bottoms[0].clamp(self.low, self.high)]
+
+
+@register("Threshold")
+class ThresholdLayer(NeuronLayer):
+    """1 above a threshold, else 0. There is no gradient.
+
+    Options (``threshold_param``)
+        threshold : float, default 0.
+    """
+
+    differentiable_bottoms = ()
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the threshold."""
+        self.threshold = float(param.threshold_param.threshold)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Compare."""
+        return [(bottoms[0] > self.threshold).to(bottoms[0].dtype)]
+
+
+def _affine(x: torch.Tensor, scale: float, shift: float) -> torch.Tensor:
+    return (x * scale).add_(shift)
+
+
+def _natural_log(base: float) -> float:
+    """Logarithm of a base, where -1 stands for e."""
+    if base == -1:
+        return 1.0
+    if not 0 < base < math.inf:
+        raise CheckError(
+            f"base is {base:g}: base must be strictly positive, or -1, which means e"
+        )
+    return math.log(base)
+
+
+@register("Exp")
+class ExpLayer(NeuronLayer):
+    """Exponential: ``base ** (shift + scale * x)``.
+
+    Options (``exp_param``)
+        base : float above 0, default -1, which means e.
+        scale : float, default 1.
+        shift : float, default 0.
+    """
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Turn the base into factors of an exponent of e."""
+        options = param.exp_param
+        log_base = _natural_log(options.base)
+        self.scale = log_base * options.scale
+        self.shift = log_base * options.shift
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map into new memory."""
+        return [_affine(bottoms[0], self.scale, self.shift).exp_()]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom."""
+        return bottom.mul_(self.scale).add_(self.shift).exp_()
+
+
+@register("Log")
+class LogLayer(NeuronLayer):
+    """Logarithm to a base: ``log(shift + scale * x)``.
+
+    Options (``log_param``)
+        base : float above 0, not 1; default -1, which means e.
+        scale : float, default 1.
+        shift : float, default 0.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the base."""
+        options = param.log_param
+        log_base = _natural_log(options.base)
+        if log_base == 0:
+            raise CheckError(
+                "base is 1, and 1/log(1) is inf: another base above 0 is accepted"
+            )
+        self.factor = 1 / log_base
+        self.scale, self.shift = float(options.scale), float(options.shift)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map."""
+        return [_affine(bottoms[0], self.scale, self.shift).log().mul_(self.factor)]
+
+
+@register("Power")
+class PowerLayer(NeuronLayer):
+    """Power: ``(shift + scale * x) ** power``.
+
+    Options (``power_param``)
+        power : float, default 1.
+        scale : float, default 1.
+        shift : float, default 0.
+
+    With ``power`` or ``scale`` 0 the top is a constant, whatever the bottom, and the
+    gradient 0. Where ``shift + scale * x`` is 0, Caffe's gradient is 0 / 0 for powers
+    other than 1 and 2; here it is that of the power.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the options."""
+        options = param.power_param
+        self.power = float(options.power)
+        self.scale, self.shift = float(options.scale), float(options.shift)
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map."""
+        (x,) = bottoms
+        if self.power * self.scale == 0:
+            value = float(torch.tensor(self.shift).pow(self.power))
+            everywhere = torch.ones((), dtype=torch.bool, device=x.device)
+            return [x.masked_fill(everywhere, value)]
+        base = _affine(x, self.scale, self.shift)
+        return [base if self.power == 1 else base.pow(self.power)]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom if the power is 1."""
+        if self.power == 1 and self.scale != 0:
+            return bottom.mul_(self.scale).add_(self.shift)
+        return self.forward([bottom], params, context)[0]
+
+
+@register("GradientReversal")
+class GradientReversalLayer(NeuronLayer):
+    """Pass the bottom unchanged, and its gradient times -1 (caffe_unet)."""
+
+    # the top is the memory of the bottom: nobody may write into it
+    backward_needs_top = True
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Pass."""
+        return [_Reverse.apply(bottoms[0])]
+
+
+class _Reverse(torch.autograd.Function):
+    """The identity with a gradient that is not its own, as the layer is defined."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
+        return -grad

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch.nn import functional
 
-from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.layer import (
+    Context,
+    Operator,
+    ParameterSpec,
+    Shape,
+    Tensors,
+    register,
+)
 from caffe.engine.layers.shared import text
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 
 
 @register("LRN")
@@ -53,6 +62,215 @@ class LRNLayer(Operator):
         options = self.param.lrn_param
         size, alpha, beta = options.local_size, options.alpha, options.beta
         if options.norm_region == options.ACROSS_CHANNELS:
-            return [functional.local_response_norm(x, size, alpha, beta, options.k)]
+            return [_AcrossChannels.apply(x, size, alpha / size, beta, options.k)]
         energy = functional.avg_pool2d(x * x, size, 1, (size - 1) // 2)
         return [x * (1 + alpha * energy) ** -beta]
+
+
+def _channel_window(x: torch.Tensor, size: int) -> torch.Tensor:
+    """Sum of the `size` channels around each one."""
+    total, channels = x.clone(), x.shape[1]
+    for d in range(1, min(size // 2 + 1, channels)):
+        kept = channels - d
+        total.narrow(1, 0, kept).add_(x.narrow(1, d, kept))
+        total.narrow(1, d, kept).add_(x.narrow(1, 0, kept))
+    return total
+
+
+class _AcrossChannels(torch.autograd.Function):
+    """x / (k + factor * window(x^2)) ** beta.
+
+    The derivative is autograd's; written out it takes a small part of the time and
+    memory of torch's pooling over channels.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, size: int, factor: float, beta: float, k: float
+    ) -> torch.Tensor:
+        energy = _channel_window(x * x, size).mul_(factor).add_(k)
+        ctx.save_for_backward(x, energy)
+        ctx.options = size, factor, beta
+        return energy.pow(-beta).mul_(x)
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad: torch.Tensor
+    ) -> tuple[torch.Tensor, None, None, None, None]:
+        x, energy = ctx.saved_tensors
+        size, factor, beta = ctx.options
+        direct = energy.pow(-beta).mul_(grad)
+        around = _channel_window((direct * x).div_(energy), size)
+        result = direct.addcmul_(x, around, value=-2 * factor * beta)
+        return result, None, None, None, None
+
+
+@register("BatchNorm")
+class BatchNormLayer(Operator):
+    """Give each channel mean 0 and variance 1, without a learned scale.
+
+    Options (``batch_norm_param``)
+        use_global_stats : bool, default false in TRAIN, true in TEST. Normalise by
+            the stored statistics, not by those of the batch.
+        moving_average_fraction : float, default 0.999. What a batch leaves of the
+            stored sums.
+        eps : float, default 1e-5. Added to the variance.
+
+    Bottoms and tops
+        (N, C, ...) or (N,), ``(x - mean) / sqrt(variance + eps)``.
+
+    Blobs
+        0 : (C,), sum of means; 1 : (C,), sum of variances; 2 : (1,), their weight.
+        Mean and variance are blobs 0 and 1 divided by blob 2, or 0 where that is 0.
+
+    The blobs are no learnable parameters: each forward by statistics of the batch
+    updates them. A variance stored is that of a sample, ``m / (m - 1)`` times the
+    variance of the m values of a channel that the batch is normalised by.
+    By stored statistics the gradient is that of a scaling.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Decide which statistics to use."""
+        options = param.batch_norm_param
+        self.stored = not context.train
+        if options.HasField("use_global_stats"):
+            self.stored = bool(options.use_global_stats)
+        self.kept = float(options.moving_average_fraction)
+        self.eps = float(options.eps)
+        self.channels: int | None = None
+
+    def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
+        """Declare the statistics."""
+        self.channels = _channels(bottom_shapes[0])
+        zero = caffe_pb2.FillerParameter(type="constant", value=0)
+        shapes = ((self.channels,), (self.channels,), (1,))
+        return [ParameterSpec(shape, zero, statistics=True) for shape in shapes]
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom, whose channels must be those of the statistics."""
+        (shape,) = bottom_shapes
+        channels = _channels(shape)
+        if self.channels not in {None, channels}:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {channels} channels: the statistics are "
+                f"for {self.channels}"
+            )
+        return [shape]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Normalise into new memory; update the statistics."""
+        (x,) = bottoms
+        if self.stored:
+            mean, inverse = self._stored_statistics(x, params)
+            return [(x - mean).mul_(inverse)]
+        rows = x if x.dim() > 1 else x[:, None]
+        mean = x.new_zeros(rows.shape[1])
+        variance = torch.zeros_like(mean)
+        # a momentum of 1 makes it leave this batch's statistics in the two
+        top = torch.batch_norm(
+            rows, None, None, mean, variance, True, 1.0, self.eps, False
+        )
+        if rows.numel() == rows.shape[1]:
+            # one value a channel, which torch gives no variance and a rounding error
+            top, variance = rows - rows, torch.zeros_like(mean)
+        if not context.recomputing:
+            self._update(params, mean, variance)
+        return [top.reshape(x.shape) if x.dim() == 1 else top]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Overwrite the bottom where the statistics are the stored ones."""
+        if not self.stored:
+            return self.forward([bottom], params, context)[0]
+        mean, inverse = self._stored_statistics(bottom, params)
+        return bottom.sub_(mean).mul_(inverse)
+
+    def _stored_statistics(self, x: torch.Tensor, params: Tensors) -> Tensors:
+        """Mean and 1 / standard deviation, to broadcast against x."""
+        mean, variance, weight = (value.detach().to(x.dtype) for value in params)
+        factor = torch.where(weight == 0, 0, 1 / weight)
+        inverse = (variance * factor + self.eps).rsqrt()
+        shape = (-1, *[1] * (x.dim() - 2))
+        return [(mean * factor).view(shape), inverse.view(shape)]
+
+    def _update(
+        self, params: Tensors, mean: torch.Tensor, variance: torch.Tensor
+    ) -> None:
+        with torch.no_grad():
+            ones = torch.ones_like(params[2])
+            for stored, new in zip(params, (mean, variance, ones), strict=True):
+                stored.mul_(self.kept).add_(new)
+
+
+def _channels(shape: Shape) -> int:
+    if not shape:
+        raise CheckError(
+            "bottom 0 () has 0 axes: 1 (N) or more (N, C, ...) are accepted"
+        )
+    return shape[1] if len(shape) > 1 else 1
+
+
+@register("MVN")
+class MVNLayer(Operator):
+    """Give each image, or each of its channels, mean 0 and variance 1.
+
+    Options (``mvn_param``)
+        normalize_variance : bool, default true. False: only the mean is removed.
+        across_channels : bool, default false. Over all channels of an image together.
+        eps : float, default 1e-9. Added to the standard deviation.
+
+    Bottoms and tops
+        Up to 4 axes (N, C, Y, X), ``(x - mean) / (deviation + eps)``.
+
+    The gradient is Caffe's, which leaves eps out of the derivative of the deviation.
+    """
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom, which may have 4 axes."""
+        (shape,) = bottom_shapes
+        if len(shape) > 4:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {len(shape)} axes: 0 to 4 (N, C, Y, X) "
+                "are accepted"
+            )
+        return [shape]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Normalise."""
+        options = self.param.mvn_param
+        (x,) = bottoms
+        images = x.reshape(*x.shape, *[1] * (4 - x.dim()))
+        axes = (1, 2, 3) if options.across_channels else (2, 3)
+        if options.normalize_variance:
+            top = _Standardise.apply(images, axes, options.eps)
+        else:
+            top = images - images.mean(axes, keepdim=True)
+        return [top.reshape(x.shape)]
+
+
+class _Standardise(torch.autograd.Function):
+    """Divide by deviation + eps; eps has no part in the deviation's derivative.
+
+    So does Caffe, and the gradient of an image of one value is a number.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, axes: tuple[int, ...], eps: float
+    ) -> torch.Tensor:
+        centred = x - x.mean(axes, keepdim=True)
+        scale = centred.square().mean(axes, keepdim=True).sqrt_().add_(eps)
+        top = centred.div_(scale)
+        ctx.axes = axes
+        ctx.save_for_backward(top, scale)
+        return top
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        top, scale = ctx.saved_tensors
+        along = (grad * top).mean(ctx.axes, keepdim=True)
+        result = grad - grad.mean(ctx.axes, keepdim=True)
+        return result.addcmul_(top, along, value=-1).div_(scale), None, None

@@ -18,7 +18,7 @@ from caffe.engine.layer import (
     canonical_axis,
     register,
 )
-from caffe.engine.layers.shared import text, window_option
+from caffe.engine.layers.shared import drawing, text, window_option
 from caffe.errors import CheckError
 
 _MAX: dict[int, Callable[..., Any]] = {
@@ -151,30 +151,8 @@ class PoolingLayer(Operator):
             kernel = window_option(options, "kernel_size", axes)
         stride = window_option(options, "stride", axes, 1)
         pad = window_option(options, "pad", axes, 0)
-        self._check_pad(pad, kernel)
-        ceil = options.round_mode == options.CEIL
-        output = []
-        for n, k, s, p in zip(size, kernel, stride, pad, strict=True):
-            span = n + 2 * p - k
-            count = (-(-span // s) if ceil else span // s) + 1
-            beyond = any(pad) and (count - 1) * s >= n + p
-            output.append(count - 1 if beyond else count)
-        if min(output) < 1:
-            raise CheckError(
-                f"bottom 0 is {text(shape)}, too small for kernel_size {text(kernel)}, "
-                f"stride {text(stride)}, pad {text(pad)}: the top would be "
-                f"{text(output)}"
-            )
-        return Grid(size, kernel, stride, pad, tuple(output), ceil)
-
-    def _check_pad(self, pad: Shape, kernel: Shape) -> None:
-        if any(p >= k for p, k in zip(pad, kernel, strict=True)):
-            raise CheckError(
-                f"pad is {text(pad)}: values below kernel_size {text(kernel)} "
-                "are accepted"
-            )
-        if any(pad) and self.method == self.param.pooling_param.STOCHASTIC:
-            raise CheckError(f"pad is {text(pad)}: STOCHASTIC pooling accepts 0")
+        _check_pad(pad, kernel, stochastic=self.method == options.STOCHASTIC)
+        return _lay(size, kernel, stride, pad, ceil=options.round_mode == options.CEIL)
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Spatial sizes of the windows' grid."""
@@ -202,6 +180,107 @@ class PoolingLayer(Operator):
         if self.method == options.AVE:
             return [_average(x, grid, gpu=context.gpu)]
         return _maximum(x, grid, mask=len(self.param.top) > 1)
+
+
+@register("SPP")
+class SPPLayer(Operator):
+    """Spatial pyramid pooling: a vector of one length from an image of any size.
+
+    Options (``spp_param``)
+        pyramid_height : int. Number of levels; level i has ``2**i`` windows along each
+            axis.
+        pool : MAX (default), AVE or STOCHASTIC, as in `PoolingLayer`.
+
+    Bottoms
+        0 : (N, C, Y, X)
+
+    Tops
+        0 : (N, C (1 + 4 + 16 + ...)), level by level, each channel by channel; of one
+            level (N, C, 1, 1).
+
+    The windows of a level are ``ceil(size / 2**i)`` long and do not overlap; what they
+    have too much is padding, the larger half of it at the beginning.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the number of levels."""
+        self.levels = int(param.spp_param.pyramid_height)
+        if self.levels == 0:
+            raise CheckError("pyramid_height is 0: a number above 0 is accepted")
+
+    def _grids(self, shape: Shape) -> list[Grid]:
+        options = self.param.spp_param
+        if len(shape) != 4 or min(shape[2:]) == 0:
+            raise CheckError(
+                f"bottom 0 is {text(shape)}: 4 axes, the last two not empty, are "
+                "accepted"
+            )
+        grids = []
+        for level in range(self.levels):
+            kernel = tuple(-(-size // 2**level) for size in shape[2:])
+            pairs = zip(kernel, shape[2:], strict=True)
+            pad = tuple((k * 2**level - size + 1) // 2 for k, size in pairs)
+            try:
+                _check_pad(pad, kernel, stochastic=options.pool == options.STOCHASTIC)
+            except CheckError as error:
+                raise CheckError(
+                    f"bottom 0 is {text(shape)}, which level {level} of pyramid_height "
+                    f"{self.levels} cannot divide: {error}"
+                ) from None
+            grids.append(_lay(shape[2:], kernel, kernel, pad, ceil=True))
+        return grids
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Make one axis of all windows, unless there is but one level."""
+        shape = bottom_shapes[0]
+        grids = self._grids(shape)
+        if len(grids) == 1:
+            return [(*shape[:2], *grids[0].output)]
+        return [(shape[0], shape[1] * sum(prod(grid.output) for grid in grids))]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Pool at every level and join."""
+        (x,) = bottoms
+        tops = [self._pool(x, grid, context) for grid in self._grids(tuple(x.shape))]
+        if len(tops) == 1:
+            return tops
+        return [torch.cat([top.flatten(1) for top in tops], 1)]
+
+    def _pool(self, x: torch.Tensor, grid: Grid, context: Context) -> torch.Tensor:
+        options = self.param.spp_param
+        if options.pool == options.STOCHASTIC:
+            return _stochastic(x, grid, context)
+        if options.pool == options.AVE:
+            return _average(x, grid, gpu=context.gpu)
+        return _maximum(x, grid, mask=False)[0]
+
+
+def _check_pad(pad: Shape, kernel: Shape, *, stochastic: bool) -> None:
+    if any(p >= k for p, k in zip(pad, kernel, strict=True)):
+        raise CheckError(
+            f"pad is {text(pad)}: values below kernel_size {text(kernel)} are accepted"
+        )
+    if any(pad) and stochastic:
+        raise CheckError(f"pad is {text(pad)}: STOCHASTIC pooling accepts 0")
+
+
+def _lay(size: Shape, kernel: Shape, stride: Shape, pad: Shape, *, ceil: bool) -> Grid:
+    """Find how many windows there are."""
+    output = []
+    for n, k, s, p in zip(size, kernel, stride, pad, strict=True):
+        span = n + 2 * p - k
+        count = (-(-span // s) if ceil else span // s) + 1
+        beyond = any(pad) and (count - 1) * s >= n + p
+        output.append(count - 1 if beyond else count)
+    if min(output) < 1:
+        raise CheckError(
+            f"bottom 0 has spatial sizes {text(size)}, too small for kernel_size "
+            f"{text(kernel)}, stride {text(stride)}, pad {text(pad)}: the top would be "
+            f"{text(output)}"
+        )
+    return Grid(size, kernel, stride, pad, tuple(output), ceil)
 
 
 def _maximum(x: torch.Tensor, grid: Grid, *, mask: bool) -> Tensors:
@@ -244,7 +323,9 @@ def _unpad_index(index: torch.Tensor, padded: Shape, grid: Grid) -> torch.Tensor
 
 def _average(x: torch.Tensor, grid: Grid, *, gpu: bool) -> torch.Tensor:
     pool = _AVE[len(grid.size)]
-    if grid.native:
+    # torch does not count the padding when it compares a volume with the kernel
+    fits = all(n >= k for n, k in zip(grid.size, grid.kernel, strict=True))
+    if grid.native and (fits or len(grid.size) < 3):
         top = pool(x, grid.kernel, grid.stride, grid.pad, ceil_mode=grid.ceil)
     else:
         top = pool(functional.pad(x, grid.margins()), grid.kernel, grid.stride)
@@ -278,9 +359,12 @@ def _stochastic(x: torch.Tensor, grid: Grid, context: Context) -> torch.Tensor:
     windows = windows.flatten(-len(grid.size))
     if not context.train:
         total = windows.sum(-1)
-        return (windows**2).sum(-1) / total.clamp(min=torch.finfo(x.dtype).tiny)
+        positive = total > 0
+        mean = (windows**2).sum(-1) / torch.where(positive, total, 1)
+        return torch.where(positive, mean, 0)
     below = windows.detach().cumsum(-1)
     draw = torch.empty(below.shape[:-1], dtype=x.dtype, device=x.device)
-    threshold = draw.uniform_(generator=context.generator) * below[..., -1]
+    # 1 - draw lies above 0: an element of value 0 is taken only if all are 0
+    threshold = (1 - draw.uniform_(generator=drawing(context))) * below[..., -1]
     chosen = (below >= threshold[..., None]).to(torch.uint8).argmax(-1, keepdim=True)
     return windows.gather(-1, chosen)[..., 0]

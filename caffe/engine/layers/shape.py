@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 import torch
@@ -188,7 +189,7 @@ class CropLayer(Operator):
 
     Bottoms
         0 : any number of axes.
-        1 : the same number of axes; gives the sizes, values are not used.
+        1 : as many axes or more; gives the sizes, values are not used.
 
     Tops
         0 : sizes of bottom 0 before ``axis``, of bottom 1 from there on; a view.
@@ -202,7 +203,7 @@ class CropLayer(Operator):
     def _box(self, shape: Shape, reference: Shape) -> tuple[list[int], list[int]]:
         """Find start and size of the cut along every axis."""
         options = self.param.crop_param
-        if len(reference) != len(shape):
+        if len(reference) < len(shape):
             raise CheckError(
                 f"bottom 1 {text(reference)} has {len(reference)} axes: "
                 f"{len(shape)} are accepted, as in bottom 0 {text(shape)}"
@@ -217,7 +218,7 @@ class CropLayer(Operator):
             )
         if len(offsets) != cut:
             offsets *= cut
-        return [0] * axis + offsets, [*shape[:axis], *reference[axis:]]
+        return [0] * axis + offsets, [*shape[:axis], *reference[axis : len(shape)]]
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Sizes of the cut, which must lie inside bottom 0."""
@@ -236,3 +237,162 @@ class CropLayer(Operator):
         """View of the cut."""
         data, reference = bottoms
         return [_cut(data, *self._box(tuple(data.shape), tuple(reference.shape)))]
+
+
+class ReshapingLayer(Operator):
+    """One bottom, whose memory the top gives another shape."""
+
+    aliases_bottom = True
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Refuse to work in place."""
+        if param.bottom[0] == param.top[0]:
+            raise CheckError(
+                f"top '{param.top[0]}' is bottom '{param.bottom[0]}': another name is "
+                "accepted, as this layer does not work in place"
+            )
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Give the same elements another shape."""
+        return [bottoms[0].reshape(self.shapes([tuple(bottoms[0].shape)])[0])]
+
+
+@register("Flatten")
+class FlattenLayer(ReshapingLayer):
+    """Make one axis of several.
+
+    Options (``flatten_param``)
+        axis : int, default 1. First axis that is joined.
+        end_axis : int, default -1. Last axis that is joined.
+
+    Bottoms and tops
+        (N, C, Y, X) to (N, C Y X); the top is the memory of the bottom.
+    """
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Join the axes."""
+        options = self.param.flatten_param
+        shape = bottom_shapes[0]
+        first = canonical_axis(options.axis, len(shape))
+        last = canonical_axis(options.end_axis, len(shape))
+        # one less than the first is Caffe's way to insert an axis of one element
+        if last < first - 1:
+            raise CheckError(
+                f"end_axis {options.end_axis} lies before axis {options.axis} of "
+                f"bottom 0 {text(shape)}: an axis behind it is accepted"
+            )
+        joined = prod(shape[first : last + 1])
+        return [(*shape[:first], joined, *shape[last + 1 :])]
+
+
+@register("Reshape")
+class ReshapeLayer(ReshapingLayer):
+    """Give the same elements another shape.
+
+    Options (``reshape_param``)
+        shape : BlobShape. Sizes of the new axes; 0: as the axis of the bottom at this
+            place, -1 (once): what is left.
+        axis : int, default 0. First axis that is replaced; negative counts from behind
+            the last: -1 appends.
+        num_axes : int, default -1. How many axes are replaced; -1: all from ``axis``.
+
+    Bottoms and tops
+        Any shape to any other of so many elements; the top is the memory of the bottom.
+    """
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the new sizes."""
+        super().setup(param, context)
+        self.sizes = list(param.reshape_param.shape.dim)
+        if self.sizes.count(-1) > 1 or min(self.sizes, default=0) < -1:
+            raise CheckError(
+                f"shape is {text(self.sizes)}: sizes, 0 and at most one -1 are accepted"
+            )
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Put the new axes in the place of the old ones."""
+        shape = bottom_shapes[0]
+        start, end = self._replaced(shape)
+        middle = [
+            self._copied(shape, start + i) if size == 0 else size
+            for i, size in enumerate(self.sizes)
+        ]
+        count = prod(shape)
+        others = prod(s for s in middle if s != -1)
+        others *= prod(shape[:start]) * prod(shape[end:])
+        if -1 in middle:
+            if others == 0 or count % others:
+                raise CheckError(
+                    f"bottom 0 {text(shape)} has {count} elements: a multiple of "
+                    f"{others}, the product of the other sizes, is accepted for -1 in "
+                    f"shape {text(self.sizes)}"
+                )
+            middle[middle.index(-1)] = count // others
+            others = count
+        top = (*shape[:start], *middle, *shape[end:])
+        if others != count:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {count} elements, the top {text(top)} "
+                f"would have {others}: as many are accepted"
+            )
+        return [top]
+
+    def _replaced(self, shape: Shape) -> tuple[int, int]:
+        """First axis that is replaced, and the first behind it that is not."""
+        options = self.param.reshape_param
+        axes = len(shape)
+        start = options.axis + (axes + 1 if options.axis < 0 else 0)
+        if not 0 <= start <= axes:
+            raise CheckError(
+                f"axis is {options.axis}: {-axes - 1} to {axes} are accepted, as "
+                f"bottom 0 is {text(shape)}"
+            )
+        end = axes if options.num_axes == -1 else start + options.num_axes
+        if not start <= end <= axes:
+            raise CheckError(
+                f"num_axes is {options.num_axes}: -1 to {axes - start} are accepted "
+                f"from axis {start} of bottom 0 {text(shape)}"
+            )
+        return start, end
+
+    @staticmethod
+    def _copied(shape: Shape, axis: int) -> int:
+        if axis >= len(shape):
+            raise CheckError(
+                f"shape has a 0 for axis {axis}: bottom 0 {text(shape)} has "
+                f"{len(shape)} axes to copy from"
+            )
+        return shape[axis]
+
+
+@register("Tile")
+class TileLayer(Operator):
+    """Repeat the bottom along one axis.
+
+    Options (``tile_param``)
+        axis : int, default 1.
+        tiles : int. How many copies.
+
+    Bottoms and tops
+        (N, C, ...) to (N, tiles C, ...); the gradients of the copies add up.
+    """
+
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the number of copies."""
+        self.tiles = int(param.tile_param.tiles)
+        if self.tiles < 1:
+            raise CheckError(f"tiles is {self.tiles}: a number above 0 is accepted")
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Multiply the size of the axis."""
+        shape = list(bottom_shapes[0])
+        shape[canonical_axis(self.param.tile_param.axis, len(shape))] *= self.tiles
+        return [tuple(shape)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Repeat."""
+        axis = canonical_axis(self.param.tile_param.axis, bottoms[0].dim())
+        return [torch.cat([bottoms[0]] * self.tiles, axis)]

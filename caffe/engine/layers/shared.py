@@ -1,12 +1,14 @@
-"""Arithmetic and checks that several families of layers need."""
+"""Bases, arithmetic and checks that several families of layers need."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
-from caffe.engine.layer import Shape
+import torch
+
+from caffe.engine.layer import Context, Operator, Shape
 from caffe.errors import CheckError
 
 
@@ -151,3 +153,99 @@ def pixel_shape(scores: Sequence[int], axis: int) -> Shape:
     (2, 1, 9, 12)
     """
     return (*scores[:axis], 1, *scores[axis + 1 :])
+
+
+def drawing(context: Context) -> torch.Generator:
+    """Random numbers of this forward; the same again while it is recomputed.
+
+    The state of the generator lies in the state of the layer, as ``"draws"``.
+    """
+    if not context.recomputing or "draws" not in context.state:
+        context.state["draws"] = context.generator.get_state().numpy()
+        return context.generator
+    generator = torch.Generator(context.generator.device)
+    generator.set_state(torch.from_numpy(context.state["draws"]))
+    return generator
+
+
+class LossLayer(Operator):
+    """Scores and their labels in, one number out, of loss weight 1 by default."""
+
+    bottoms = (2, 2)
+    loss = True
+    differentiable_bottoms: ClassVar[tuple[int, ...]] = (0,)
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Answer a number."""
+        first, second = bottom_shapes[:2]
+        if not first or first[:1] != second[:1]:
+            raise CheckError(
+                f"bottom 0 is {text(first)}, bottom 1 {text(second)}: "
+                "the same size of axis 0 is accepted"
+            )
+        return [()]
+
+
+class Normalizer:
+    """Which outputs a loss_param leaves out, and what it divides their sum by.
+
+    `default` is the mode where the message names none.
+    """
+
+    def __init__(self, options: Any, default: int) -> None:
+        self._modes = options
+        self._ignored = ignored_label(options)
+        self._mode = default
+        if options.HasField("normalization"):
+            self._mode = options.normalization
+        elif options.HasField("normalize"):
+            self._mode = options.VALID if options.normalize else options.BATCH_SIZE
+
+    def counted(self, labels: torch.Tensor) -> torch.Tensor | None:
+        """Mask of the labels that are not ignored; None: all count."""
+        return None if self._ignored is None else labels != self._ignored
+
+    def divisor(
+        self, valid: torch.Tensor, shape: Sequence[int], axis: int = 1
+    ) -> torch.Tensor:
+        """Divisor for outputs of that shape; `valid`: how many count, as floats.
+
+        The axes before `axis` are those of samples.
+        """
+        modes, outputs = self._modes, prod(shape)
+        if self._mode == modes.VALID:
+            # C++ Caffe passes the number as an int, where -1 stands for all
+            valid = valid.trunc()
+            return valid.where(valid != -1, outputs).clamp(min=1)
+        samples = prod(shape[:axis])
+        counts = {modes.FULL: outputs, modes.BATCH_SIZE: samples, modes.NONE: 1}
+        return valid.new_tensor(max(1, counts[self._mode]))
+
+
+def ignored_label(options: Any) -> int | None:
+    """Label of the pixels that do not count; None: all count."""
+    return int(options.ignore_label) if options.HasField("ignore_label") else None
+
+
+def as_floats(scores: torch.Tensor) -> torch.Tensor:
+    """Take the same numbers in float32 at least: halves could not hold a sum."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
+def check_labels(labels: torch.Tensor, classes: int) -> None:
+    """Refuse labels beyond the classes, which would end a GPU's context."""
+    if labels.numel() == 0:
+        return
+    low, high = (int(v) for v in labels.aminmax())
+    if low < 0 or high >= classes:
+        raise CheckError(
+            f"bottom 1 holds label {low if low < 0 else high}: 0 to {classes - 1} are "
+            f"accepted, as bottom 0 has {classes} classes, and ignore_label"
+        )
+
+
+def number_counted(
+    x: torch.Tensor, shape: Sequence[int], counted: torch.Tensor | None
+) -> torch.Tensor:
+    """How many outputs of that shape count, in the type of the scores `x`."""
+    return x.new_tensor(prod(shape)) if counted is None else counted.sum().to(x)

@@ -11,13 +11,15 @@ from torch.nn import functional
 from caffe.engine.layer import (
     Context,
     Operator,
+    ParameterSpec,
     Shape,
     Tensors,
     canonical_axis,
     register,
 )
-from caffe.engine.layers.shared import check_equal_shapes
+from caffe.engine.layers.shared import check_equal_shapes, text
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 
 
 @register("Eltwise")
@@ -26,7 +28,8 @@ class EltwiseLayer(Operator):
 
     Options (``eltwise_param``)
         operation : SUM (default), PROD or MAX.
-        coeff : repeated float, default 1. Factors of the bottoms, SUM only.
+        coeff : repeated float, default 1. Factors of the bottoms; SUM takes them, MAX
+            ignores them, PROD refuses them.
         stable_prod_grad : accepted; the gradient is always the stable one.
 
     Bottoms and tops
@@ -50,8 +53,8 @@ class EltwiseLayer(Operator):
                 f"{len(self.coefficients)} values of coeff for {len(param.bottom)} "
                 "bottoms: none or one for each is accepted"
             )
-        if options.operation != options.SUM:
-            raise CheckError("coeff is given: only operation SUM takes it")
+        if options.operation == options.PROD:
+            raise CheckError("coeff is given: operation PROD takes none")
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of every bottom."""
@@ -113,3 +116,42 @@ class SilenceLayer(Operator):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Do nothing."""
         return []
+
+
+@register("Parameter")
+class ParameterLayer(Operator):
+    """Give a learnable blob to the layers behind.
+
+    Options (``parameter_param``)
+        shape : BlobShape.
+
+    Tops
+        0 : ``shape``, the memory of blob 0.
+
+    Blobs
+        0 : ``shape``; zeros at first, as there is no filler.
+    """
+
+    bottoms = (0, 0)
+    aliases_parameter = True
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Check the sizes."""
+        self.shape = tuple(param.parameter_param.shape.dim)
+        if min(self.shape, default=0) < 0:
+            raise CheckError(
+                f"shape is {text(self.shape)}: sizes from 0 on are accepted"
+            )
+
+    def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
+        """Declare the blob."""
+        return [ParameterSpec(self.shape, caffe_pb2.FillerParameter())]
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the blob."""
+        return [self.shape]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Give the blob itself."""
+        return [params[0]]

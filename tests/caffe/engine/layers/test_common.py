@@ -108,9 +108,65 @@ class TestDropout:
         )
         assert not torch.equal(first, second)
 
+    def test_recomputing_draws_the_same_mask_and_nothing_new(self):
+        context = make_context(train=True)
+        bottom = torch.ones(10, 10)
+        layer = make_layer("Dropout", context=context)
+        layer.forward([bottom], [], context)
+        (last,) = layer.forward([bottom], [], context)
+        after = context.generator.get_state()
+        context.recomputing = True
+        (again,) = layer.forward([bottom], [], context)
+        assert torch.equal(again, last)
+        assert torch.equal(context.generator.get_state(), after)
+
     def test_gradient(self):
         check_gradient("Dropout", "", [(3, 4)], train=True)
 
     def test_refuses_to_drop_everything(self):
         with pytest.raises(CheckError, match="dropout_ratio is 1: 0 to below 1"):
             make_layer("Dropout", "dropout_param { dropout_ratio: 1 }")
+
+
+def embed(text: str) -> str:
+    return f'embed_param {{ {text} weight_filler {{ type: "gaussian" }} }}'
+
+
+class TestEmbed:
+    NUMBERS = np.array([[2, 0], [4, 2]])
+
+    @pytest.mark.parametrize(
+        ("text", "params"), [("", [(5, 3), (3,)]), ("bias_term: false", [(5, 3)])]
+    )
+    def test_adds_an_axis(self, text, params):
+        text = embed(f"num_output: 3 input_dim: 5 {text}")
+        check_layer("Embed", text, [self.NUMBERS], tops=[(2, 2, 3)], params=params)
+
+    def test_takes_rows_of_the_table_and_adds_the_bias(self):
+        layer = make_layer("Embed", embed("num_output: 2 input_dim: 3"))
+        table = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+        params = [table, torch.tensor([0.5, 0.0])]
+        (top,) = layer.forward([torch.tensor([2.0, 0.0])], params, make_context())
+        assert top.tolist() == [[5.5, 6], [1.5, 2]]
+
+    def test_gradient(self):
+        text = embed("num_output: 3 input_dim: 5")
+        check_gradient("Embed", text, [self.NUMBERS])
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("num_output: 3", "input_dim is 0: a number above 0"),
+            ("input_dim: 3", "num_output is 0: a number above 0"),
+        ],
+    )
+    def test_refuses_sizes(self, text, match):
+        with pytest.raises(CheckError, match=match):
+            make_layer("Embed", embed(text))
+
+    @pytest.mark.parametrize("number", ["-1", "5", "1.5", "nan"])
+    def test_refuses_a_number_without_a_vector(self, number):
+        bottom = torch.tensor([0.0, float(number)])
+        match = f"bottom 0 holds {number}: whole numbers from 0 to 4 are accepted"
+        with pytest.raises(CheckError, match=match):
+            run_layer("Embed", embed("num_output: 3 input_dim: 5"), [bottom])

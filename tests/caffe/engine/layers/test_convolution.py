@@ -1,5 +1,10 @@
+import itertools
+
+import numpy as np
 import pytest
 import torch
+from scipy import signal
+from torch.nn import functional
 
 from caffe.errors import CheckError
 from tests.support.layers import (
@@ -122,16 +127,39 @@ class TestConvolution:
                 r"bottom 0 is \(1,3,2,8\), too small for kernel_size \(3,3\)",
             ),
             ("num_output: 4 kernel_size: 3 axis: 4", (1, 3, 8, 8), "axis 4 is outside"),
-            (
-                "num_output: 4 kernel_size: 3",
-                (1, 3, 4, 4, 4, 4),
-                "4 spatial axes: 0 to 3 are accepted",
-            ),
         ],
     )
     def test_refuses(self, text, shape, match):
         with pytest.raises(CheckError, match=match):
             shapes_of("Convolution", options(text), [shape])
+
+    def test_works_over_four_axes(self):
+        text = options("num_output: 4 kernel_size: 2 stride: 2 pad: 1 group: 2")
+        x, weight = torch.randn(2, 2, 3, 2, 4, 3), torch.randn(4, 1, 2, 2, 2, 2)
+        layer = make_layer("Convolution", text)
+        (top,) = layer.forward([x], [weight, torch.arange(4.0)], make_context())
+        padded = np.pad(x.numpy(), [(0, 0)] * 2 + [(1, 1)] * 4)
+        want = [
+            [
+                signal.correlate(padded[n, o // 2], weight[o, 0].numpy(), "valid") + o
+                for o in range(4)
+            ]
+            for n in range(2)
+        ]
+        np.testing.assert_allclose(
+            top.numpy(), np.array(want)[:, :, ::2, ::2, ::2, ::2], rtol=1e-4, atol=1e-5
+        )
+        check_layer(
+            "Convolution",
+            text.replace("num_output", "bias_term: false num_output"),
+            [(2, 2, 3, 2, 4, 3)],
+            tops=[(2, 4, 2, 2, 3, 2)],
+            params=[(4, 1, 2, 2, 2, 2)],
+        )
+
+    def test_accepts_force_nd_im2col(self):
+        text = options("num_output: 1 kernel_size: 2 force_nd_im2col: true")
+        assert shapes_of("Convolution", text, [(1, 1, 4, 4)]) == [(1, 1, 3, 3)]
 
     def test_refuses_bottoms_of_different_shapes(self):
         with pytest.raises(CheckError, match=r"bottom 1 is \(1,2,5,4\), bottom 0 is"):
@@ -202,6 +230,26 @@ class TestDeconvolution:
             [(1, 2, 3, 3)],
         )
 
+    def test_is_the_transpose_over_four_axes_too(self):
+        text = options(
+            "num_output: 2 kernel_size: 2 kernel_size: 3 kernel_size: 2 kernel_size: 1 "
+            "stride: 2 pad: 1 pad: 1 pad: 0 pad: 0 dilation: 2 group: 2"
+        )
+        context = make_context()
+        small, weight = torch.randn(1, 4, 2, 3, 2, 2), torch.randn(4, 1, 2, 3, 2, 1)
+        layer = make_layer("Deconvolution", text)
+        (large,) = layer.forward([small], [weight, torch.zeros(2)], context)
+        assert [tuple(large.shape)] == layer.shapes([(1, 4, 2, 3, 2, 2)])
+        other = torch.randn(large.shape)
+        forward = make_layer("Convolution", text.replace("put: 2", "put: 4"))
+        (back,) = forward.forward([other], [weight], context)
+        # <deconvolve(a), b> = <a, convolve(b)>
+        torch.testing.assert_close((large * other).sum(), (small * back).sum())
+
+    def test_gradient_over_four_axes(self):
+        text = options("num_output: 2 kernel_size: 2 pad: 1 bias_term: false")
+        check_gradient("Deconvolution", text, [(1, 1, 2, 2, 2, 2)])
+
     def test_refuses_padding_that_leaves_nothing(self):
         with pytest.raises(CheckError, match=r"the top would be \(0,0\)"):
             shapes_of(
@@ -209,3 +257,76 @@ class TestDeconvolution:
                 options("num_output: 1 kernel_size: 2 pad: 1"),
                 [(1, 1, 1, 1)],
             )
+
+
+def im2col_in_loops(x, kernel, stride, pad, dilation):
+    """Channel, then kernel element, then place, each in row-major order."""
+    x = np.pad(x, [(0, 0)] * 2 + [(p, p) for p in pad])
+    out = [
+        (n - (d * (k - 1) + 1)) // s + 1
+        for n, k, s, d in zip(x.shape[2:], kernel, stride, dilation, strict=True)
+    ]
+    elements = list(itertools.product(*map(range, kernel)))
+    top = np.zeros((x.shape[0], x.shape[1] * len(elements), *out), np.float32)
+    for c, (i, element) in itertools.product(range(x.shape[1]), enumerate(elements)):
+        for place in itertools.product(*map(range, out)):
+            rows = zip(place, element, stride, dilation, strict=True)
+            point = tuple(o * s + k * d for o, k, s, d in rows)
+            top[(slice(None), c * len(elements) + i, *place)] = x[
+                (slice(None), c, *point)
+            ]
+    return top
+
+
+class TestIm2col:
+    @pytest.mark.parametrize(
+        ("text", "args", "shape"),
+        [
+            ("kernel_size: 3", ((3,), (1,), (0,), (1,)), (1, 2, 5)),
+            (
+                "kernel_h: 2 kernel_w: 3 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0",
+                ((2, 3), (2, 1), (1, 0), (1, 1)),
+                (2, 3, 5, 4),
+            ),
+            (
+                "kernel_size: 2 kernel_size: 1 kernel_size: 3 stride: 2 pad: 1 "
+                "dilation: 1 dilation: 1 dilation: 2",
+                ((2, 1, 3), (2, 2, 2), (1, 1, 1), (1, 1, 2)),
+                (1, 2, 3, 4, 5),
+            ),
+        ],
+    )
+    def test_follows_caffes_order(self, text, args, shape):
+        x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        want = im2col_in_loops(x, *args)
+        (top,) = run_layer("Im2col", options(text), [x])
+        np.testing.assert_array_equal(top.numpy(), want)
+        check_layer("Im2col", options(text), [shape], tops=[want.shape])
+
+    def test_is_torchs_unfold_over_two_axes(self):
+        x = torch.randn(2, 3, 7, 6)
+        text = options("kernel_size: 3 stride: 2 pad: 1 dilation: 2")
+        (top,) = run_layer("Im2col", text, [x])
+        want = functional.unfold(x, 3, dilation=2, padding=1, stride=2)
+        assert torch.equal(top.flatten(2), want)
+
+    def test_axis_moves_the_channels(self):
+        text = options("kernel_size: 2 axis: -2")
+        check_layer("Im2col", text, [(2, 3, 4, 5)], tops=[(2, 3, 8, 4)])
+
+    def test_gradient(self):
+        text = options("kernel_size: 2 stride: 1 pad: 1 dilation: 2")
+        check_gradient("Im2col", text, [(1, 2, 3, 3)])
+
+    @pytest.mark.parametrize(
+        ("text", "match"),
+        [
+            ("kernel_size: 2 axis: 3", "has no spatial axes behind axis 3"),
+            ("kernel_size: 2 axis: 4", "axis 4 is outside the 4 axes"),
+            ("kernel_size: 7", r"bottom 0 is \(1,2,5,6\), too small for kernel_size"),
+            ("", "no kernel_size is given"),
+        ],
+    )
+    def test_refuses(self, text, match):
+        with pytest.raises(CheckError, match=match):
+            shapes_of("Im2col", options(text), [(1, 2, 5, 6)])

@@ -72,6 +72,98 @@ class TestDummyData:
             make_layer("DummyData", f"dummy_data_param {{ {text} }}", tops=3)
 
 
+MEMORY = """top: "data" top: "label" memory_data_param {
+            batch_size: 2 channels: 1 height: 2 width: 3 }"""
+
+
+def arrays(rows=4):
+    data = np.arange(6 * rows, dtype=np.float32).reshape(rows, 1, 2, 3)
+    return data, np.arange(rows, dtype=np.float32).reshape(rows, 1, 1, 1)
+
+
+class TestMemoryData:
+    def test_goes_through_the_arrays_in_a_circle(self):
+        context = make_context()
+        layer = make_layer("MemoryData", MEMORY, context=context)
+        assert layer.shapes([]) == [(2, 1, 2, 3), (2,)]
+        assert layer.batch_size == 2
+        data, labels = arrays()
+        layer.reset(data, labels)
+        for start in (0, 2, 0):
+            top, label = layer.forward([], [], context)
+            assert torch.equal(top, torch.from_numpy(data[start : start + 2]))
+            assert label.tolist() == [start, start + 1]
+
+    def test_sees_what_the_user_writes_and_keeps_what_it_gave(self):
+        context = make_context()
+        layer = make_layer("MemoryData", MEMORY, context=context)
+        data, labels = arrays(2)
+        layer.reset(data, labels)
+        before, _ = layer.forward([], [], context)
+        data[0] = 77
+        after, _ = layer.forward([], [], context)
+        assert before[0, 0, 0, 0] == 0
+        assert after[0].unique().item() == 77
+
+    def test_goes_on_from_a_saved_state(self):
+        context = make_context()
+        layer = make_layer("MemoryData", MEMORY, context=context)
+        layer.reset(*arrays())
+        context.state["row"] = np.array(2)
+        assert layer.forward([], [], context)[1].tolist() == [2, 3]
+
+    def test_does_not_transform_and_says_so(self):
+        context = make_context()
+        text = MEMORY + " transform_param { scale: 2 }"
+        layer = make_layer("MemoryData", text, context=context)
+        layer.reset(*arrays())
+        text = "MemoryData does not transform array data on Reset()"
+        assert context.lines == [("memory_data_layer.cpp:88", text)]
+        assert layer.forward([], [], context)[0][0, 0, 0].tolist() == [0, 1, 2]
+
+    def test_wants_data(self):
+        with pytest.raises(CheckError, match="needs to be initialized by calling Res"):
+            run_layer("MemoryData", MEMORY, [], tops=2)
+
+    def test_wants_a_shape(self):
+        match = r"\(2,1,0,3\): batch_size, channels, height, and width must be"
+        with pytest.raises(CheckError, match=match):
+            make_layer("MemoryData", MEMORY.replace("height: 2", ""), tops=2)
+
+    @pytest.mark.parametrize(
+        ("change", "match"),
+        [
+            (lambda d, n: (d.tolist(), n), "data array must be C contiguous"),
+            (lambda d, n: (d[:, :, :, ::-1], n), "data array must be C contiguous"),
+            (lambda d, n: (d[0], n), "data array must be 4-d: it has 3 axes"),
+            (lambda d, n: (d.astype(float), n), "must be float32: it is float64"),
+            (
+                lambda d, n: (np.tile(d, (1, 2, 1, 1)), n),
+                "number of channels: 2, not 1",
+            ),
+            (lambda d, n: (np.tile(d, (1, 1, 2, 1)), n), "wrong height: 4, not 2"),
+            (lambda d, n: (np.tile(d, (1, 1, 1, 2)), n), "wrong width: 6, not 3"),
+            (lambda d, n: (d, n[:, 0, 0, 0]), "labels array must be 4-d"),
+            (
+                lambda d, n: (d, n[:2]),
+                "must have the same first dimension: they have 4",
+            ),
+            (
+                lambda d, n: (d[:3], n[:3]),
+                "must be a multiple of batch size 2: they are",
+            ),
+            (
+                lambda d, n: (d[:0], n[:0]),
+                "must be a multiple of batch size 2: they are",
+            ),
+        ],
+    )
+    def test_refuses_arrays(self, change, match):
+        layer = make_layer("MemoryData", MEMORY)
+        with pytest.raises(CheckError, match=match):
+            layer.reset(*change(*arrays()))
+
+
 def write(name, rows, *, start=0, size=2, **datasets):
     """File whose row r of ``data`` is ``start + r`` everywhere, ``label`` its 10x."""
     values = start + np.arange(rows, dtype=np.float32)
@@ -182,6 +274,38 @@ class TestHDF5Data:
         resumed.state.update(state)
         resumed.rng.bit_generator.state = generator
         assert rows_of(layer, resumed, 8) == rows
+
+    @pytest.mark.parametrize("shuffle", ["", "shuffle: true"])
+    def test_rows_are_dealt_to_processes_one_by_one(self, shuffle):
+        write("a.h5", 5)
+        write("b.h5", 7, start=5)
+        make_list("a.h5", "b.h5")
+        rows, states = [], []
+        for rank, ranks, batch in ((0, 1, 6), (0, 3, 2), (1, 3, 2), (2, 3, 2)):
+            context = make_context(train=True)
+            context.rank, context.ranks = rank, ranks
+            layer = make_layer("HDF5Data", options(batch, shuffle), context=context)
+            rows.append(rows_of(layer, context, 8))
+            states.append(context.state)
+        alone, *dealt = rows
+        assert [row for group in zip(*dealt, strict=True) for row in group] == alone
+        assert sorted(alone[:12]) == list(range(12))
+        for state in states:
+            for key, value in states[0].items():
+                np.testing.assert_array_equal(state[key], value)
+
+    def test_a_state_of_another_batch_size_is_an_error_where_shapes_differ(self):
+        write("a.h5", 3, size=2)
+        write("b.h5", 3, size=5)
+        make_list("a.h5", "b.h5")
+        context = make_context()
+        layer = make_layer("HDF5Data", options(3), context=context)
+        context.state.update(row=1, rows=np.arange(3))
+        match = (
+            r"b.h5: rows of dataset 'data' have shape \(1, 5\): \(1, 2\) is accepted"
+        )
+        with pytest.raises(FileError, match=match):
+            layer.forward([], [], context)
 
     def test_files_are_also_looked_for_beside_the_list(self, folder, monkeypatch):
         write("a.h5", 2)

@@ -66,7 +66,7 @@ def pooling_cases(draw, *, gaps):
     kernel = [draw(st.integers(1, 3)) for _ in range(axes)]
     stride = [draw(st.integers(1, 4 if gaps else k)) for k in kernel]
     pad = [draw(st.integers(0, k - 1)) for k in kernel]
-    size = [draw(st.integers(k, 5)) for k in kernel]
+    size = [draw(st.integers(k - p, 5)) for k, p in zip(kernel, pad, strict=True)]
     return kernel, stride, pad, size, draw(st.booleans())
 
 
@@ -100,6 +100,15 @@ class TestPooling:
         (top,) = run_layer("Pooling", text, [x])
         want, _ = pool_in_loops(x, kernel, stride, pad, ceil, "AVE")
         np.testing.assert_allclose(top.numpy(), want, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("method", ["MAX", "AVE"])
+    def test_a_kernel_may_be_longer_than_a_volume_with_padding(self, method):
+        kernel, stride, pad = [4, 4, 2], [3, 2, 1], [1, 2, 1]
+        x = np.random.default_rng(0).normal(size=(2, 1, 3, 2, 1)).astype(np.float32)
+        text = text_of(kernel, stride, pad, True, method)
+        (top,) = run_layer("Pooling", text, [x])
+        want, _ = pool_in_loops(x, kernel, stride, pad, True, method)
+        np.testing.assert_allclose(top.numpy(), want, rtol=1e-5)
 
     def test_odd_sizes_are_rounded_up(self):
         check_layer(
@@ -170,10 +179,40 @@ class TestPooling:
         assert (top == 3).float().mean().item() == pytest.approx(0.75, abs=0.02)
 
     def test_stochastic_weights_by_the_values_in_test(self):
-        bottom = np.array([[[[1, 0], [3, 0]], [[0, 0], [0, 0]]]])
+        bottom = np.array([[[[1, 0], [3, 0]], [[0, 0], [0, 0]], [[-2, 0], [0, 1]]]])
         text = options("pool: STOCHASTIC kernel_size: 2")
         (top,) = run_layer("Pooling", text, [bottom])
-        assert top.flatten().tolist() == [2.5, 0]
+        # windows without a positive sum give 0
+        assert top.flatten().tolist() == [2.5, 0, 0]
+
+    def test_stochastic_gives_the_gradient_to_the_element_it_took(self):
+        bottom = torch.rand(1, 2, 5, 6, requires_grad=True)
+        text = options("pool: STOCHASTIC kernel_size: 3 stride: 3")
+        (top,) = run_layer("Pooling", text, [bottom], context=make_context(train=True))
+        assert top.shape == (1, 2, 2, 2)
+        top.sum().backward()
+        taken = bottom.grad == 1
+        assert taken.sum() == 8
+        assert set(bottom[taken].tolist()) == set(top.flatten().tolist())
+        assert not bottom.grad[~taken].any()
+
+    def test_stochastic_recomputes_with_the_same_draws(self):
+        context = make_context(train=True)
+        layer = make_layer("Pooling", options("pool: STOCHASTIC kernel_size: 4"))
+        bottom = torch.rand(5, 5, 8, 8)
+        (first,) = layer.forward([bottom], [], context)
+        context.recomputing = True
+        (again,) = layer.forward([bottom], [], context)
+        assert torch.equal(again, first)
+        context.recomputing = False
+        (other,) = layer.forward([bottom], [], context)
+        assert not torch.equal(other, first)
+
+    @pytest.mark.parametrize("train", [False, True])
+    def test_stochastic_gradient(self, train):
+        bottom = torch.rand(1, 2, 4, 4) + 0.1
+        text = options("pool: STOCHASTIC kernel_size: 2 stride: 2")
+        check_gradient("Pooling", text, [bottom], train=train)
 
     @pytest.mark.parametrize(
         ("text", "match"),
@@ -194,3 +233,59 @@ class TestPooling:
     def test_refuses_a_second_top_but_for_the_maximum(self):
         with pytest.raises(CheckError, match="only MAX pooling has a second one"):
             make_layer("Pooling", options("pool: AVE kernel_size: 2"), tops=2)
+
+
+class TestSPP:
+    @pytest.mark.parametrize("pool", ["MAX", "AVE"])
+    @pytest.mark.parametrize("size", [(8, 8), (9, 12), (7, 13), (20, 11)])
+    def test_joins_pooling_layers(self, pool, size):
+        x = np.random.default_rng(0).normal(size=(2, 3, *size)).astype(np.float32)
+        text = f"spp_param {{ pyramid_height: 3 pool: {pool} }}"
+        (top,) = run_layer("SPP", text, [x])
+        levels = []
+        for level in range(3):
+            kernel = [math.ceil(n / 2**level) for n in size]
+            pairs = zip(kernel, size, strict=True)
+            pad = [(k * 2**level - n + 1) // 2 for k, n in pairs]
+            want, _ = pool_in_loops(x, kernel, kernel, pad, True, pool)
+            levels.append(want.reshape(2, -1))
+        np.testing.assert_allclose(top, np.hstack(levels), rtol=1e-5, atol=1e-6)
+        check_layer("SPP", text, [(2, 3, *size)], tops=[(2, 3 * (1 + 4 + 16))])
+
+    def test_one_level_keeps_its_axes(self):
+        text = "spp_param { pyramid_height: 1 }"
+        check_layer("SPP", text, [(2, 3, 5, 7)], tops=[(2, 3, 1, 1)])
+
+    def test_stochastic_weights_by_the_values_in_test(self):
+        x = np.zeros((1, 1, 2, 2))
+        x[0, 0] = [[1, 0], [3, 0]]
+        text = "spp_param { pyramid_height: 2 pool: STOCHASTIC }"
+        (top,) = run_layer("SPP", text, [x])
+        assert top.tolist() == [[2.5, 1, 0, 3, 0]]
+
+    @pytest.mark.parametrize("pool", ["MAX", "AVE"])
+    def test_gradient(self, pool):
+        text = f"spp_param {{ pyramid_height: 2 pool: {pool} }}"
+        check_gradient("SPP", text, [(1, 2, 5, 4)])
+
+    @pytest.mark.parametrize(
+        ("text", "shape", "match"),
+        [
+            ("", (1, 2, 4, 4), "pyramid_height is 0: a number above 0"),
+            ("pyramid_height: 1", (2, 4, 4), r"bottom 0 is \(2,4,4\): 4 axes"),
+            ("pyramid_height: 1", (1, 2, 4, 0), "4 axes, the last two not empty"),
+            (
+                "pyramid_height: 3",
+                (1, 2, 5, 5),
+                r"level 2 of pyramid_height 3 cannot divide: pad is \(2,2\): values be",
+            ),
+            (
+                "pyramid_height: 2 pool: STOCHASTIC",
+                (1, 2, 5, 4),
+                r"pad is \(1,0\): STOCHASTIC pooling accepts 0",
+            ),
+        ],
+    )
+    def test_refuses(self, text, shape, match):
+        with pytest.raises(CheckError, match=match):
+            shapes_of("SPP", f"spp_param {{ {text} }}", [shape])

@@ -6,6 +6,7 @@ from caffe.errors import CheckError
 from tests.support.layers import (
     check_gradient,
     check_layer,
+    make_context,
     make_layer,
     run_layer,
     shapes_of,
@@ -21,6 +22,7 @@ class TestEltwise:
             ("coeff: 2 coeff: 1 coeff: 1", [2 + 4 + 2, 10 + 3 + 3]),
             ("operation: PROD", [8, 45]),
             ("operation: MAX", [4, 5]),
+            ("operation: MAX coeff: 1 coeff: -2 coeff: 0.5", [4, 5]),
         ],
     )
     def test_combines_three_bottoms(self, text, want):
@@ -48,7 +50,7 @@ class TestEltwise:
         ("text", "match"),
         [
             ("coeff: 1", "1 values of coeff for 2 bottoms"),
-            ("operation: MAX coeff: 1 coeff: 1", "only operation SUM takes it"),
+            ("operation: PROD coeff: 1 coeff: 1", "operation PROD takes none"),
         ],
     )
     def test_refuses_factors(self, text, match):
@@ -91,3 +93,34 @@ class TestSilence:
         assert layer.shapes([(2, 3), (4,)]) == []
         assert layer.forward([torch.ones(2, 3), torch.ones(4)], [], None) == []
         assert layer.tops == (0, 0)
+
+
+class TestParameter:
+    TEXT = "parameter_param { shape { dim: 2 dim: 3 } }"
+
+    def test_has_one_blob_of_zeros(self):
+        layer = make_layer("Parameter", self.TEXT, bottoms=0)
+        (spec,) = layer.parameters([])
+        assert (spec.shape, spec.filler.type, spec.filler.value) == (
+            (2, 3),
+            "constant",
+            0,
+        )
+        assert layer.shapes([]) == [(2, 3)]
+
+    def test_the_top_is_the_blob(self):
+        layer = make_layer("Parameter", self.TEXT, bottoms=0)
+        blob = torch.randn(2, 3)
+        (top,) = layer.forward([], [blob], make_context())
+        assert top is blob
+        assert layer.aliases_parameter
+
+    def test_without_a_shape_it_is_a_number(self):
+        assert shapes_of("Parameter", "", []) == [()]
+
+    def test_gradient(self):
+        check_gradient("Parameter", self.TEXT, [])
+
+    def test_refuses_a_negative_size(self):
+        with pytest.raises(CheckError, match=r"shape is \(-1\): sizes from 0 on"):
+            make_layer("Parameter", "parameter_param { shape { dim: -1 } }")

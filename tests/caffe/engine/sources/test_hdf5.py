@@ -63,6 +63,16 @@ class TestHDF5Rows:
         assert out.tolist() == [4, 0, 2]
 
     @pytest.mark.parametrize(
+        "rows", [[1], [1, 2, 3], [0, 2, 4], [3, 1], [2, 2], [0, 1, 4]]
+    )
+    def test_reads_the_rows_that_are_wanted(self, rows):
+        write("a.h5", x=10 * np.arange(5))
+        make_list("a.h5")
+        out = np.zeros(len(rows), np.float32)
+        HDF5Rows("list.txt", ["x"]).read(0, np.array(rows), [out])
+        assert out.tolist() == [10 * row for row in rows]
+
+    @pytest.mark.parametrize(
         ("datasets", "match"),
         [
             (

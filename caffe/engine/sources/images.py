@@ -1,0 +1,238 @@
+"""Images as OpenCV gives them to Caffe, and Caffe's lists of images.
+
+Arrays are (height, width, channels) in uint8; colours are blue, green, red.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from caffe.engine import atomic
+from caffe.errors import CheckError, FileError
+
+Pixels = NDArray[np.uint8]
+
+# Others are not read: some of pillow's formats run programs or fetch files.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+# Weights of blue, green and red in grey, the bits they have, and what is added before
+# these are cut off: libpng's, which decodes to grey itself, and two of OpenCV's.
+_GREY_FINE = (3735, 19235, 9798, 15, 1 << 14)
+_GREY_OF = {
+    "PNG": (3737, 19234, 9797, 15, 0),
+    "JPEG2000": _GREY_FINE,
+    "WEBP": _GREY_FINE,
+}
+_GREY = (1868, 9617, 4899, 14, 1 << 13)
+_COEFFICIENT_BITS = 11
+
+
+def decode(raw: bytes, color: bool | None = True) -> Pixels:
+    """Pixels of an image file's bytes.
+
+    Parameters
+    ----------
+    raw : bytes
+    color : bool or None
+        True: 3 channels; False: 1, grey; None: as many as the file has (with
+        transparency as a last one).
+
+    Returns
+    -------
+    array of shape (height, width, channels), uint8
+        Deeper grey values lose their lower bits, unless `color` is None.
+
+    Raises
+    ------
+    CheckError
+        If the bytes are no image, or of a kind that Caffe refuses.
+    """
+    try:
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            return _pixels(image, color)
+    except CheckError:
+        raise
+    except Exception as error:  # each of pillow's decoders has errors of its own
+        text = " ".join(str(error).split()).replace(" <_io.BytesIO object at", "")
+        raise CheckError(f"is no image, or a damaged one ({_brief(text)})") from None
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Bytes of a file.
+
+    Raises
+    ------
+    FileError
+        If the file can't be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{path!s}: Could not load it: {atomic.reason(error)}"
+        ) from None
+
+
+def read(path: str | os.PathLike[str], color: bool | None = True) -> Pixels:
+    """Pixels of an image file; see `decode`.
+
+    Raises
+    ------
+    FileError
+        If the file can't be read or is no image.
+    """
+    raw = read_bytes(path)
+    try:
+        return decode(raw, color)
+    except CheckError as error:
+        raise FileError(f"{path}: {error}") from None
+
+
+def resize(image: Pixels, height: int, width: int) -> Pixels:
+    """Bilinear change of size with OpenCV's integer arithmetic.
+
+    Nothing is smoothed before, as ``cv::resize`` does it by default.
+
+    Parameters
+    ----------
+    image : array of shape (h, w, channels), uint8
+    height, width : int
+        Above 0.
+
+    Examples
+    --------
+    >>> resize(np.array([[[0], [100]]], np.uint8), 1, 4)[0, :, 0].tolist()
+    [0, 25, 75, 100]
+    """
+    if image.shape[:2] == (height, width):
+        return image
+    if image.shape[:2] == (2 * height, 2 * width):
+        parts = image.reshape(height, 2, width, 2, -1).astype(np.int32)
+        mean: Pixels = ((parts.sum((1, 3)) + 2) >> 2).astype(np.uint8)
+        return mean
+    left, weights = _places(image.shape[1], width)
+    outside = (left < 0) | (left >= image.shape[1] - 1)
+    weights[outside] = (1 << _COEFFICIENT_BITS, 0)
+    left = left.clip(0, image.shape[1] - 1)
+    right = (left + 1).clip(max=image.shape[1] - 1)
+    upper, heights = _places(image.shape[0], height)
+    lower = (upper + 1).clip(0, image.shape[0] - 1)
+    upper = upper.clip(0, image.shape[0] - 1)
+    wide = weights[:, None, 0] * image[:, left] + weights[:, None, 1] * image[:, right]
+    wide >>= 4
+    rows = (heights[:, 0, None, None] * wide[upper]) >> 16
+    rows += (heights[:, 1, None, None] * wide[lower]) >> 16
+    return ((rows + 2) >> 2).astype(np.uint8)
+
+
+def encode(image: Pixels, kind: str) -> bytes:
+    """Bytes of an image file.
+
+    Parameters
+    ----------
+    image : array of shape (height, width, 1 or 3), uint8
+    kind : str
+        File name extension, such as ``png`` or ``jpg``.
+
+    Raises
+    ------
+    CheckError
+        If no encoder has this extension.
+    """
+    known = Image.registered_extensions()
+    name = known.get(f".{kind}")
+    if name not in FORMATS:
+        accepted = sorted(key[1:] for key, value in known.items() if value in FORMATS)
+        raise CheckError(f"encoding '{kind}' is unknown: {', '.join(accepted)}")
+    pixels = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
+    file = io.BytesIO()
+    options: dict[str, Any] = {"quality": 95} if name == "JPEG" else {}
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, name, **options)
+    return file.getvalue()
+
+
+def read_list(source: str) -> list[tuple[str, int]]:
+    """Read a list of images: a line is a name, a space, and a whole number.
+
+    As in Caffe the last space counts, so that names may have spaces, and what is no
+    number is label 0. Empty lines are left out.
+
+    Raises
+    ------
+    FileError
+        If the file can't be read or names nothing.
+    """
+    try:
+        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{source}: {atomic.reason(error)}: a text file with lines of an image "
+            "and its label is accepted"
+        ) from None
+    found = []
+    for line in text.split("\n"):
+        name, space, label = line.rstrip("\r").rpartition(" ")
+        if name or label:
+            found.append((name if space else label, _number(label)))
+    if not found:
+        raise FileError(f"{source}: File is empty: an image and its label a line")
+    return found
+
+
+def _number(text: str) -> int:
+    """As C's atoi: the whole number that the text begins with, or 0."""
+    found = re.match(r"\s*([+-]?[0-9]{1,9})", text)
+    return int(found[1]) if found else 0
+
+
+def _pixels(image: Any, color: bool | None) -> Pixels:
+    rule = _GREY_OF.get(image.format, _GREY)
+    if color is False:
+        image.draft("L", image.size)  # a JPEG decoder gives the grey values itself
+    if color is not None:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):
+        if color is None:
+            raise CheckError("Image data type must be unsigned byte: it has 16 bits")
+        grey = (np.asarray(image, np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3 if color else 1, axis=2)
+    if image.mode in {"I", "F"}:
+        raise CheckError(f"Image data type must be unsigned byte: it is {image.mode}")
+    if image.mode == "L" and not color:
+        return np.array(image)[:, :, None]
+    if image.mode == "1" and color is None:
+        return np.array(image.convert("L"))[:, :, None]
+    transparent = color is None and image.has_transparency_data
+    pixels = np.array(image.convert("RGBA" if transparent else "RGB"))
+    pixels[:, :, :3] = pixels[:, :, 2::-1]
+    return _grey(pixels, *rule) if color is False else pixels
+
+
+def _grey(
+    pixels: Pixels, blue: int, green: int, red: int, bits: int, half: int
+) -> Pixels:
+    parts = pixels.astype(np.int32)
+    total = blue * parts[:, :, 0] + green * parts[:, :, 1] + red * parts[:, :, 2]
+    return ((total + half) >> bits).astype(np.uint8)[:, :, None]
+
+
+def _places(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Where each new pixel lies: the old one before it, and the weights of two."""
+    scale = 1.0 / (new / old)
+    place = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
+    before = np.floor(place)
+    part = place - before
+    weights = np.stack([np.float32(1) - part, part], axis=1)
+    whole = np.rint(weights * np.float32(1 << _COEFFICIENT_BITS)).astype(np.int32)
+    return before.astype(np.int64), whole
+
+
+def _brief(text: str, most: int = 80) -> str:
+    return text if len(text) <= most else text[:most] + "..."

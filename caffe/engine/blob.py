@@ -13,6 +13,7 @@ from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
 _MAX_AXES = 32
+_MAX_COUNT = 2**31 - 1
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -142,6 +143,28 @@ def shaped(value: torch.Tensor, shape: Shape) -> torch.Tensor:
     return value if value.shape == shape else value.reshape(shape)
 
 
+def checked(dims: Sequence[int]) -> Shape:
+    """Shape of these extents, if a blob may have it.
+
+    Raises
+    ------
+    CheckError
+        For a negative extent, more than 32 axes, or 2^31 numbers and more.
+    """
+    shape = tuple(int(d) for d in dims)
+    if len(shape) > _MAX_AXES or any(d < 0 for d in shape):
+        raise CheckError(
+            f"a blob can't have shape {shape}: extents are 0 or more, "
+            f"at most {_MAX_AXES} axes"
+        )
+    if prod(shape) > _MAX_COUNT:
+        raise CheckError(
+            f"a blob of shape {shape}: blob size exceeds INT_MAX, "
+            f"{_MAX_COUNT} numbers are accepted"
+        )
+    return shape
+
+
 class Blob:
     """Values (`data`) and gradients (`diff`) of one shape, in row-major order.
 
@@ -155,7 +178,7 @@ class Blob:
     """
 
     def __init__(self, shape: Sequence[int] = ()) -> None:
-        self._shape: Shape = tuple(shape)
+        self._shape: Shape = checked(shape)
         self.data_memory = Memory(prod(self._shape))
         self.diff_memory = Memory(prod(self._shape))
 
@@ -190,14 +213,9 @@ class Blob:
         Raises
         ------
         CheckError
-            For a negative extent or more than 32 axes.
+            For a negative extent, more than 32 axes, or 2^31 numbers and more.
         """
-        if len(dims) > _MAX_AXES or any(d < 0 for d in dims):
-            raise CheckError(
-                f"cannot reshape a blob to {dims}: extents are 0 or more, "
-                f"at most {_MAX_AXES} axes"
-            )
-        self._shape = tuple(int(d) for d in dims)
+        self._shape = checked(dims)
         self.data_memory.resize(self.count)
         self.diff_memory.resize(self.count)
 

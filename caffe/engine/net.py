@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from caffe.engine import common, graph, snapshot
-from caffe.engine.blob import Blob, Memory
-from caffe.engine.executors import Fused, Inspecting, is_input, mark_pending
+from caffe.engine import graph, snapshot, whole_arrays
+from caffe.engine.blob import Blob
 from caffe.engine.layer import layer_type_list as layer_type_list
+from caffe.engine.layers.python import PythonLayer
 from caffe.engine.log import log
-from caffe.engine.wiring import Learnable, Node, ParamEntry, Wiring, naming
+from caffe.engine.node import Node, naming
+from caffe.engine.numbered import Numbered
+from caffe.engine.runner import Runner
+from caffe.engine.trainable import Trainable
+from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError
-from caffe.proto import blobs as blob_protos
 from caffe.proto import caffe_pb2, files, text
 
 
@@ -31,7 +31,12 @@ class LayerView:
         self.blobs = node.blobs
 
 
-class Net:
+def _shown(node: Node) -> Any:
+    """Layer as pycaffe shows it; a Python layer is the user's own object."""
+    return node.op.layer if isinstance(node.op, PythonLayer) else LayerView(node)
+
+
+class Net(Trainable, Numbered):
     """A net of layers, wired by the names of their blobs.
 
     Parameters
@@ -103,17 +108,13 @@ class Net:
             shown = text.to_text(filtered)
             log("net.cpp:59", f"Initializing net from parameters: \n{shown.rstrip()}")
             self._param = graph.insert_splits(filtered)
-            self._wiring = Wiring(self._param, self._shape_of)
+            self._wiring = Wiring(self._param)
         except CaffeError as error:
             raise type(error)(f"{source}{error}") from error
         self.name: str = param.name
         self.phase: int = param.state.phase
-        self.keep_blobs = True
-        self._inspecting = Inspecting(self._wiring)
-        self._fused = Fused(self._wiring)
-        self._replayable: dict[str, torch.Tensor] | None = None
-
-    # What pycaffe shows.
+        self._runner = Runner(self._wiring, self.phase)
+        self.set_debug_info(param.debug_info)
 
     @property
     def blobs(self) -> OrderedDict[str, Blob]:
@@ -137,16 +138,15 @@ class Net:
         return list(self._wiring.outputs)
 
     @property
-    def layers(self) -> list[LayerView]:
-        """All layers, with those added for splits."""
-        return [LayerView(node) for node in self._wiring.nodes]
+    def layers(self) -> list[Any]:
+        """All layers, with those added for splits: objects with `type` and `blobs`.
+
+        A Python layer is the user's own object.
+        """
+        return [_shown(node) for node in self._wiring.nodes]
 
     @property
-    def _layer_names(self) -> list[str]:
-        return [node.name for node in self._wiring.nodes]
-
-    @property
-    def layer_dict(self) -> OrderedDict[str, LayerView]:
+    def layer_dict(self) -> OrderedDict[str, Any]:
         """All layers by name."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
@@ -163,15 +163,12 @@ class Net:
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
         """Weight of every blob in the loss, 0 for most."""
-        weights = OrderedDict.fromkeys(self.blobs, 0.0)
-        for node in self._wiring.nodes:
-            weights.update(zip(node.top, node.loss_weights, strict=True))
-        return weights
+        return OrderedDict(self._wiring.blob_loss_weights)
 
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from the inputs' shapes."""
         for node in self._wiring.nodes:
-            self._prepare(node)
+            self._runner.prepare(node)
 
     def forward(
         self,
@@ -201,15 +198,18 @@ class Net:
         CheckError
             If the inputs are not the net's, or not of its batch size.
         """
-        self._fill_inputs(kwargs)
+        for blob, array in whole_arrays.fitting(
+            self.blobs, kwargs, "input", self.inputs
+        ):
+            blob.data[...] = array
         names = self._layer_names
         first = names.index(start) if start is not None else 0
         last = names.index(end) if end is not None else len(names) - 1
         outputs = self.top_names[names[last]] if end is not None else self.outputs
-        if start is None and end is None and self.phase == caffe_pb2.TEST:
-            self._forward_fused()
+        if start is None and end is None:
+            self._runner.forward()
         else:
-            self._forward_inspecting(first, last)
+            self._runner.forward_layers(first, last)
         return {name: self.blobs[name].data for name in (*outputs, *(blobs or ()))}
 
     def backward(
@@ -235,17 +235,112 @@ class Net:
         dict of str to ndarray
             Diffs by name.
         """
-        for name, value in kwargs.items():
-            if name not in self.outputs:
-                raise CheckError(f"'{name}' is no output: {', '.join(self.outputs)}")
-            self.blobs[name].diff[...] = value
+        for blob, array in whole_arrays.fitting(
+            self.blobs, kwargs, "diff", self.outputs
+        ):
+            blob.diff[...] = array
         names = self._layer_names
         last = names.index(start) if start is not None else len(names) - 1
         first = names.index(end) if end is not None else 0
-        self._recompute(grad=True)
-        self._run_backward(first, last)
+        self._runner.recompute(grad=True)
+        self._runner.backward(first, last)
         wanted = self.bottom_names[names[first]] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in (*wanted, *(diffs or ()))}
+
+    def forward_all(
+        self, blobs: Sequence[str] | None = None, **kwargs: Any
+    ) -> dict[str, NDArray[Any]]:
+        """Run any number of samples, batch by batch.
+
+        Parameters
+        ----------
+        blobs : sequence of str, optional
+            Blobs to return beside the outputs.
+        **kwargs : array
+            For each input blob all samples along axis 0; the last batch is filled up
+            with zeros, and what comes of them is left out.
+
+        Returns
+        -------
+        dict of str to ndarray
+            Outputs of all samples by name, copied.
+
+        Raises
+        ------
+        CheckError
+            If the inputs are not the net's, or not of one length.
+        """
+        return whole_arrays.forward_all(self, self.outputs, blobs, kwargs)
+
+    def forward_backward_all(
+        self,
+        blobs: Sequence[str] | None = None,
+        diffs: Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+        """Run forward and backward of any number of samples, batch by batch.
+
+        Parameters
+        ----------
+        blobs, diffs : sequence of str, optional
+            Blobs whose values and diffs to return beside outputs and inputs.
+        **kwargs : array
+            All samples of each input, and diffs of outputs.
+
+        Returns
+        -------
+        all_outs, all_diffs : dict of str to ndarray
+
+        Raises
+        ------
+        CheckError
+            If a name is neither input nor output, or lengths differ.
+        """
+        return whole_arrays.forward_backward_all(
+            self, self.outputs, self.inputs, blobs, diffs, kwargs
+        )
+
+    def set_input_arrays(self, data: Any, labels: Any) -> None:
+        """Give samples to the MemoryData layer that the net begins with.
+
+        Parameters
+        ----------
+        data : array of float32, (N, C, Y, X)
+            N is a multiple of the batch size; the array is read at each forward.
+        labels : array of float32, (N,) or (N, 1, 1, 1)
+
+        Raises
+        ------
+        CheckError
+            If the net begins with another layer, or the arrays do not fit it.
+        """
+        first = self._wiring.nodes[0] if self._wiring.nodes else None
+        if first is None or first.type != "MemoryData":
+            raise CheckError(
+                "set_input_arrays may only be called if the first layer is a "
+                f"MemoryDataLayer; it is {first.type if first else 'missing'}"
+            )
+        layer: Any = first.op
+        with naming(first.name, first.type):
+            layer.reset(data, labels)
+
+    _set_input_arrays = set_input_arrays
+
+    def before_forward(self, function: Callable[[int], object]) -> None:
+        """Call a function with the number of each layer before it runs."""
+        self._runner.forward_hooks.before.append(function)
+
+    def after_forward(self, function: Callable[[int], object]) -> None:
+        """Call a function with the number of each layer after it has run."""
+        self._runner.forward_hooks.after.append(function)
+
+    def before_backward(self, function: Callable[[int], object]) -> None:
+        """Call a function with the number of each layer before its backward."""
+        self._runner.backward_hooks.before.append(function)
+
+    def after_backward(self, function: Callable[[int], object]) -> None:
+        """Call a function with the number of each layer after its backward."""
+        self._runner.backward_hooks.after.append(function)
 
     def copy_from(self, path: Any) -> None:
         """Take the weights of layers of the same name from a file.
@@ -283,215 +378,3 @@ class Net:
     def load_hdf5(self, path: Any) -> None:
         """Take the weights from a ``.caffemodel.h5``."""
         snapshot.copy_trained_from_hdf5(self, os.fspath(path))
-
-    # What the solver and the commands need.
-
-    @property
-    def learnable(self) -> list[Learnable]:
-        """Parameter blobs that a solver updates, in Caffe's order."""
-        return self._wiring.learnable
-
-    @property
-    def param_entries(self) -> list[ParamEntry]:
-        """All places of parameter blobs, shared ones too."""
-        return self._wiring.entries
-
-    def layer_params(self, name: str) -> list[Blob] | None:
-        """Parameter blobs of a layer, or None if there is no such layer."""
-        for node in self._wiring.nodes:
-            if node.name == name:
-                return node.blobs
-        return None
-
-    @property
-    def loss_weights(self) -> dict[str, float]:
-        """Weights of the blobs that are losses."""
-        return {n: w for n, w in self.blob_loss_weights.items() if w}
-
-    def clear_param_diffs(self) -> None:
-        """Set the diffs of all learnable parameters to zero."""
-        for learnable in self.learnable:
-            learnable.blob.diff_memory.clear()
-
-    def forward_loss(self) -> float:
-        """Run a forward and return the weighted sum of the losses."""
-        if self.phase == caffe_pb2.TEST:
-            return self._forward_fused()
-        if self.keep_blobs:
-            return self._forward_inspecting(0, len(self._wiring.nodes) - 1)
-        self._inspecting.forget()
-        loss, _ = self._fused.forward(common.device(), self._prepare)
-        self._replayable = None
-        self._mark_freed(_no_data)
-        return loss
-
-    def forward_backward(self) -> float:
-        """Run forward and backward, add to param diffs, return the loss."""
-        if any(m.handed_out for m in self._activation_diffs()):
-            last = len(self._wiring.nodes) - 1
-            loss = self._forward_inspecting(0, last)
-            self._run_backward(0, last)
-            return loss
-        self._inspecting.forget()
-        loss = self._fused.forward_backward(
-            common.device(), self._prepare, keep=self.keep_blobs
-        )
-        self._replayable = None
-        mark_pending(self._activation_diffs(), _no_diff)
-        if not self.keep_blobs:
-            self._mark_freed(_no_data)
-        return loss
-
-    def activation_bytes(self) -> int:
-        """Most bytes that activations take in a forward in phase TEST.
-
-        For the present shapes of the inputs (after `reshape`); nothing is allocated.
-        """
-        return self._fused.activation_bytes()
-
-    def to_proto(self, write_diff: bool = False) -> Any:
-        """Make the NetParameter, with all parameters, that a snapshot holds."""
-        net = caffe_pb2.NetParameter(name=self.name)
-        for node in self._wiring.nodes:
-            layer = net.layer.add()
-            layer.CopyFrom(node.param)
-            layer.ClearField("blobs")
-            if node.op.loss and not layer.loss_weight:
-                layer.loss_weight.append(1)
-            layer.blobs.extend(
-                blob_protos.to_proto(
-                    blob.values(), blob.gradients() if write_diff else None
-                )
-                for blob in node.blobs
-            )
-        return net
-
-    def state_dict(self) -> dict[str, NDArray[Any]]:
-        """Random streams and the state of all layers, for an exact resume."""
-        found = common.streams().state()
-        for node in self._wiring.nodes:
-            for key, value in node.context.state.items():
-                found[f"layer/{node.name}/{key}"] = np.asarray(value)
-        return found
-
-    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Take back what `state_dict` gave."""
-        common.streams().restore(dict(state))
-        for node in self._wiring.nodes:
-            prefix = f"layer/{node.name}/"
-            for key, value in state.items():
-                if key.startswith(prefix):
-                    node.context.state[key.removeprefix(prefix)] = np.array(value)
-
-    def forward_layer(self, index: int) -> float:
-        """Run one layer by its number and return the seconds it took."""
-        return _seconds(lambda: self._forward_inspecting(index, index))
-
-    def backward_layer(self, index: int) -> float:
-        """Run the backward of one layer and return the seconds it took."""
-        return _seconds(lambda: self._run_backward(index, index))
-
-    # Behind the face.
-
-    def _shape_of(self, name: str) -> tuple[int, ...]:
-        try:
-            return self._wiring.blobs[name].shape
-        except KeyError:
-            raise CheckError(f"there is no blob '{name}' before this layer") from None
-
-    def _prepare(self, node: Node) -> None:
-        """Give the tops of a layer the shapes of this iteration."""
-        device = common.device()
-        if node.context.device != device:
-            node.context.device = device
-            node.context.gpu = device.type == "cuda"
-            node.context.generator = common.streams().generator(device)
-        if is_input(node):
-            return
-        with naming(node.name, node.type):
-            shapes = node.op.shapes([self.blobs[name].shape for name in node.bottom])
-        for name, shape in zip(node.top, shapes, strict=True):
-            if self.blobs[name].shape != shape:
-                self.blobs[name].reshape(*shape)
-
-    def _fill_inputs(self, values: Mapping[str, Any]) -> None:
-        if not values:
-            return
-        if set(values) != set(self.inputs):
-            raise CheckError(
-                f"inputs given: {', '.join(sorted(values))}; "
-                f"the net's inputs are: {', '.join(self.inputs)}"
-            )
-        for name, value in values.items():
-            blob, array = self.blobs[name], np.asarray(value)
-            if blob.shape and (not array.shape or array.shape[0] != blob.shape[0]):
-                raise CheckError(
-                    f"input '{name}' has shape {array.shape}: "
-                    f"its batch size must be {blob.shape[0]}, as in {blob.shape}"
-                )
-            blob.data[...] = array
-
-    def _forward_fused(self) -> float:
-        self._inspecting.forget()
-        loss, inputs = self._fused.forward(common.device(), self._prepare)
-        self._replayable = inputs
-        self._mark_freed(self._recompute)
-        return loss
-
-    def _forward_inspecting(self, first: int, last: int) -> float:
-        if first > 0:
-            nodes = self._wiring.nodes
-            self._recompute(grad=any(node.needs_backward for node in nodes))
-        self._replayable = None
-        return self._inspecting.forward(
-            first, last, common.device(), prepare=self._prepare
-        )
-
-    def _mark_freed(self, callback: Callable[[], None]) -> None:
-        held = {*self._wiring.held, *self.outputs}
-        kept = {id(self.blobs[name].data_memory) for name in held}
-        memories = (blob.data_memory for blob in self.blobs.values())
-        mark_pending(
-            (m for m in memories if id(m) not in kept and not m.handed_out), callback
-        )
-
-    def _recompute(self, *, grad: bool = False) -> None:
-        """Compute the blobs that the last fused forward did not keep."""
-        if self._replayable is None:
-            return
-        self._inspecting.replay(self._replayable, common.device(), grad=grad)
-        for blob in self.blobs.values():
-            blob.data_memory.pending = None
-        if grad:
-            self._replayable = None
-
-    def _activation_diffs(self) -> list[Memory]:
-        losses = self.loss_weights
-        return [b.diff_memory for n, b in self.blobs.items() if n not in losses]
-
-    def _run_backward(self, first: int, last: int) -> None:
-        order = self._inspecting.backward_order(first, last)
-        for memory in self._activation_diffs():
-            memory.pending = None
-        self._inspecting.backward(order, common.device())
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Seconds of a piece of work, what it left to do on a GPU included."""
-    begin = time.perf_counter()
-    work()
-    if common.gpu_mode():
-        torch.cuda.synchronize()
-    return time.perf_counter() - begin
-
-
-def _no_diff() -> None:
-    raise CheckError(
-        "the gradient of this blob was not kept by the solver's step: read .diff "
-        "before the step (from then on it is kept), or call net.forward() and "
-        "net.backward()"
-    )
-
-
-def _no_data() -> None:
-    raise CheckError("this blob was freed at its last use")

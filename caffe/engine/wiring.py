@@ -3,72 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
 from caffe.engine import common, fillers
 from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
 from caffe.engine.blob import Blob
-from caffe.engine.layer import Context, Operator, ParameterSpec, layer_class
+from caffe.engine.layer import BlobOperator, Context, Operator, layer_class
 from caffe.engine.log import log
-from caffe.errors import CaffeError, CheckError
+from caffe.engine.node import Learnable, Node, ParamEntry, naming
+from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
-
-
-@dataclass
-class Node:
-    """One layer in its net."""
-
-    name: str
-    type: str
-    param: Any
-    context: Context
-    bottom: list[str]
-    op: Operator = field(init=False)
-    top: list[str] = field(default_factory=list)
-    blobs: list[Blob] = field(default_factory=list)
-    loss_weights: list[float] = field(default_factory=list)
-    param_propagate: list[bool] = field(default_factory=list)
-    bottom_needs_backward: list[bool] = field(default_factory=list)
-    needs_backward: bool = False
-
-    def in_place(self) -> bool:
-        """Tell whether the first top is written over the first bottom."""
-        return bool(self.bottom and self.top and self.bottom[0] == self.top[0])
-
-
-@dataclass
-class Learnable:
-    """A parameter blob that a solver updates, with its multipliers."""
-
-    blob: Blob
-    layer_name: str
-    index: int
-    lr_mult: float
-    decay_mult: float
-
-
-@dataclass
-class ParamEntry:
-    """A place of a parameter blob in a layer; `owned`: not shared from another."""
-
-    layer_name: str
-    index: int
-    blob: Blob
-    owned: bool
-
-
-@contextmanager
-def naming(node_name: str, node_type: str) -> Iterator[None]:
-    """Put layer name and type before the text of an error."""
-    try:
-        yield
-    except CaffeError as error:
-        text = f"layer '{node_name}' ({node_type}): {error}"
-        raise type(error)(text) from error
 
 
 class Wiring:
@@ -78,19 +23,18 @@ class Wiring:
     ----------
     net : NetParameter
         Filtered, with splits.
-    shape_of : callable
-        Shape of a blob by its name, for the layers' contexts.
     """
 
-    def __init__(self, net: Any, shape_of: Callable[[str], tuple[int, ...]]) -> None:
+    def __init__(self, net: Any) -> None:
         self.train = net.state.phase == caffe_pb2.TRAIN
         self.nodes: list[Node] = []
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
         self.inputs: list[str] = []
-        self.held: set[str] = set()  # the user's: inputs, and tops filled only once
+        # not a forward's: inputs, tops filled only once, tops that are parameters
+        self.held: set[str] = set()
+        self.parameter_tops: set[str] = set()
         self.learnable: list[Learnable] = []
         self.entries: list[ParamEntry] = []
-        self._shape_of = shape_of
         self._available: set[str] = set()
         self._needs: dict[str, bool] = {}
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
@@ -102,6 +46,25 @@ class Wiring:
         for name in self.outputs:
             log("net.cpp:260", f"This network produces output {name}")
         log("net.cpp:273", "Network initialization done.")
+
+    def _shape_of(self, name: str) -> tuple[int, ...]:
+        try:
+            return self.blobs[name].shape
+        except KeyError:
+            raise CheckError(f"there is no blob '{name}' before this layer") from None
+
+    @property
+    def blob_loss_weights(self) -> dict[str, float]:
+        """Weight of every blob in the loss, 0 for most."""
+        weights = dict.fromkeys(self.blobs, 0.0)
+        for node in self.nodes:
+            weights.update(zip(node.top, node.loss_weights, strict=True))
+        return weights
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the blobs that are losses."""
+        return {n: w for n, w in self.blob_loss_weights.items() if w}
 
     def _add(self, layer: Any) -> None:
         if any(n.name == layer.name for n in self.nodes) and layer.name:
@@ -115,14 +78,21 @@ class Wiring:
             self._connect_bottoms(node)
             self._connect_tops(node, cls)
             node.op = cls(node.param, node.context)
-            shapes = self._shapes(node)
+            if isinstance(node.op, BlobOperator):
+                node.op.prepare(
+                    node.of(node.bottom, self.blobs), node.of(node.top, self.blobs)
+                )
+            node.reshape_tops(self.blobs)
             for index, value in node.op.first_tops(node.context).items():
                 self.blobs[node.top[index]].data[...] = value.cpu().numpy()
                 self.held.add(node.top[index])
             log("net.cpp:140", f"Setting up {node.name}")
             self._set_loss_weights(node)
-            self._log_tops(node, shapes)
-            self._add_parameters(node)
+            self._log_tops(node)
+            if isinstance(node.op, BlobOperator):
+                self._add_blobs(node, node.op.blobs)
+            else:
+                self._add_parameters(node)
         self.nodes.append(node)
         for top in node.top:
             self._needs[top] = node.needs_backward
@@ -145,6 +115,8 @@ class Wiring:
             rng=streams.rng,
             log=log,
             shape_of=self._shape_of,
+            rank=common.solver_rank() if self.train else 0,
+            ranks=common.solver_count() if self.train else 1,
         )
         param = caffe_pb2.LayerParameter()
         param.CopyFrom(layer)
@@ -195,12 +167,8 @@ class Wiring:
         node.top.append(name)
         if cls.aliases_bottom and name != node.bottom[0]:
             self.blobs[name].share_data(self.blobs[node.bottom[0]])
-
-    def _shapes(self, node: Node) -> list[tuple[int, ...]]:
-        shapes = node.op.shapes([self.blobs[b].shape for b in node.bottom])
-        for name, shape in zip(node.top, shapes, strict=True):
-            self.blobs[name].reshape(*shape)
-        return shapes
+            if len(node.param.top) == 1:  # the gradients of several are added up
+                self.blobs[name].share_diff(self.blobs[node.bottom[0]])
 
     def _set_loss_weights(self, node: Node) -> None:
         weights = list(node.param.loss_weight)
@@ -218,8 +186,9 @@ class Wiring:
             if weight:
                 self.blobs[name].diff[...] = weight
 
-    def _log_tops(self, node: Node, shapes: list[tuple[int, ...]]) -> None:
-        for shape, weight in zip(shapes, node.loss_weights, strict=True):
+    def _log_tops(self, node: Node) -> None:
+        for name, weight in zip(node.top, node.loss_weights, strict=True):
+            shape = self.blobs[name].shape
             count = prod(shape)
             extents = " ".join(str(d) for d in (*shape, f"({count})"))
             log("net.cpp:147", f"Top shape: {extents}")
@@ -230,38 +199,53 @@ class Wiring:
 
     def _add_parameters(self, node: Node) -> None:
         wanted = node.op.parameters([self.blobs[b].shape for b in node.bottom])
-        given = list(node.param.param)
-        if len(given) > len(wanted):
-            raise CheckError(
-                f"{len(given)} param entries are given, the layer has "
-                f"{len(wanted)} parameter blobs"
-            )
+        blobs = [Blob(need.shape) for need in wanted]
         for index, need in enumerate(wanted):
-            spec = given[index] if index < len(given) else caffe_pb2.ParamSpec()
-            self._add_parameter(node, index, need, spec)
-            node.param_propagate.append(spec.lr_mult != 0)
-            node.needs_backward |= spec.lr_mult != 0
-
-    def _add_parameter(
-        self, node: Node, index: int, need: ParameterSpec, spec: Any
-    ) -> None:
-        blob = Blob(need.shape)
-        owner = self._owners.get(spec.name) if spec.name else None
-        if owner is not None:
-            self._share(blob, index, node, spec, owner)
-        else:
-            learnable = Learnable(blob, node.name, index, spec.lr_mult, spec.decay_mult)
-            self.learnable.append(learnable)
-            if spec.name:
-                self._owners[spec.name] = (node, index, learnable)
-            generator = common.streams().generator(common.torch_cpu())
+            if need.statistics:
+                _fix_rate(node.param, index)
+        owned = self._add_blobs(node, blobs)
+        generator = common.streams().generator(common.torch_cpu())
+        for blob, need, spec, own in zip(
+            blobs, wanted, _param_specs(node.param, len(blobs)), owned, strict=True
+        ):
+            if not own:
+                continue
             values = fillers.fill(need.filler, need.shape, generator)
-            if spec.name:  # blobs of other shapes may share it: row-major
+            if spec.name or node.op.aliases_parameter:
+                # blobs of other shapes may share it: row-major
                 blob.data[...] = values.numpy()
             else:
                 blob.fill(values)
-        node.blobs.append(blob)
-        self.entries.append(ParamEntry(node.name, index, blob, owner is None))
+        if node.op.aliases_parameter:
+            self.blobs[node.top[0]].share_data(blobs[0])
+            self.blobs[node.top[0]].share_diff(blobs[0])
+            self.held.add(node.top[0])
+            self.parameter_tops.add(node.top[0])
+
+    def _add_blobs(self, node: Node, blobs: list[Blob]) -> list[bool]:
+        """Enter the parameters of a layer; tell which it does not share."""
+        if len(node.param.param) > len(blobs):
+            raise CheckError(
+                f"{len(node.param.param)} param entries are given, the layer has "
+                f"{len(blobs)} parameter blobs"
+            )
+        owned = []
+        for index, spec in enumerate(_param_specs(node.param, len(blobs))):
+            blob = blobs[index]
+            owner = self._owners.get(spec.name) if spec.name else None
+            if owner is not None:
+                self._share(blob, index, node, spec, owner)
+            else:
+                item = Learnable(blob, node.name, index, spec.lr_mult, spec.decay_mult)
+                self.learnable.append(item)
+                if spec.name:
+                    self._owners[spec.name] = (node, index, item)
+            owned.append(owner is None)
+            self.entries.append(ParamEntry(node.name, index, blob, owner is None))
+            node.param_propagate.append(spec.lr_mult != 0)
+            node.needs_backward |= spec.lr_mult != 0
+        node.blobs = blobs
+        return owned
 
     def _share(
         self,
@@ -340,10 +324,28 @@ def _limit_to_differentiable(node: Node, *, forced: bool) -> None:
             node.bottom_needs_backward[j] = False
 
 
+def _param_specs(layer: Any, count: int) -> list[Any]:
+    given = list(layer.param)
+    return given + [caffe_pb2.ParamSpec() for _ in range(count - len(given))]
+
+
+def _fix_rate(layer: Any, index: int) -> None:
+    """Give a parameter that holds statistics its learning rate 0."""
+    if index == len(layer.param):
+        layer.param.add(lr_mult=0)
+    elif layer.param[index].lr_mult != 0:
+        raise CheckError(
+            f"param {index} has lr_mult {layer.param[index].lr_mult:g}: Cannot "
+            "configure batch normalization statistics as layer parameters; 0 is "
+            "accepted"
+        )
+
+
 def _check_arity(cls: type[Operator], layer: Any) -> None:
+    bottoms, tops = cls.arity(layer)
     for kind, names, (least, most) in (
-        ("bottom", layer.bottom, cls.bottoms),
-        ("top", layer.top, cls.tops),
+        ("bottom", layer.bottom, bottoms),
+        ("top", layer.top, tops),
     ):
         automatic = kind == "top" and cls.loss and not names
         if automatic or (least <= len(names) and (most is None or len(names) <= most)):

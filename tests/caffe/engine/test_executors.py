@@ -62,6 +62,7 @@ def test_training_agrees_in_loss_blobs_and_gradients(model, train_net):
     assert loss == pytest.approx(float(outputs["loss"]), rel=1e-5)
     for name, blob in fused.blobs.items():
         assert relative(blob.data, inspected.blobs[name].data) <= 1e-5, name
+        assert relative(blob.diff, inspected.blobs[name].diff) <= 1e-4, name
     for name, blobs in fused.params.items():
         for mine, theirs in zip(blobs, inspected.params[name], strict=True):
             assert relative(mine.diff, theirs.diff) <= 1e-4, name
@@ -88,6 +89,7 @@ def test_a_gradient_that_a_step_did_not_keep_is_refused_once_and_kept_from_then_
     train_net,
 ):
     net = train_net("unet_demo")
+    net.keep_blobs = False
     net.forward_backward()
     with pytest.raises(caffe.CheckError, match="was not kept by the solver's step"):
         _ = net.blobs["score"].diff
@@ -151,7 +153,7 @@ def test_backward_after_a_step_is_refused_as_the_step_keeps_nothing_for_it(train
         net.backward()
 
 
-def test_backward_without_a_forward_is_refused(train_net):
+def test_backward_without_a_forward_is_refused_where_bottoms_are_overwritten(train_net):
     with pytest.raises(caffe.CheckError, match="has run no forward"):
         train_net("unet_demo").backward()
 

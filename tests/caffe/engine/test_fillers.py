@@ -102,3 +102,47 @@ def test_the_generator_decides():
 def test_refuses(text, match):
     with pytest.raises(CheckError, match=match):
         filled(text, (4, 3))
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("constant", "uniform", "gaussian", "positive_unitball"),
+        *("xavier", "msra", "bilinear"),
+    ],
+)
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 0, 0, 0)])
+def test_a_blob_without_elements_is_refused(kind, shape):
+    with pytest.raises(CheckError, match="one element or more"):
+        filled(f'type: "{kind}"', shape)
+
+
+@pytest.mark.parametrize("option", ["max: nan", "min: nan", "min: inf", "max: -inf"])
+def test_uniform_wants_an_order_of_its_bounds(option):
+    with pytest.raises(CheckError, match="above max"):
+        filled(f'type: "uniform" {option}')
+
+
+@pytest.mark.parametrize("option", ["max: inf", "min: -inf", "min: -3e38 max: 3e38"])
+def test_uniform_wants_a_finite_width(option):
+    with pytest.raises(CheckError, match="difference that is a float32"):
+        filled(f'type: "uniform" {option}')
+
+
+def test_gaussian_refuses_a_deviation_that_is_no_number():
+    with pytest.raises(CheckError, match="has std nan"):
+        filled('type: "gaussian" std: nan')
+
+
+@pytest.mark.parametrize("kind", ["positive_unitball", 'gaussian" sparse: 1 type: "'])
+def test_a_blob_without_axes_has_no_outputs(kind):
+    message = caffe_pb2.FillerParameter(type=kind.partition('"')[0])
+    if "sparse" in kind:
+        message.sparse = 1
+    with pytest.raises(CheckError, match="without axes"):
+        fill(message, (), torch.Generator())
+
+
+@pytest.mark.parametrize("kind", ["xavier", "msra"])
+def test_a_blob_without_axes_counts_as_one_output(kind):
+    assert filled(f'type: "{kind}"', ()).shape == ()

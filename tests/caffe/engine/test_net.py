@@ -348,3 +348,199 @@ def test_a_small_unet_gives_the_scores_of_caffe_from_either_weight_file(suffix):
         weights=str(folder / f"weights.{suffix}"),
     )
     assert relative(net.forward(data=want["data"])["score"], want["score"]) <= 1e-5
+
+
+ALIAS = """
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a"
+  inner_product_param { num_output: 4 weight_filler { type: "constant" value: 1 } } }
+layer { name: "r" type: "Reshape" bottom: "a" top: "r"
+  reshape_param { shape { dim: 0 dim: 2 dim: -1 } } }
+layer { name: "f" type: "Flatten" bottom: "r" top: "f" }
+layer { name: "y" type: "Power" bottom: "f" top: "y" power_param { scale: 3 } }
+"""
+
+
+@pytest.mark.parametrize("start", [None, "in"])
+def test_reshape_and_flatten_share_values_and_gradients_with_their_bottom(build, start):
+    net = build("force_backward: true\n" + dims(1, 2) + ALIAS)
+    net.blobs["x"].data[...] = [[1, 2]]
+    assert net.forward(start=start)["y"].tolist() == [[9, 9, 9, 9]]
+    net.blobs["a"].data[0, 3] = 7
+    assert net.blobs["r"].data.tolist() == [[[3, 3], [3, 7]]]
+    assert net.blobs["f"].data.tolist() == [[3, 3, 3, 7]]
+    net.blobs["y"].diff[...] = [[1, 2, 3, 4]]
+    net.backward()
+    for name in ("a", "r", "f"):
+        assert net.blobs[name].diff.ravel().tolist() == [3, 6, 9, 12]
+    assert net.blobs["x"].diff.tolist() == [[30, 30]]
+
+
+@pytest.mark.parametrize("start", [None, "in"])
+def test_an_in_place_layer_behind_a_reshape_changes_what_later_layers_read(
+    build, start
+):
+    net = build(
+        dims(1, 2)
+        + """
+        layer { name: "a" type: "Power" bottom: "x" top: "a" }
+        layer { name: "early" type: "Power" bottom: "a" top: "early" }
+        layer { name: "f" type: "Flatten" bottom: "a" top: "f" }
+        layer { name: "relu" type: "ReLU" bottom: "f" top: "f" }
+        layer { name: "late" type: "Power" bottom: "a" top: "late" }
+        """
+    )
+    net.blobs["x"].data[...] = [[-1, 2]]
+    found = net.forward(start=start)
+    assert found["early"].tolist() == [[-1, 2]]
+    assert found["late"].tolist() == [[0, 2]]
+
+
+def test_a_parameter_layer_shows_its_parameter_and_learns(build):
+    net = build(
+        """
+        layer { name: "p" type: "Parameter" top: "p"
+          parameter_param { shape { dim: 2 } } }
+        layer { name: "y" type: "Power" bottom: "p" top: "y" power_param { scale: 3 }
+          loss_weight: 1 }
+        """,
+        caffe.TRAIN,
+    )
+    net.params["p"][0].data[...] = [1, 2]
+    assert net.forward()["y"].tolist() == [3, 6]
+    net.blobs["p"].data[0] = 5
+    assert net.params["p"][0].data.tolist() == [5, 2]
+    net.backward()
+    assert net.params["p"][0].diff.tolist() == [3, 3]
+    net.clear_param_diffs()
+    assert net.forward_backward() == 21
+    assert net.params["p"][0].diff.tolist() == [3, 3]
+
+
+def test_layers_behind_filter_see_how_many_samples_it_left(build):
+    text = """
+    force_backward: true
+    layer { name: "s" type: "Input" top: "keep" input_param { shape { dim: 3 } } }
+    layer { name: "f" type: "Filter" bottom: "x" bottom: "keep" top: "some" }
+    layer { name: "y" type: "InnerProduct" bottom: "some" top: "y"
+      inner_product_param { num_output: 1 weight_filler { value: 2 } } }
+    """
+    net = build(dims(3, 1) + text)
+    net.blobs["x"].data[...] = [[1], [2], [3]]
+    net.blobs["keep"].data[...] = [1, 0, 1]
+    for start in (None, "in"):
+        assert net.forward(start=start)["y"].tolist() == [[2], [6]]
+        assert net.blobs["some"].shape == (2, 1)
+    net.blobs["y"].diff[...] = 1
+    net.backward()
+    assert net.blobs["x"].diff.tolist() == [[2], [0], [2]]
+
+
+NORMALIZED = """
+layer { name: "c" type: "Convolution" bottom: "x" top: "c"
+  convolution_param { num_output: 3 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "bn" type: "BatchNorm" bottom: "c" top: "c" }
+layer { name: "s" type: "Scale" bottom: "c" top: "c" scale_param { bias_term: true } }
+layer { name: "p" type: "PReLU" bottom: "c" top: "c" }
+layer { name: "d" type: "Dropout" bottom: "c" top: "c" }
+layer { name: "y" type: "Reduction" bottom: "c" top: "y"
+  reduction_param { operation: SUMSQ } loss_weight: 1 }
+"""
+
+
+def test_in_place_normalisation_trains_alike_in_both_executors(build):
+    rng = np.random.default_rng(0)
+    picture = rng.normal(size=(2, 1, 7, 8))
+    found = []
+    for hooked in (False, True):
+        caffe.set_random_seed(3)
+        net = build(dims(2, 1, 7, 8) + NORMALIZED, caffe.TRAIN)
+        if hooked:
+            net.after_forward(lambda index: None)
+        net.blobs["x"].data[...] = picture
+        loss = net.forward_backward()
+        diffs = [b.diff.copy() for blobs in net.params.values() for b in blobs]
+        statistics = [blob.data.copy() for blob in net.params["bn"]]
+        found.append([np.float32(loss), *diffs, *statistics])
+    for fused, inspected in zip(*found, strict=True):
+        np.testing.assert_allclose(fused, inspected, rtol=1e-4, atol=1e-5)
+    assert found[0][-1].tolist() == [1]
+
+
+def test_reading_a_freed_blob_does_not_update_statistics_again(build):
+    net = build(
+        dims(2, 1, 7, 8)
+        + NORMALIZED.replace(
+            'top: "c" }', 'top: "c" batch_norm_param { use_global_stats: false } }', 1
+        )
+    )
+    net.blobs["x"].data[...] = np.arange(112).reshape(2, 1, 7, 8)
+    net.forward()
+    (mean, _, count) = (blob.data.copy() for blob in net.params["bn"])
+    assert count.tolist() == [1]
+    assert net.blobs["c"].data.any()
+    assert net.params["bn"][0].data.tolist() == mean.tolist()
+
+
+def test_statistics_of_batch_normalisation_have_no_learning_rate(build):
+    net = build(dims(2, 1, 7, 8) + NORMALIZED)
+    (written,) = (layer for layer in net.to_proto().layer if layer.name == "bn")
+    assert [spec.lr_mult for spec in written.param] == [0, 0, 0]
+    with pytest.raises(caffe.CheckError, match="batch normalization statistics"):
+        build(
+            dims(2, 1, 7, 8)
+            + NORMALIZED.replace(
+                'type: "BatchNorm"', 'type: "BatchNorm" param { lr_mult: 1 }'
+            )
+        )
+
+
+def test_hooks_are_called_with_the_numbers_of_the_layers(build):
+    net = build("force_backward: true\n" + dims(1, 2) + ALIAS)
+    calls = []
+    net.before_forward(lambda i: calls.append(("before", i)))
+    net.after_forward(lambda i: calls.append(("after", i)))
+    net.before_backward(lambda i: calls.append(("before back", i)))
+    net.after_backward(lambda i: calls.append(("after back", i)))
+    net.forward(end="r")
+    assert calls == [(w, i) for i in range(3) for w in ("before", "after")]
+    net.forward()
+    calls.clear()
+    net.backward(end="f")
+    assert calls == [(f"{w} back", i) for i in (4, 3) for w in ("before", "after")]
+
+
+def test_diffs_of_outputs_may_be_given_as_keywords(build):
+    net = build("force_backward: true\n" + dims(1, 2) + ALIAS)
+    net.forward()
+    found = net.backward(y=np.ones((1, 4)), diffs=["f"])
+    assert found["x"].tolist() == [[12, 12]]
+    assert found["f"].tolist() == [[3, 3, 3, 3]]
+    with pytest.raises(caffe.CheckError, match="the net's outputs are: y"):
+        net.backward(a=np.ones((1, 4)))
+    with pytest.raises(caffe.CheckError, match=r"diff of 'y' .* batch size must be 1"):
+        net.backward(y=np.ones((2, 4)))
+
+
+def test_arrays_may_be_given_only_to_a_net_that_begins_with_memory_data(small, build):
+    with pytest.raises(caffe.CheckError, match="first layer is a MemoryDataLayer"):
+        small.set_input_arrays(np.zeros((1, 1, 1, 2)), np.zeros(1))
+    with pytest.raises(caffe.CheckError, match="it is missing"):
+        build("").set_input_arrays(np.zeros((1, 1, 1, 2)), np.zeros(1))
+
+
+def test_a_blob_of_too_many_numbers_is_refused_with_layer_and_file(build):
+    with pytest.raises(caffe.CheckError, match=r"net.prototxt: .*exceeds INT_MAX"):
+        build(dims(100_000, 100_000))
+
+
+def test_a_loss_with_its_own_weight_that_is_read_too_counts_as_in_caffe(build):
+    net = build(
+        dims(1, 2)
+        + """
+        layer { name: "l" type: "Reduction" bottom: "x" top: "l" loss_weight: 2 }
+        layer { name: "y" type: "Power" bottom: "l" top: "y" }
+        """,
+        caffe.TRAIN,
+    )
+    net.blobs["x"].data[...] = [[1, 2]]
+    assert net.forward_loss() == net.forward_backward() == 6

@@ -1,0 +1,248 @@
+"""The whole net as one graph: inference and training steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from caffe.engine.blob import Blob, shaped
+from caffe.engine.executors.shared import is_input, layout, weighted_loss
+from caffe.engine.node import Node, naming
+from caffe.engine.wiring import Wiring
+
+
+@dataclass
+class _Step:
+    """One layer of the fused plan; names are those of the memory's first blob."""
+
+    node: Node
+    bottoms: list[str]
+    tops: list[str]
+    in_place: bool
+    frees: list[str]
+
+
+class Fused:
+    """The whole net as one graph, with nothing kept that nobody needs."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._root: dict[str, str] = {}
+        self._leaves: list[tuple[Blob, torch.Tensor]] = []
+        self._steps = self._plan()
+
+    def _plan(self) -> list[_Step]:
+        steps: list[_Step] = []
+        producer: dict[str, Node] = {}
+        read: set[str] = set()  # by others than the layer that comes next
+        for node in self._wiring.nodes:
+            bottoms = [self._root[name] for name in node.bottom]
+            alias = node.op.aliases_bottom
+            for name in node.top:
+                self._root.setdefault(name, bottoms[0] if alias else name)
+            tops = [self._root[name] for name in node.top]
+            over = node.in_place() and len(node.top) == 1 and len(node.bottom) == 1
+            safe = over and not alias and bottoms[0] not in read
+            safe = safe and not producer[bottoms[0]].op.backward_needs_top
+            if not alias:
+                read.update(bottoms)
+                read.difference_update(tops)
+                producer.update(dict.fromkeys(tops, node))
+            steps.append(_Step(node, bottoms, tops, safe, []))
+        last_use: dict[str, _Step] = {}
+        for step in steps:
+            last_use.update(dict.fromkeys((*step.bottoms, *step.tops), step))
+        for name, step in last_use.items():
+            step.frees.append(name)
+        return steps
+
+    def forward(
+        self, device: torch.device, prepare: Callable[[Node], None]
+    ) -> tuple[float, dict[str, torch.Tensor]]:
+        """Run without gradients; keep outputs and what Python has a view of.
+
+        Returns
+        -------
+        loss : float
+            Weighted sum of the losses.
+        inputs : dict
+            Tops of data and input layers, from which the rest can be computed again.
+        """
+        kept = self._kept()
+        self._release()
+        values: dict[str, torch.Tensor] = {}
+        inputs: dict[str, torch.Tensor] = {}
+        loss: torch.Tensor | float = 0.0
+        with torch.no_grad():
+            for step in self._steps:
+                prepare(step.node)
+                tops = self._run(step, values, device, grad=False)
+                if is_input(step.node) or step.node.op.source:
+                    inputs.update(zip(step.tops, tops, strict=True))
+                loss = loss + weighted_loss(step.node, tops)
+                for name in step.frees:
+                    if name not in kept:
+                        del values[name]
+        self._publish(values)
+        return float(loss), inputs
+
+    def forward_backward(
+        self, device: torch.device, prepare: Callable[[Node], None], *, keep: bool
+    ) -> float:
+        """Run forward and backward; add to the parameters' diffs.
+
+        Parameters
+        ----------
+        keep : bool
+            Keep value and gradient of every blob.
+        """
+        self._release()
+        self._leaves.clear()
+        values: dict[str, torch.Tensor] = {}
+        loss: torch.Tensor | float = 0.0
+        for step in self._steps:
+            prepare(step.node)
+            grad = step.node.needs_backward
+            tops = self._run(step, values, device, grad=grad, keep=keep)
+            loss = loss + weighted_loss(step.node, tops)
+        kept = set(values) if keep else self._kept()
+        self._publish({n: t.detach() for n, t in values.items() if n in kept})
+        values.clear()
+        if not isinstance(loss, torch.Tensor):
+            return loss
+        if loss.requires_grad:
+            loss.backward()
+        self._collect(device)
+        return float(loss.detach())
+
+    def activation_bytes(self) -> int:
+        """Most bytes that the activations of one forward without gradients take."""
+        blobs = self._wiring.blobs
+        live: dict[str, int] = {}
+        peak = 0
+        for step in self._steps:
+            made = {n: 4 * prod(blobs[n].shape) for n in step.tops}
+            over = step.in_place or step.node.op.aliases_bottom
+            extra = 0 if over else sum(live.get(n, 0) for n in made)
+            live.update(made)
+            peak = max(peak, sum(live.values()) + extra)
+            for name in step.frees:
+                live.pop(name, None)
+        return peak
+
+    def _kept(self) -> set[str]:
+        blobs = self._wiring.blobs
+        names = [n for n, b in blobs.items() if b.data_memory.handed_out]
+        return {self._root[n] for n in (*names, *self._wiring.outputs)}
+
+    def _release(self) -> None:
+        for name, blob in self._wiring.blobs.items():
+            if self._root[name] not in self._wiring.held:
+                blob.data_memory.release()
+
+    def _publish(self, values: dict[str, torch.Tensor]) -> None:
+        for name, value in values.items():
+            if name not in self._wiring.held:
+                self._wiring.blobs[name].data_memory.put(value)
+
+    def _run(
+        self,
+        step: _Step,
+        values: dict[str, torch.Tensor],
+        device: torch.device,
+        *,
+        grad: bool,
+        keep: bool = False,
+    ) -> list[torch.Tensor]:
+        node = step.node
+        if is_input(node):
+            tops = [self._input(name, device) for name in node.top]
+        elif node.op.aliases_bottom:
+            if keep and grad and node.bottom_needs_backward[0]:
+                root = step.bottoms[0]
+                values[root] = self._keep_gradient(node.bottom[0], values[root])
+            return [values[name] for name in step.tops]
+        else:
+            bottoms = self._bottoms(step, values, grad=grad, keep=keep)
+            params = [
+                self._param(b, device, grad and needs)
+                for b, needs in zip(node.blobs, node.param_propagate, strict=True)
+            ]
+            with torch.set_grad_enabled(grad), naming(node.name, node.type):
+                if step.in_place:
+                    tops = [node.op.forward_in_place(bottoms[0], params, node.context)]
+                else:
+                    tops = node.op.forward(bottoms, params, node.context)
+            if node.op.source:
+                held = self._wiring.held
+                tops = [
+                    self._input(name, device) if name in held else layout(top)
+                    for name, top in zip(step.tops, tops, strict=True)
+                ]
+        for root, name, top in zip(step.tops, node.top, tops, strict=True):
+            values[root] = top
+            if top.numel() != self._wiring.blobs[name].count:
+                self._wiring.blobs[name].reshape(*top.shape)
+        return tops
+
+    def _bottoms(
+        self, step: _Step, values: dict[str, torch.Tensor], *, grad: bool, keep: bool
+    ) -> list[torch.Tensor]:
+        node, bottoms = step.node, []
+        for root, name, needs in zip(
+            step.bottoms, node.bottom, node.bottom_needs_backward, strict=True
+        ):
+            value = shaped(values[root], self._wiring.blobs[name].shape)
+            if grad and not needs:
+                value = value.detach()
+            elif grad and keep:
+                value = self._keep_gradient(name, value)
+            bottoms.append(value)
+        return bottoms
+
+    def _keep_gradient(self, name: str, value: torch.Tensor) -> torch.Tensor:
+        """Let the gradient of a layer's bottom go into its blob."""
+        if name in self._wiring.parameter_tops:
+            return value
+        if not value.requires_grad:  # data, with force_backward
+            value = value.detach().requires_grad_().clone()
+        blobs = self._wiring.blobs
+        memory = blobs[name].diff_memory
+        if memory is not blobs[self._root[name]].diff_memory:
+            # each top of a Split has a gradient of its own
+            value = value.view_as(value)
+        value.register_hook(memory.put)
+        return value
+
+    def _input(self, name: str, device: torch.device) -> torch.Tensor:
+        blob = self._wiring.blobs[name]
+        value = blob.tensor(device)
+        copied = layout(value)
+        return copied.clone() if copied.data_ptr() == value.data_ptr() else copied
+
+    def _param(self, blob: Blob, device: torch.device, grad: bool) -> torch.Tensor:
+        leaf = blob.tensor(device).detach()
+        if grad:
+            leaf.requires_grad_()
+            if not blob.diff_memory.empty:
+                present = blob.grad_tensor(device)
+                # in another layout it is added to later, by `_collect`
+                leaf.grad = present if present.stride() == leaf.stride() else None
+            self._leaves.append((blob, leaf))
+        return leaf
+
+    def _collect(self, device: torch.device) -> None:
+        """Take over gradients that did not go into the blobs' memory by themselves."""
+        for blob, leaf in self._leaves:
+            if leaf.grad is None:
+                continue
+            if blob.diff_memory.empty:
+                blob.diff_memory.put(leaf.grad)
+            elif (present := blob.grad_tensor(device)).data_ptr() != (
+                leaf.grad.data_ptr()
+            ):
+                present.add_(leaf.grad)
+        self._leaves.clear()

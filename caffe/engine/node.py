@@ -1,0 +1,80 @@
+"""Layers in their net, and the places of their parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from caffe.engine.blob import Blob
+from caffe.engine.layer import BlobOperator, Context, Operator
+from caffe.errors import CaffeError
+
+
+@dataclass
+class Node:
+    """One layer in its net."""
+
+    name: str
+    type: str
+    param: Any
+    context: Context
+    bottom: list[str]
+    op: Operator = field(init=False)
+    top: list[str] = field(default_factory=list)
+    blobs: list[Blob] = field(default_factory=list)
+    loss_weights: list[float] = field(default_factory=list)
+    param_propagate: list[bool] = field(default_factory=list)
+    bottom_needs_backward: list[bool] = field(default_factory=list)
+    needs_backward: bool = False
+
+    def in_place(self) -> bool:
+        """Tell whether the first top is written over the first bottom."""
+        return bool(self.bottom and self.top and self.bottom[0] == self.top[0])
+
+    def reshape_tops(self, blobs: Mapping[str, Blob]) -> None:
+        """Give the tops the shapes that follow from the bottoms."""
+        if isinstance(self.op, BlobOperator):
+            self.op.reshape(self.of(self.bottom, blobs), self.of(self.top, blobs))
+            return
+        shapes = self.op.shapes([blobs[name].shape for name in self.bottom])
+        for name, shape in zip(self.top, shapes, strict=True):
+            if blobs[name].shape != shape:
+                blobs[name].reshape(*shape)
+
+    @staticmethod
+    def of(names: Sequence[str], blobs: Mapping[str, Blob]) -> list[Blob]:
+        """Blobs of these names."""
+        return [blobs[name] for name in names]
+
+
+@dataclass
+class Learnable:
+    """A parameter blob that a solver updates, with its multipliers."""
+
+    blob: Blob
+    layer_name: str
+    index: int
+    lr_mult: float
+    decay_mult: float
+
+
+@dataclass
+class ParamEntry:
+    """A place of a parameter blob in a layer; `owned`: not shared from another."""
+
+    layer_name: str
+    index: int
+    blob: Blob
+    owned: bool
+
+
+@contextmanager
+def naming(node_name: str, node_type: str) -> Iterator[None]:
+    """Put layer name and type before the text of an error."""
+    try:
+        yield
+    except CaffeError as error:
+        text = f"layer '{node_name}' ({node_type}): {error}"
+        raise type(error)(text) from error

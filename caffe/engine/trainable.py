@@ -1,0 +1,131 @@
+"""A net as solvers, snapshots and the commands see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from caffe.engine import common
+from caffe.engine.blob import Blob
+from caffe.engine.node import Learnable, ParamEntry
+from caffe.engine.runner import Runner
+from caffe.engine.timer import Timer
+from caffe.engine.wiring import Wiring
+from caffe.proto import blobs as blob_protos
+from caffe.proto import caffe_pb2
+
+
+class Trainable:
+    """Base of `caffe.Net` with what pycaffe's own methods do not show."""
+
+    name: str
+    _wiring: Wiring
+    _runner: Runner
+
+    @property
+    def learnable(self) -> list[Learnable]:
+        """Parameter blobs that a solver updates, in Caffe's order."""
+        return self._wiring.learnable
+
+    @property
+    def param_entries(self) -> list[ParamEntry]:
+        """All places of parameter blobs, shared ones too."""
+        return self._wiring.entries
+
+    def layer_params(self, name: str) -> list[Blob] | None:
+        """Parameter blobs of a layer, or None if there is no such layer."""
+        for node in self._wiring.nodes:
+            if node.name == name:
+                return node.blobs
+        return None
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """Weights of the blobs that are losses."""
+        return self._wiring.loss_weights
+
+    def clear_param_diffs(self) -> None:
+        """Set the diffs of all learnable parameters to zero."""
+        for learnable in self.learnable:
+            learnable.blob.diff_memory.clear()
+
+    @property
+    def keep_blobs(self) -> bool:
+        """False lets a training step free every blob at its last use."""
+        return self._runner.keep_blobs
+
+    @keep_blobs.setter
+    def keep_blobs(self, value: bool) -> None:
+        self._runner.keep_blobs = value
+
+    def set_debug_info(self, value: bool) -> None:
+        """Log from now on, or no more, how large the numbers in the net are."""
+        self._runner.set_debug_info(value)
+
+    def forward_loss(self) -> float:
+        """Run a forward and return the weighted sum of the losses."""
+        return self._runner.forward_loss()
+
+    def forward_backward(self) -> float:
+        """Run forward and backward, add to param diffs, return the loss."""
+        return self._runner.forward_backward()
+
+    def activation_bytes(self) -> int:
+        """Most bytes that activations take in a forward in phase TEST.
+
+        For the present shapes of the inputs (after `reshape`); nothing is allocated.
+        """
+        return self._runner.activation_bytes()
+
+    def to_proto(self, write_diff: bool = False) -> Any:
+        """Make the NetParameter, with all parameters, that a snapshot holds."""
+        net = caffe_pb2.NetParameter(name=self.name)
+        for node in self._wiring.nodes:
+            layer = net.layer.add()
+            layer.CopyFrom(node.param)
+            layer.ClearField("blobs")
+            if node.op.loss and not layer.loss_weight:
+                layer.loss_weight.append(1)
+            layer.blobs.extend(
+                blob_protos.to_proto(
+                    blob.values(), blob.gradients() if write_diff else None
+                )
+                for blob in node.blobs
+            )
+        return net
+
+    def state_dict(self) -> dict[str, NDArray[Any]]:
+        """Random streams and the state of all layers, for an exact resume."""
+        found = common.streams().state()
+        for node in self._wiring.nodes:
+            for key, value in node.context.state.items():
+                found[f"layer/{node.name}/{key}"] = np.asarray(value)
+        return found
+
+    def load_state_dict(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Take back what `state_dict` gave."""
+        common.streams().restore(dict(state))
+        for node in self._wiring.nodes:
+            prefix = f"layer/{node.name}/"
+            for key, value in state.items():
+                if key.startswith(prefix):
+                    node.context.state[key.removeprefix(prefix)] = np.array(value)
+
+    def forward_layer(self, index: int) -> float:
+        """Run one layer by its number and return the seconds it took."""
+        return _seconds(self._runner.forward_layers, index)
+
+    def backward_layer(self, index: int) -> float:
+        """Run the backward of one layer and return the seconds it took."""
+        return _seconds(self._runner.backward, index)
+
+
+def _seconds(work: Callable[[int, int], object], index: int) -> float:
+    """Seconds that one layer's work takes, what it left to do on a GPU included."""
+    timer = Timer()
+    timer.start()
+    work(index, index)
+    return timer.seconds

@@ -6,7 +6,8 @@
     ├── CheckError             where C++ Caffe fails a CHECK (also a ValueError)
     │   └── FileError          a file that is missing, damaged or of another kind
     │       └── PrototxtError  a text file that does not parse: file:line:column
-    └── DeviceError            a device that is not there
+    ├── DeviceError            a device that is not there
+    └── PeerError              a process of the same training that is not there
 
 Form of a text: what is wrong (with the value): what is accepted, and where.
 """
@@ -30,3 +31,7 @@ class PrototxtError(FileError):
 
 class DeviceError(CaffeError):
     """A device that was asked for and is not there."""
+
+
+class PeerError(CaffeError):
+    """Another process of the same training that can't be reached any more."""

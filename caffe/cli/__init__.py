@@ -23,6 +23,7 @@ _EXAMPLES = """\
 examples:
   caffe train -solver solver.prototxt
   caffe train -solver solver.prototxt -snapshot run_iter_1000.solverstate -gpu 0
+  caffe train -solver solver.prototxt -weights base.caffemodel,head.caffemodel -gpu all
   caffe test -model train.prototxt -weights run.caffemodel -iterations 100
   caffe upgrade -model old.prototxt -output new.prototxt -crop coordinate_maps"""
 
@@ -60,6 +61,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return _run(action, flags)
 
 
+def describe(error: BaseException) -> str:
+    r"""Say in one line what an exception says; of unforeseen ones also the kind.
+
+    Examples
+    --------
+    >>> describe(CaffeError("no\nnet")), describe(KeyError("x"))
+    ('no net', "KeyError: 'x' (--debug shows where)")
+    """
+    known = isinstance(error, (CaffeError, OSError))
+    kind = "" if known else f"{type(error).__name__}: "
+    hint = "" if known else " (--debug shows where)"
+    return f"{kind}{' '.join(str(error).split())}{hint}"
+
+
 def _run(action: str, flags: Flags) -> int:
     try:
         status: int = _verb(action).run(flags)
@@ -68,11 +83,7 @@ def _run(action: str, flags: Flags) -> int:
     except Exception as error:
         if flags.debug:
             raise
-        known = isinstance(error, (CaffeError, OSError))
-        kind = "" if known else f"{type(error).__name__}: "
-        hint = "" if known else " (--debug shows where)"
-        text = " ".join(str(error).split())
-        log("caffe.cpp:446", f"caffe {action}: {kind}{text}{hint}", "F")
+        log("caffe.cpp:446", f"caffe {action}: {describe(error)}", "F")
         return 1
     return status
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from caffe.engine.log import log
-from caffe.errors import CheckError
+from caffe.errors import CheckError, DeviceError
 
 
 def wanted(gpu: str) -> list[int]:
@@ -12,25 +14,29 @@ def wanted(gpu: str) -> list[int]:
     Raises
     ------
     CheckError
-        If the value is neither a number, numbers with commas, nor "all".
+        If the value is neither a number, numbers with commas, nor "all", or names
+        one twice.
     DeviceError
         If all are wanted and there is none.
     """
-    from caffe.engine import common, devices
-
     if gpu == "all":
+        from caffe.engine import common, devices
+
         common.set_device(0)
         return list(range(devices.count()))
     try:
-        return [int(number) for number in gpu.split(",") if gpu]
+        numbers = [int(number) for number in gpu.split(",") if gpu]
     except ValueError:
         raise CheckError(
-            f"-gpu {gpu}: accepted is the number of a GPU, or 'all'"
+            f"-gpu {gpu}: accepted are numbers of GPUs, separated by ',', or 'all'"
         ) from None
+    if len(set(numbers)) < len(numbers):
+        raise CheckError(f"-gpu {gpu}: a GPU is accepted once")
+    return numbers
 
 
 def choose(gpu: str, source: str) -> None:
-    """Compute on the GPU that ``-gpu`` names, or on the CPU if it names none.
+    """Compute on the first GPU that ``-gpu`` names, or on the CPU if it names none.
 
     Parameters
     ----------
@@ -42,7 +48,7 @@ def choose(gpu: str, source: str) -> None:
     Raises
     ------
     CheckError
-        If the value is wrong, or names several.
+        If the value is wrong.
     DeviceError
         If there is no such GPU.
     """
@@ -53,11 +59,54 @@ def choose(gpu: str, source: str) -> None:
         log(source, "Use CPU.")
         common.set_mode_cpu()
         return
-    if len(numbers) > 1:
-        raise CheckError(
-            f"-gpu {gpu}: Multi-GPU execution not available; give the number of one GPU"
-        )
     name = devices.name(numbers[0])
     log(source, f"Use GPU with device ID {numbers[0]}")
     log(source, f"GPU device name: {name}")
     common.set_mode_gpu()
+
+
+def choose_for_training(gpu: str) -> list[int]:
+    """Find the GPUs to train on, and compute on the first; on the CPU without one.
+
+    Raises
+    ------
+    CaffeError
+        As `choose`, for each of them.
+    """
+    from caffe.engine import common, devices
+
+    numbers = wanted(gpu)
+    if not numbers:
+        log("caffe.cpp:197", "Use CPU.")
+        common.set_mode_cpu()
+        return []
+    names = [devices.name(number) for number in numbers]
+    log("caffe.cpp:204", f"Using GPUs {', '.join(map(str, numbers))}")
+    for number, name in zip(numbers, names, strict=True):
+        log("caffe.cpp:209", f"GPU {number}: {name}")
+    common.set_device(numbers[0])
+    common.set_mode_gpu()
+    return numbers
+
+
+def of_solver(gpu: str, param: Any, path: str) -> str:
+    """Value of ``-gpu``, or what a solver file says instead if the flag is empty.
+
+    Raises
+    ------
+    DeviceError
+        If the file wants a GPU that is not there.
+    """
+    from caffe.engine import common
+
+    says_gpu = param.HasField("solver_mode") and param.solver_mode == param.GPU
+    if gpu or not says_gpu:
+        return gpu
+    try:
+        common.set_device(param.device_id)
+    except DeviceError as error:
+        raise DeviceError(
+            f"{path} says solver_mode: GPU, but {error}; "
+            "say solver_mode: CPU there to train without one"
+        ) from error
+    return str(param.device_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType, TracebackType
 from typing import Any
@@ -9,6 +10,11 @@ from typing import Any
 from caffe.errors import CheckError
 
 _EFFECTS = ("stop", "snapshot", "none")
+SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+)
 
 
 class Requests:
@@ -35,14 +41,13 @@ class Requests:
                     f"Invalid signal effect '{effect}' was specified; "
                     f"accepted: {', '.join(_EFFECTS)}"
                 )
-        self._effects = {signal.SIGINT: sigint, signal.SIGTERM: "stop"}
-        if hasattr(signal, "SIGHUP"):
-            self._effects[signal.SIGHUP] = sighup
-        self._asked: list[str] = []
+        self._effects = {"SIGINT": sigint, "SIGTERM": "stop", "SIGHUP": sighup}
+        self._taken: list[signal.Signals] = []
+        self._other: int | None = None
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Requests:
-        for number in self._effects:
+        for number in SIGNALS:
             self._before[number] = signal.signal(number, self._take)
         return self
 
@@ -58,10 +63,24 @@ class Requests:
     def next(self) -> str:
         """Take out a request, "stop" before "snapshot"; "none" if there is none."""
         for effect in ("stop", "snapshot"):
-            if effect in self._asked:
-                self._asked = [other for other in self._asked if other != effect]
+            found = [n for n in self._taken if self._effects[n.name] == effect]
+            if found:
+                self._taken = [n for n in self._taken if n not in found]
                 return effect
         return "none"
 
+    def forward_to(self, process: int | None) -> None:
+        """Pass signals on to a process, those taken so far, too; None: no more."""
+        self._other = process
+        taken, self._taken = self._taken, []
+        for number in taken:
+            self._take(number, None)
+
     def _take(self, number: int, frame: FrameType | None) -> None:
-        self._asked.append(self._effects[signal.Signals(number)])
+        if self._other is None:
+            self._taken.append(signal.Signals(number))
+            return
+        try:
+            os.kill(self._other, number)
+        except ProcessLookupError:
+            self._other = None  # it has ended: so does the work

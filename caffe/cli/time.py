@@ -42,8 +42,8 @@ def run(flags: Flags) -> int:
         level=flags.level,
         stages=flags.stage.split(","),
     )
-    if flags.weights:
-        net.copy_from(flags.weights)
+    for path in filter(None, flags.weights.split(",")):
+        net.copy_from(path.strip())
     log("caffe.cpp:351", "Performing Forward")
     numbers = range(len(net._layer_names))
     loss = _forward(net, [0.0 for _ in numbers])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caffe.cli import devices
+from caffe.cli import devices, ranks
 from caffe.cli.flags import Flags
 from caffe.cli.signals import Requests
 from caffe.engine.log import log
-from caffe.errors import CheckError, DeviceError
+from caffe.errors import CheckError
 
 if TYPE_CHECKING:
     from caffe.engine.solvers import SGDSolver
@@ -35,52 +36,87 @@ def run(flags: Flags) -> int:
         raise CheckError(
             "Give a snapshot to resume training or weights to finetune but not both."
         )
+    if flags.ranks < 1 or (flags.ranks > 1 and flags.gpu):
+        raise CheckError(
+            f"-ranks {flags.ranks}: 1 or more is accepted, on the CPU; on GPUs there "
+            "is one for each that -gpu names"
+        )
     with Requests(flags.sigint_effect, flags.sighup_effect) as requests:
-        solver = _solver(flags)
-        solver.action_function = requests.next
-        for net in (solver.net, *solver.test_nets):
-            net.keep_blobs = False
-        if sys.stderr.isatty():
-            solver.add_callback(_RemainingTime(solver).show, lambda: None)
-        if flags.snapshot:
-            log("caffe.cpp:235", f"Resuming from {flags.snapshot}")
-            solver.restore(flags.snapshot)
-        log("caffe.cpp:239", "Starting Optimization")
-        solver.solve()
-        log("caffe.cpp:250", "Optimization Done.")
+        param = _param(flags)
+        gpus = _choose_devices(flags, param)
+        places: list[int | None] = [*gpus] or [None] * flags.ranks
+        if len(places) > 1:
+            ranks.launch(partial(_train_as, flags), places, requests, debug=flags.debug)
+        else:
+            _train(flags, param, requests)
+    log("caffe.cpp:250", "Optimization Done.")
     return 0
 
 
-def _solver(flags: Flags) -> SGDSolver:
+def _train_as(flags: Flags, place: ranks.Place) -> None:
+    """Train as one of several processes."""
+    with Requests(flags.sigint_effect, flags.sighup_effect) as requests:
+        ranks.accept_signals()
+        from caffe.engine import common
+
+        common.set_solver_count(place.count)
+        common.set_solver_rank(place.rank)
+        common.set_multiprocess(True)
+        if place.gpu is not None:
+            common.set_device(place.gpu)
+            common.set_mode_gpu()
+        _train(flags, _param(flags), requests, place.uid)
+
+
+def _train(
+    flags: Flags, param: Any, requests: Requests, uid: bytes | None = None
+) -> None:
+    from caffe.engine import common, parallel
+    from caffe.engine.solvers import get_solver
+
+    solver = get_solver(param, Path(flags.solver).parent)
+    solver.action_function = requests.next
+    for net in (solver.net, *solver.test_nets):
+        net.keep_blobs = False
+    if sys.stderr.isatty() and common.root_solver():
+        solver.add_callback(_RemainingTime(solver).show, lambda: None)
+    if flags.snapshot:
+        log("caffe.cpp:235", f"Resuming from {flags.snapshot}")
+        solver.restore(flags.snapshot)
+    log("caffe.cpp:239", "Starting Optimization")
+    if uid is None:
+        solver.solve()
+        return
+    nccl = parallel.NCCL(solver, uid)
+    nccl.bcast()
+    solver.add_callback(nccl)
+    solver.solve()
+    nccl.close()
+
+
+def _param(flags: Flags) -> Any:
+    """Read the solver file, with what the flags say over it."""
     from caffe.proto import files
 
     param = files.read_solver(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(flags.stage.split(","))
-    _choose_device(flags, param)
     if flags.snapshot or flags.weights:
         del param.weights[:]
     if flags.weights:
         param.weights.append(flags.weights)
-
-    from caffe.engine.solvers import get_solver
-
-    return get_solver(param, Path(flags.solver).parent)
+    return param
 
 
-def _choose_device(flags: Flags, param: Any) -> None:
-    """Use the device of the flag, else the solver's, if it states a mode."""
-    gpu_in_file = param.HasField("solver_mode") and param.solver_mode == param.GPU
-    if flags.gpu or not gpu_in_file:
-        devices.choose(flags.gpu, "caffe.cpp:197")
-        return
-    try:
-        devices.choose(str(param.device_id), "caffe.cpp:197")
-    except DeviceError as error:
-        raise DeviceError(
-            f"{flags.solver} says solver_mode: GPU, but {error}; "
-            "say solver_mode: CPU there to train without one"
-        ) from error
+def _choose_devices(flags: Flags, param: Any) -> list[int]:
+    """Use the GPUs of the flag, else the solver's, if it states a mode."""
+    gpu = devices.of_solver(flags.gpu, param, flags.solver)
+    if gpu and flags.ranks > 1:
+        raise CheckError(
+            f"-ranks {flags.ranks}: {flags.solver} says solver_mode: GPU; say "
+            "solver_mode: CPU there, or name GPUs with -gpu, one for each rank"
+        )
+    return devices.choose_for_training(gpu)
 
 
 class _RemainingTime:

@@ -48,13 +48,15 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         raise FileError(f"{path}: cannot be written: {reason(error)}") from error
 
 
-def reason(error: OSError) -> str:
-    """Plain words for why the system refused.
+def reason(error: Exception) -> str:
+    """Plain words for why the system refused (also a name that no file can have).
 
     Examples
     --------
     >>> import errno
     >>> reason(OSError(errno.ENOSPC, "No space left on device"))
     'No space left on device'
+    >>> reason(ValueError("embedded null byte"))
+    'embedded null byte'
     """
-    return error.strerror or str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Mode, device and random numbers: what all nets of the process share."""
+"""Mode, device, rank and random numbers: what all nets of the process share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.errors import DeviceError
+from caffe.engine.log import mute
+from caffe.errors import CheckError, DeviceError
 
 
 class RandomStreams:
@@ -69,6 +70,9 @@ class _World:
     def __init__(self) -> None:
         self.gpu = False
         self.device_id = 0
+        self.solver_count = 1
+        self.solver_rank = 0
+        self.multiprocess = False
         self.streams = RandomStreams()
 
 
@@ -139,6 +143,60 @@ def streams() -> RandomStreams:
 def set_random_seed(seed: int) -> None:
     """Seed all random streams; a negative seed draws one, as Caffe does."""
     _WORLD.streams.reseed(seed if seed >= 0 else None)
+
+
+def solver_count() -> int:
+    """Count the processes that train together; 1 unless `set_solver_count` said so."""
+    return _WORLD.solver_count
+
+
+def set_solver_count(count: int) -> None:
+    """Say how many processes train together, before nets are made.
+
+    Raises
+    ------
+    CheckError
+        If there would be none.
+    """
+    if count < 1:
+        raise CheckError(f"solver_count is {count}: 1 or more is accepted")
+    _WORLD.solver_count = count
+
+
+def solver_rank() -> int:
+    """Give the number of this process among those that train together, from 0."""
+    return _WORLD.solver_rank
+
+
+def set_solver_rank(rank: int) -> None:
+    """Say which of the processes this is, before nets are made.
+
+    All but number 0 write only warnings and errors to the log from then on.
+
+    Raises
+    ------
+    CheckError
+        If the number is negative.
+    """
+    if rank < 0:
+        raise CheckError(f"solver_rank is {rank}: 0 or more is accepted")
+    _WORLD.solver_rank = rank
+    mute(0 if root_solver() else 1)
+
+
+def root_solver() -> bool:
+    """Tell whether this process tests, displays and writes snapshots."""
+    return _WORLD.solver_rank == 0
+
+
+def multiprocess() -> bool:
+    """Tell what `set_multiprocess` said last."""
+    return _WORLD.multiprocess
+
+
+def set_multiprocess(value: bool) -> None:
+    """Kept for pycaffe's sake: here ranks are always processes, never threads."""
+    _WORLD.multiprocess = bool(value)
 
 
 def _check_device(device_id: int) -> None:

@@ -59,6 +59,11 @@ def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
             "which only 'gaussian' accepts"
         )
     blob = torch.empty(shape, device=generator.device)
+    if not blob.numel():
+        raise CheckError(
+            f"filler '{filler.type}' got shape {tuple(shape)}: "
+            "one element or more is accepted"
+        )
     _FILLERS[filler.type](filler, blob, generator)
     return blob
 
@@ -68,31 +73,46 @@ def _constant(filler: Any, blob: torch.Tensor, _: torch.Generator) -> None:
 
 
 def _uniform(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
-    if filler.min > filler.max:
+    if not filler.min <= filler.max:
         raise CheckError(
             f"filler 'uniform' has min {filler.min:g} above max {filler.max:g}"
+        )
+    if not filler.max - filler.min <= torch.finfo(torch.float32).max:
+        raise CheckError(
+            f"filler 'uniform' has min {filler.min:g} and max {filler.max:g}: "
+            "a difference that is a float32 is accepted"
         )
     blob.uniform_(filler.min, filler.max, generator=generator)
 
 
 def _gaussian(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
-    if filler.std <= 0:
+    if not filler.std > 0:
         raise CheckError(
             f"filler 'gaussian' has std {filler.std:g}: a value above 0 is accepted"
         )
     blob.normal_(filler.mean, filler.std, generator=generator)
     if filler.sparse >= 0:
-        kept = min(1.0, filler.sparse / blob.shape[0])
+        kept = min(1.0, filler.sparse / _outputs(filler, blob))
         blob.mul_(torch.empty_like(blob).bernoulli_(kept, generator=generator))
 
 
-def _positive_unitball(_: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
-    rows = blob.uniform_(0, 1, generator=generator).view(blob.shape[0], -1)
+def _outputs(filler: Any, blob: torch.Tensor) -> int:
+    if not blob.dim():
+        raise CheckError(
+            f"filler '{filler.type}' got a blob without axes: 1 or more are accepted"
+        )
+    return blob.shape[0]
+
+
+def _positive_unitball(
+    filler: Any, blob: torch.Tensor, generator: torch.Generator
+) -> None:
+    rows = blob.uniform_(0, 1, generator=generator).view(_outputs(filler, blob), -1)
     rows.div_(rows.sum(1, keepdim=True))
 
 
 def _fan(filler: Any, blob: torch.Tensor) -> float:
-    fan_in = blob.numel() / blob.shape[0]
+    fan_in = blob.numel() / (blob.shape[0] if blob.dim() else 1)
     fan_out = blob.numel() / blob.shape[1] if blob.dim() > 1 else blob.numel()
     if filler.variance_norm == filler.FAN_OUT:
         return fan_out

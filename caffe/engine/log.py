@@ -8,6 +8,15 @@ import sys
 import threading
 
 _LEVELS = "IWEF"
+_MUTED = {"below": 0}
+
+
+def mute(level: int) -> None:
+    """Write only lines of this level or above from now on (1: warnings), 0: all.
+
+    For the processes of a training that leave speaking to the first one.
+    """
+    _MUTED["below"] = level
 
 
 def log(source: str, text: str, level: str = "I") -> None:
@@ -24,7 +33,7 @@ def log(source: str, text: str, level: str = "I") -> None:
         The message; programs parse it, so it is Caffe's to the letter.
     level : {"I", "W", "E", "F"}
     """
-    if _LEVELS.index(level) < _least_level():
+    if _LEVELS.index(level) < max(_least_level(), _MUTED["below"]):
         return
     now = datetime.datetime.now().strftime("%Y%m%d %H:%M:%S.%f")
     line = f"{level}{now} {threading.get_native_id():5d} {source}] {text}\n"

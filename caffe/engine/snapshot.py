@@ -9,7 +9,6 @@ from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
 
@@ -110,8 +109,6 @@ def copy_trained_from_proto(net: Trained, source: Any, name: PathLike) -> None:
         if len(layer.blobs) != len(entries):
             raise _other_number(name, layer.name, len(layer.blobs), len(entries))
         for entry, blob in zip(entries, layer.blobs, strict=True):
-            if not protos.same_shape(entry.blob.shape, blob):
-                raise _other_shape(name, entry, protos.shape_of(blob))
             copies.append(_Copy(entry.blob, _values(name, entry, blob)))
     _make(copies)
 
@@ -134,16 +131,15 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
     targets = _targets(net)
     copies: list[_Copy] = []
     with hdf5.opened(path) as file:
-        if "data" not in file:
+        data = file.get("data")
+        if not hdf5.is_group(data):
             raise FileError(
                 f"{path}: holds no weights: it has no group 'data', only "
                 f"{', '.join(sorted(file)) or 'nothing'}"
             )
-        for name in _layers_of(file["data"], targets):
+        for name in _layers_of(data, targets):
             if name in targets:
-                copies += _copies_of_layer(
-                    path, name, file["data"][name], targets[name]
-                )
+                copies += _copies_of_layer(path, name, data[name], targets[name])
             else:
                 log("net.cpp:823", f"Ignoring source layer {name}")
     _make(copies)
@@ -186,7 +182,8 @@ def find_beside(path: str, neighbour: PathLike) -> str:
         That file.
     """
     beside = Path(neighbour).parent / Path(path).name
-    if not Path(path).exists() and beside.exists():
+    # os.path has an answer for any text, Path not.
+    if not os.path.exists(path) and os.path.exists(beside):  # noqa: PTH110
         log("solver.cpp:69", f"{path} is not there; using {beside}")
         return str(beside)
     return path
@@ -206,11 +203,14 @@ def _make(copies: list[_Copy]) -> None:
 
 def _values(path: PathLike, entry: Entry, blob: Any) -> NDArray[Any]:
     try:
-        return protos.to_array(blob)
+        shape = protos.shape_of(blob)
+        if protos.same_shape(entry.blob.shape, blob):
+            return protos.to_array(blob)
     except CheckError as error:
         raise FileError(
             f"{path}: layer '{entry.layer_name}', param {entry.index}: {error}"
         ) from error
+    raise _other_shape(path, entry, shape)
 
 
 def _layers_of(data: Any, targets: dict[str, list[Entry]]) -> list[str]:
@@ -223,7 +223,9 @@ def _layers_of(data: Any, targets: dict[str, list[Entry]]) -> list[str]:
 def _copies_of_layer(
     path: PathLike, name: str, group: Any, entries: list[Entry]
 ) -> list[_Copy]:
-    found = [key for key in group if not _is_group(group[key])]
+    if not hdf5.is_group(group):
+        raise FileError(f"{path}: {group.name} is no group of datasets")
+    found = [key for key in group if not hdf5.is_group(group[key])]
     if len(found) > len(entries):
         raise _other_number(path, name, len(found), len(entries))
     copies = []
@@ -236,19 +238,11 @@ def _copies_of_layer(
     return copies
 
 
-def _is_group(item: Any) -> bool:
-    return hasattr(item, "keys")
-
-
 def _copy_of_dataset(path: PathLike, entry: Entry, dataset: Any) -> list[_Copy]:
-    hdf5.note_class(dataset)
-    source, target = tuple(dataset.shape), entry.blob.shape
-    if dataset.dtype.kind not in "fiu":
-        raise FileError(
-            f"{path}: {dataset.name} holds values of type {dataset.dtype}, not numbers"
-        )
+    values = hdf5.read_numbers(dataset, path)
+    source, target = values.shape, entry.blob.shape
     if source == target:
-        return [_Copy(entry.blob, np.asarray(dataset[()], dtype=np.float32))]
+        return [_Copy(entry.blob, values)]
     kernels = len(target) == _AXES_OF_KERNELS
     if len(source) != len(target) or (kernels and source[2:] != target[2:]):
         raise _other_shape(path, entry, source)
@@ -256,8 +250,7 @@ def _copy_of_dataset(path: PathLike, entry: Entry, dataset: Any) -> list[_Copy]:
         _warn_resized(path, entry, source, "keeps the values of its filler")
         return []
     count = min(source[0], target[0])
-    rows = -(-count // max(prod(source[1:]), 1))
-    first = np.asarray(dataset[:rows], dtype=np.float32).reshape(-1)[:count]
+    first = values.reshape(-1)[:count]
     _warn_resized(path, entry, source, f"gets the first {first.size} numbers only")
     return [_Copy(entry.blob, first)]
 

@@ -16,8 +16,9 @@ class _WithoutMomentum(SGDSolver):
     def _check_options(self) -> None:
         super()._check_options()
         if self.param.momentum:
+            method = type(self).__name__.removesuffix("Solver")
             raise CheckError(
-                f"Momentum cannot be used with {self.param.type}: "
+                f"Momentum cannot be used with {method}: "
                 f"it is {self.param.momentum:.6g}, leave it out"
             )
 

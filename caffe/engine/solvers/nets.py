@@ -109,7 +109,9 @@ def _test_net(index: int, text: str, source: Any, param: Any, folder: Path) -> N
         states.append(param.test_state[index])
     log("solver.cpp:190", f"Creating test net (#{index}) specified by {text}")
     name = source if isinstance(source, str) else text
-    return _build(net_param, caffe_pb2.TEST, states, param, name)
+    net = _build(net_param, caffe_pb2.TEST, states, param, name)
+    net.set_debug_info(param.debug_info)
+    return net
 
 
 def _read(path: str, folder: Path) -> Any:

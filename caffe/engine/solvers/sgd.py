@@ -48,7 +48,7 @@ class SGDSolver(Solver):
             )
 
     def apply_update(self) -> None:
-        """Turn the gradients into updates and subtract them from the weights."""
+        """Turn the gradients into updates, subtract them from the weights, count."""
         rate = self.rate.at(self.iter)
         if self._displays():
             log("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {rate:.6g}")
@@ -64,6 +64,7 @@ class SGDSolver(Solver):
                 self._regularize(weights[index], diff, item.decay_mult)
                 self._update(diff, self._past(index), rate * item.lr_mult)
                 weights[index].sub_(diff)
+        self.iter += 1
 
     def _past(self, index: int) -> list[torch.Tensor]:
         """History of one learnable parameter."""

@@ -6,18 +6,17 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from caffe.engine import common, snapshot
+from caffe.engine import common, parallel, snapshot
 from caffe.engine.log import log
 from caffe.engine.net import Net
-from caffe.engine.solvers import nets, report, state
+from caffe.engine.solvers import nets, report, resume, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2, files, text
@@ -75,15 +74,18 @@ class Solver(ABC):
         self.action_function: Callable[[], str] = no_request
         self.stopped_early = False
         self._callbacks: list[tuple[Callback, Callback]] = []
+        self._peers: parallel.Peers = parallel.Alone()
         self._resumed_window: SmoothedLoss | None = None
-        self._before_test: state.Arrays | None = None
+        self._asked_in_test = "none"
+        self._digest = "-" * state.DIGEST_LENGTH
+        self._before_test: resume.Arrays | None = None
         self._warned = False
         shown = text.to_text(self.param).rstrip()
         log("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
         self._check()
         self._window = SmoothedLoss(self.param.average_loss)
         if self.param.random_seed >= 0:
-            common.set_random_seed(self.param.random_seed)
+            common.set_random_seed(self.param.random_seed + common.solver_rank())
         self.net = nets.train_net(self.param, folder)
         self.test_nets = nets.test_nets(self.param, folder)
         self._prepare()
@@ -100,13 +102,47 @@ class Solver(ABC):
 
     @abstractmethod
     def apply_update(self) -> None:
-        """Turn the gradients into updates and subtract them from the weights."""
+        """Turn the gradients into updates, subtract them from the weights, count."""
 
     # Training.
 
-    def add_callback(self, on_start: Callback, on_gradients_ready: Callback) -> None:
-        """Call functions at the start of each iteration and before its update."""
-        self._callbacks.append((on_start, on_gradients_ready))
+    @property
+    def max_iter(self) -> int:
+        """Number of updates after which `solve` ends."""
+        return int(self.param.max_iter)
+
+    @property
+    def base_lr(self) -> float:
+        """Learning rate that the policy starts from; may be set between steps."""
+        return float(self.param.base_lr)
+
+    @base_lr.setter
+    def base_lr(self, rate: float) -> None:
+        self.param.base_lr = rate
+
+    def add_callback(
+        self,
+        on_start: Callback | parallel.NCCL,
+        on_gradients_ready: Callback | None = None,
+    ) -> None:
+        """Call functions at the start of each iteration and before its update.
+
+        Parameters
+        ----------
+        on_start : callable or NCCL
+            One object with methods of both names does for both.
+        on_gradients_ready : callable, optional
+        """
+        if isinstance(on_start, parallel.NCCL):
+            self._peers = on_start.group
+        if on_gradients_ready is None:
+            pair: Any = on_start
+            on_start, on_gradients_ready = pair.on_start, pair.on_gradients_ready
+        self._callbacks.append((cast(Callback, on_start), on_gradients_ready))
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the weights of this solver's."""
+        net.share_with(self.net)
 
     def step(self, iterations: int) -> None:
         """Do a number of updates, with the tests, displays and snapshots due."""
@@ -130,18 +166,17 @@ class Solver(ABC):
                 f"Restoring previous solver status from {resume_file}",
             )
             self.restore(resume_file)
-        if self.param.snapshot_after_train:
+        if self.param.snapshot_after_train and common.root_solver():
             state.check_prefix(self.param.snapshot_prefix)
         window = self._resumed_window or SmoothedLoss(self.param.average_loss)
         self._window, self._resumed_window = window, None
         self._run(self.param.max_iter)
-        wanted = self.param.snapshot_after_train or self.stopped_early
-        if wanted and not self._snapshot_is_due():
-            self.snapshot()
+        if self.param.snapshot_after_train and not self._snapshot_is_due():
+            self._snapshot_together()
         if self.stopped_early:
             log("solver.cpp:311", "Optimization stopped early.")
             return
-        if self._displays():
+        if self._displays() and common.root_solver():
             loss = window.add(self.net.forward_loss())
             log("solver.cpp:327", f"Iteration {self.iter}, loss = {loss:.6g}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
@@ -158,8 +193,10 @@ class Solver(ABC):
                     break
             for on_start, _ in self._callbacks:
                 on_start()
+            displays = self._displays()
+            self.net.set_debug_info(displays and self.param.debug_info)
             loss = self._window.add(self._forward_backward())
-            if self._displays():
+            if displays and common.root_solver():
                 now = time.monotonic()
                 report.progress(
                     self.net,
@@ -172,10 +209,9 @@ class Solver(ABC):
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
-            self.iter += 1
-            request = self.action_function()
+            request = self._peers.agree(self.action_function())
             if request == "snapshot" or self._snapshot_is_due():
-                self.snapshot()
+                self._snapshot_together()
             if request == "stop":
                 self.stopped_early = True
                 break
@@ -210,13 +246,18 @@ class Solver(ABC):
     # Testing.
 
     def test_all(self) -> None:
-        """Run all test nets and log the means of their outputs."""
-        self._before_test = self._state_of_nets()
-        for index in range(len(self.test_nets)):
-            if not self.stopped_early:
-                self._test(index)
+        """Run all test nets and log the means of their outputs.
+
+        Of several processes only the first tests; the others wait for it.
+        """
+        self._before_test = resume.of_nets(self.net, self.test_nets)
+        if common.root_solver():
+            for index in range(len(self.test_nets)):
+                if not self.stopped_early:
+                    self._test(index)
+        self._settle_requests()
         if self.stopped_early:
-            self._restore_nets(self._before_test)
+            resume.restore_nets(self.net, self.test_nets, self._before_test)
         self._before_test = None
 
     def _test(self, index: int) -> None:
@@ -236,10 +277,20 @@ class Solver(ABC):
 
     def _obey(self) -> None:
         while (request := self.action_function()) != "none":
-            if request == "snapshot":
-                self.snapshot()
-            else:
+            if request == "stop":
                 self.stopped_early = True
+            elif self._peers.count > 1:
+                self._asked_in_test = request  # others are to snapshot, too
+            else:
+                self.snapshot()
+
+    def _settle_requests(self) -> None:
+        """Let all processes do what was asked of one during its tests."""
+        mine = "stop" if self.stopped_early else self._asked_in_test
+        request, self._asked_in_test = self._peers.agree(mine), "none"
+        self.stopped_early = request == "stop"
+        if request == "snapshot":
+            self._snapshot_together()
 
     # Snapshots.
 
@@ -252,10 +303,9 @@ class Solver(ABC):
             If one can't be written; an older snapshot is still whole.
         """
         hdf5_format = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
-        shown, ending = ("HDF5", ".h5") if hdf5_format else ("binary proto", "")
+        shown = "HDF5" if hdf5_format else "binary proto"
         state.check_prefix(self.param.snapshot_prefix)
-        stem = f"{self.param.snapshot_prefix}_iter_{self.iter}"
-        weights = f"{stem}.caffemodel{ending}"
+        weights = self._file("caffemodel")
         log(
             f"solver.cpp:{474 if hdf5_format else 464}",
             f"Snapshotting to {shown} file {weights}",
@@ -266,7 +316,7 @@ class Solver(ABC):
             hdf5_format=hdf5_format,
             write_diff=self.param.snapshot_diff,
         )
-        path = f"{stem}.solverstate{ending}"
+        path = self._file("solverstate")
         log(
             f"sgd_solver.cpp:{296 if hdf5_format else 284}",
             f"Snapshotting solver state to {shown} file {path}",
@@ -274,7 +324,30 @@ class Solver(ABC):
         history = [values.cpu().numpy() for values in self.history]
         current = state.SolverState(self.iter, weights, self.rate.current_step, history)
         state.write(current, path, hdf5_format=hdf5_format)
-        state.write_sidecar(path, self._forgotten())
+        self._digest = state.fingerprint(path)
+        self._write_sidecar()
+
+    def _snapshot_together(self) -> None:
+        """Let rank 0 write a snapshot, and every other rank its side-car to it."""
+        if common.root_solver():
+            self.snapshot()
+        if self._peers.count > 1:
+            self._digest = self._peers.tell(self._digest.encode()).decode()
+            if not common.root_solver():
+                self._write_sidecar()
+
+    def _file(self, kind: str) -> str:
+        hdf5_format = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        ending = ".h5" if hdf5_format else ""
+        return f"{self.param.snapshot_prefix}_iter_{self.iter}.{kind}{ending}"
+
+    def _write_sidecar(self) -> None:
+        """Write all that shapes the further course and is in no file of Caffe's."""
+        arrays = self._before_test or resume.of_nets(self.net, self.test_nets)
+        window = self._window.state().items()
+        arrays = {**arrays, **{f"loss/{name}": value for name, value in window}}
+        path = self._file("solverstate")
+        state.write_sidecar(path, arrays, digest=self._digest, place=_place())
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a solver state; the weights come from the file that it names.
@@ -294,54 +367,16 @@ class Solver(ABC):
         if found.learned_net:
             weights = snapshot.find_beside(found.learned_net, path)
             self.net.copy_from(weights)
-        self._restore_history(path, found.history)
+        method = type(self).__name__.removesuffix("Solver")
+        state.restore_history(self.history, found.history, path=path, method=method)
         self.iter, self.rate.current_step = found.iteration, found.current_step
         self._resumed_window = None
-        forgotten = state.read_sidecar(path)
+        forgotten = state.read_sidecar(path, place=_place())
         if forgotten is not None:
-            self._restore_nets(forgotten)
+            resume.restore_nets(self.net, self.test_nets, forgotten)
             window = SmoothedLoss(self.param.average_loss)
-            window.restore(_part(forgotten, "loss/"))
+            window.restore(resume.part(forgotten, "loss/"))
             self._resumed_window = window
-
-    def _restore_history(self, path: Any, found: list[NDArray[Any]]) -> None:
-        if len(found) != len(self.history):
-            raise CheckError(
-                f"{path}: Incorrect length of history blobs: the file has "
-                f"{len(found)}, a {self.param.type} solver of this net has "
-                f"{len(self.history)}"
-            )
-        if not os.fspath(path).endswith(".h5"):
-            log("sgd_solver.cpp:318", "SGDSolver: restoring history")
-        for index, (mine, values) in enumerate(zip(self.history, found, strict=True)):
-            if mine.numel() != values.size:
-                raise CheckError(
-                    f"{path}: history blob {index} has shape {values.shape}, "
-                    f"this net needs {tuple(mine.shape)}"
-                )
-            mine.copy_(torch.from_numpy(values).view(mine.shape))
-
-    def _nets(self) -> Iterator[tuple[str, Net]]:
-        yield "train/", self.net
-        for index, net in enumerate(self.test_nets):
-            yield f"test{index}/", net
-
-    def _state_of_nets(self) -> state.Arrays:
-        return {
-            f"{prefix}{name}": np.array(value)
-            for prefix, net in self._nets()
-            for name, value in net.state_dict().items()
-        }
-
-    def _restore_nets(self, arrays: state.Arrays) -> None:
-        for prefix, net in self._nets():
-            net.load_state_dict(_part(arrays, prefix))
-
-    def _forgotten(self) -> state.Arrays:
-        """All that shapes the further course and is in no file of Caffe's."""
-        nets_now = self._before_test or self._state_of_nets()
-        window = self._window.state().items()
-        return {**nets_now, **{f"loss/{name}": value for name, value in window}}
 
     def _check(self) -> None:
         if self.param.average_loss < 1:
@@ -360,9 +395,6 @@ class Solver(ABC):
             state.check_prefix(self.param.snapshot_prefix)
 
 
-def _part(arrays: state.Arrays, prefix: str) -> state.Arrays:
-    return {
-        name.removeprefix(prefix): value
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }
+def _place() -> tuple[int, int]:
+    """Rank of this process, and number of ranks."""
+    return common.solver_rank(), common.solver_count()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from caffe.engine import atomic, hdf5
@@ -23,6 +24,8 @@ from caffe.proto import caffe_pb2
 PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
 _FINGERPRINT = "sha256"
+_RANKS = "ranks"
+DIGEST_LENGTH = 64
 
 
 @dataclass
@@ -87,39 +90,92 @@ def read(path: PathLike) -> SolverState:
     return _read_binary(path)
 
 
-def write_sidecar(path: PathLike, arrays: Arrays) -> None:
+def restore_history(
+    mine: list[torch.Tensor], found: list[NDArray[Any]], *, path: PathLike, method: str
+) -> None:
+    """Copy the history of a solver state into that of a solver.
+
+    Parameters
+    ----------
+    mine : list of torch.Tensor
+    found : list of ndarray
+        Of any shapes with as many numbers.
+    path : path
+        Of the state, for messages.
+    method : str
+        Of the solver, for messages.
+
+    Raises
+    ------
+    CheckError
+        If the state is of another net or method.
+    """
+    if len(found) != len(mine):
+        raise CheckError(
+            f"{path}: Incorrect length of history blobs: the file has {len(found)}, "
+            f"a {method} solver of this net has {len(mine)}"
+        )
+    if not os.fspath(path).endswith(".h5"):
+        log("sgd_solver.cpp:318", "SGDSolver: restoring history")
+    for index, (target, values) in enumerate(zip(mine, found, strict=True)):
+        if target.numel() != values.size:
+            raise CheckError(
+                f"{path}: history blob {index} has shape {values.shape}, "
+                f"this net needs {tuple(target.shape)}"
+            )
+        target.copy_(torch.from_numpy(values).view(target.shape))
+
+
+def write_sidecar(
+    path: PathLike, arrays: Arrays, *, digest: str, place: tuple[int, int] = (0, 1)
+) -> None:
     """Write beside a solver state what Caffe forgets.
 
     Parameters
     ----------
     path : path
-        Of the state; the side-car is ``<path>.resume.npz`` and names its SHA-256.
+        Of the state; the side-car is ``<path>.resume.npz``, that of a later rank
+        ``<path>.rank1.resume.npz`` and so on.
     arrays : dict of str to ndarray
+    digest : str
+        `fingerprint` of the state.
+    place : (int, int)
+        Rank of this process and number of ranks.
     """
     buffer = io.BytesIO()
-    named: dict[str, Any] = {_FINGERPRINT: np.array(_fingerprint(path)), **arrays}
+    rank, ranks = place
+    named: dict[str, Any] = {
+        _FINGERPRINT: np.array(digest),
+        _RANKS: np.array(ranks),
+        **arrays,
+    }
     np.savez(buffer, **named)
-    atomic.write_bytes(_sidecar(path), buffer.getvalue())
+    atomic.write_bytes(_sidecar(path, rank), buffer.getvalue())
 
 
-def read_sidecar(path: PathLike) -> Arrays | None:
-    """Read what `write_sidecar` wrote for exactly this state.
+def read_sidecar(path: PathLike, *, place: tuple[int, int] = (0, 1)) -> Arrays | None:
+    """Read what `write_sidecar` wrote for exactly this state and as many ranks.
 
     Returns
     -------
     dict or None
         None, with one warning in the log, if there is no such thing.
     """
-    sidecar = _sidecar(path)
+    rank, ranks = place
+    sidecar = _sidecar(path, rank)
     problem = f"{sidecar} is missing"
     if sidecar.exists():
         try:
             with zipfile.ZipFile(sidecar) as archive:
                 arrays = dict(_arrays(archive))
-            if str(arrays.pop(_FINGERPRINT, "")) == _fingerprint(path):
+            found = int(arrays.pop(_RANKS, np.array(1)))
+            if str(arrays.pop(_FINGERPRINT, "")) != fingerprint(path):
+                problem = f"{sidecar} belongs to another solver state"
+            elif found != ranks:
+                problem = f"{sidecar} was written by one of {found} ranks, not {ranks}"
+            else:
                 return arrays
-            problem = f"{sidecar} belongs to another solver state"
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # zipfile and numpy stumble over damage in many ways
             problem = f"{sidecar} can't be read ({error})"
     log(
         "solver.cpp:530",
@@ -128,6 +184,15 @@ def read_sidecar(path: PathLike) -> Arrays | None:
         "W",
     )
     return None
+
+
+def fingerprint(path: PathLike) -> str:
+    """SHA-256 of a file."""
+    with Path(path).open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()
 
 
 def check_prefix(prefix: str) -> None:
@@ -161,16 +226,9 @@ def _arrays(archive: zipfile.ZipFile) -> Iterator[tuple[str, NDArray[Any]]]:
             yield name.removesuffix(".npy"), values
 
 
-def _sidecar(path: PathLike) -> Path:
-    return Path(f"{os.fspath(path)}.resume.npz")
-
-
-def _fingerprint(path: PathLike) -> str:
-    with Path(path).open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-        return digest.hexdigest()
+def _sidecar(path: PathLike, rank: int) -> Path:
+    whose = f".rank{rank}" if rank else ""
+    return Path(f"{os.fspath(path)}{whose}.resume.npz")
 
 
 def _fill(state: SolverState, file: Any) -> None:
@@ -189,17 +247,18 @@ def _read_hdf5(path: PathLike, file: Any) -> SolverState:
                 f"{path}: no solver state: it has no '{name}', only "
                 f"{', '.join(sorted(file)) or 'nothing'}"
             )
-    history = []
-    for index in range(len(file["history"])):
-        dataset = file["history"][str(index)]
-        hdf5.note_class(dataset)
-        history.append(np.asarray(dataset[()], dtype=np.float32))
+    arrays = file["history"]
+    if not hdf5.is_group(arrays):
+        raise FileError(f"{path}: no solver state: its 'history' is no group")
+    history = [
+        hdf5.read_numbers(arrays[str(index)], path) for index in range(len(arrays))
+    ]
     return SolverState(
-        iteration=int(np.ravel(file["iter"][()])[0]),
+        iteration=hdf5.read_integer(file, "iter", path),
         learned_net=(
             hdf5.read_text(file, "learned_net") if "learned_net" in file else ""
         ),
-        current_step=int(np.ravel(file["current_step"][()])[0]),
+        current_step=hdf5.read_integer(file, "current_step", path),
         history=history,
     )
 
@@ -218,6 +277,10 @@ def _read_binary(path: PathLike) -> SolverState:
         raise FileError(
             f"{path}: not a whole solver state, perhaps truncated ({error})"
         ) from error
+    except ValueError as error:  # a name with a NUL in it
+        raise FileError(f"{str(path)!r}: {error}") from error
     if not message.HasField("iter"):
         raise FileError(f"{path}: no solver state: it names no iteration")
+    if not isinstance(message.learned_net, str):
+        raise FileError(f"{path}: learned_net {message.learned_net!r} is not UTF-8")
     return SolverState(message.iter, message.learned_net, message.current_step, history)

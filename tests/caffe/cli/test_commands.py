@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe.cli import main
+from caffe.cli import main, ranks, train
+from caffe.cli.flags import Flags
+from caffe.engine import common
 from tests.support.files import names
 from tests.support.solvers import BASE, case_folder, write_solver
 
@@ -135,6 +137,8 @@ class TestBadInput:
             (["train", "-solver", "gone.prototxt"], "gone.prototxt"),
             (["train", "-solver", "s", "-sigint_effect", "x"], "Invalid signal effect"),
             (["test", "-model", "m", "-weights", "w", "-gpu", "x"], "-gpu x: accepted"),
+            (["train", "-solver", "s", "-ranks", "0"], "-ranks 0: 1 or more is"),
+            (["train", "-solver", "s", "-ranks", "2", "-gpu", "0"], "on the CPU; on"),
         ],
     )
     def test_one_line_says_what_is_wrong(self, capsys, folder, arguments, text):
@@ -207,6 +211,10 @@ class TestDevices:
     @pytest.fixture(autouse=True)
     def no_gpu(self, monkeypatch):
         monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+        yield
+        common.set_mode_cpu()
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+        common.set_device(0)
 
     @pytest.mark.parametrize("gpu", ["0", "7", "all", "-1"])
     def test_a_gpu_that_is_not_there_is_a_clear_error(self, capsys, folder, gpu):
@@ -224,10 +232,48 @@ class TestDevices:
         assert main(["train", "-solver", "solver.prototxt"]) == 0
         assert "] Use CPU.\n" in capsys.readouterr().err
 
-    def test_several_gpus_are_refused(self, capsys, folder):
+    def test_a_gpu_is_named_once(self, capsys, folder):
         write_solver(folder, BASE)
-        shown = refused(capsys, "train", "-solver", "solver.prototxt", "-gpu", "0,1")
-        assert "Multi-GPU execution not available" in shown
+        shown = refused(capsys, "train", "-solver", "solver.prototxt", "-gpu", "0,0")
+        assert "-gpu 0,0: a GPU is accepted once" in shown
+
+    def test_the_device_of_the_solver_is_used(self, capsys, folder):
+        write_solver(folder, BASE.replace("CPU", "GPU") + "device_id: 3")
+        shown = refused(capsys, "train", "-solver", "solver.prototxt")
+        assert "but GPU 3: invalid device ordinal" in shown
+
+    def test_several_gpus_have_one_process_each(self, capsys, folder, monkeypatch):
+        launched = []
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda n: f"card {n}")
+        monkeypatch.setattr(
+            "caffe.cli.ranks.launch",
+            lambda work, gpus, requests, debug: launched.append(gpus),
+        )
+        write_solver(folder, BASE)
+        for gpus in ("1,0", "all"):
+            assert main(["train", "-solver", "solver.prototxt", "-gpu", gpus]) == 0
+        assert launched == [[1, 0], [0, 1]]
+        shown = capsys.readouterr().err
+        assert "] Using GPUs 1, 0\n" in shown
+        assert "] GPU 1: card 1\n" in shown
+
+    def test_the_first_gpu_scores(self, capsys, folder, monkeypatch):
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        monkeypatch.setattr("torch.cuda.get_device_name", lambda n: f"card {n}")
+        arguments = ["-model", "gone", "-weights", "w", "-gpu", "1,0"]
+        assert main(["test", *arguments]) == 1
+        shown = capsys.readouterr().err
+        assert "] Use GPU with device ID 1\n" in shown
+        assert "] GPU device name: card 1\n" in shown
+
+    def test_ranks_on_the_cpu_and_a_solver_on_a_gpu_do_not_go_together(
+        self, capsys, folder, monkeypatch
+    ):
+        monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+        write_solver(folder, BASE.replace("CPU", "GPU"))
+        shown = refused(capsys, "train", "-solver", "solver.prototxt", "-ranks", "2")
+        assert "-ranks 2: solver.prototxt says solver_mode: GPU; say" in shown
 
     def test_device_query_counts_what_there_is(self, capsys):
         assert main(["device_query"]) == 0
@@ -334,3 +380,138 @@ class TestProcess:
         process.communicate(timeout=60)
         assert process.returncode == 0
         assert "snap_iter_12.caffemodel" in names(folder)
+
+
+CHANCE = """
+layer { name: "data" type: "HDF5Data" top: "data" top: "label"
+  hdf5_data_param { source: "train.txt" batch_size: 3 shuffle: true } }
+layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+  convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+layer { name: "drop" type: "Dropout" bottom: "conv" top: "conv" }
+layer { name: "score" type: "Convolution" bottom: "conv" top: "score"
+  convolution_param { num_output: 3 kernel_size: 1 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "score" bottom: "label"
+  top: "loss" }
+"""
+
+
+class TestRanks:
+    """Two processes on the CPU."""
+
+    TESTED = "display: 1 average_loss: 3 test_iter: 1 test_interval: 5 snapshot: 5 "
+
+    @pytest.fixture
+    def net(self, folder):
+        (folder / "net.prototxt").write_text(CHANCE)
+
+    def finished(self, process):
+        out, err = process.communicate(timeout=120)
+        assert out == ""
+        return process.returncode, err
+
+    def children(self, process):
+        """Processes of the ranks, in order."""
+        found = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                command = (status.parent / "cmdline").read_text()
+            except OSError:
+                continue
+            if parent == process.pid and "spawn_main" in command:
+                found.append(int(status.parent.name))
+        return sorted(found)
+
+    def test_stopping_and_resuming_changes_no_bit(self, folder, net):
+        write_solver(folder, BASE + self.TESTED)
+        status, whole = self.finished(
+            start("train", "-solver", "solver.prototxt", "-ranks", "2")
+        )
+        assert status == 0
+        wanted = (folder / "snap_iter_12.caffemodel").read_bytes()
+        assert "snap_iter_5.solverstate.rank1.resume.npz" in names(folder)
+        (folder / "snap_iter_12.caffemodel").unlink()
+        state = "snap_iter_5.solverstate"
+        status, resumed = self.finished(
+            start("train", "-solver", "solver.prototxt", "-ranks=2", "-snapshot", state)
+        )
+        assert status == 0
+        assert (folder / "snap_iter_12.caffemodel").read_bytes() == wanted
+        last = [
+            [line for line in log.splitlines() if "Iteration 12, loss" in line]
+            for log in (whole, resumed)
+        ]
+        assert len(last[0]) == 1
+        assert last[0][0].partition("] ")[2] == last[1][0].partition("] ")[2]
+        status, other = self.finished(
+            start("train", "-solver", "solver.prototxt", "-snapshot", state)
+        )
+        assert status == 0
+        assert "was written by one of 2 ranks, not 1" in other
+
+    @pytest.mark.parametrize("whom", ["the command", "the second rank"])
+    def test_a_signal_stops_all_after_one_snapshot(self, folder, net, whom):
+        process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
+        wait_for(process, "Iteration 3,")
+        target = process.pid if whom == "the command" else self.children(process)[1]
+        os.kill(target, signal.SIGINT)
+        status, err = self.finished(process)
+        assert status == 0
+        assert [
+            n.partition("_iter_")[2].partition(".")[2]
+            for n in names(folder)
+            if n.startswith("snap")
+        ] == [
+            "caffemodel",
+            "solverstate",
+            "solverstate.rank1.resume.npz",
+            "solverstate.resume.npz",
+        ]
+        assert err.splitlines()[-1].endswith("] Optimization Done.")
+
+    @pytest.mark.parametrize("rank", [0, 1])
+    def test_a_rank_that_is_killed_ends_all_with_one_line(self, folder, net, rank):
+        process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
+        wait_for(process, "Iteration 3,")
+        children = self.children(process)
+        os.kill(children[rank], signal.SIGKILL)
+        status, err = self.finished(process)
+        assert status == 1
+        (line,) = [line for line in err.splitlines() if line[:1] in "WEF"]
+        assert line.endswith(f"] caffe train: rank {rank} was killed by SIGKILL")
+        assert not any(Path("/proc", str(number)).exists() for number in children)
+
+    def test_a_rank_trains_as_the_command_does(self, folder, capsys):
+        write_solver(folder, BASE)
+        assert main(["train", "-solver", "solver.prototxt"]) == 0
+        wanted = (folder / "snap_iter_12.caffemodel").read_bytes()
+        (folder / "snap_iter_12.caffemodel").unlink()
+        flags = Flags(solver="solver.prototxt")
+        place = ranks.Place(0, 1, os.fsencode(folder / "meeting"), None)
+        try:
+            train._train_as(flags, place)
+        finally:
+            common.set_multiprocess(False)
+        assert (folder / "snap_iter_12.caffemodel").read_bytes() == wanted
+
+    def test_ranks_end_with_the_command(self, folder, net):
+        process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
+        wait_for(process, "Iteration 3,")
+        children = self.children(process)
+        process.kill()
+        process.communicate(timeout=60)
+        end = time.monotonic() + 30
+        while any(Path("/proc", str(number)).exists() for number in children):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def test_an_error_of_all_is_one_line(self, folder):
+        text = BASE.replace("net.prototxt", "gone.prototxt")
+        status, err = self.finished(
+            start("train", "-solver", write_solver(folder, text), "-ranks", "2")
+        )
+        assert status == 1
+        (line,) = [line for line in err.splitlines() if line.startswith("F")]
+        assert line == err.splitlines()[-1]
+        assert "] caffe train: gone.prototxt" in line
+        assert "Traceback" not in err

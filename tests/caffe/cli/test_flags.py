@@ -1,6 +1,24 @@
+from dataclasses import dataclass
+
 import pytest
 
-from caffe.cli.flags import FlagError, Flags, parse, table
+from caffe.cli.flags import (
+    CommonFlags,
+    FlagError,
+    Flags,
+    begin,
+    flag,
+    parse,
+    parse_as,
+    table,
+)
+
+
+@dataclass
+class ToolFlags(CommonFlags):
+    """Flags of a tool."""
+
+    size: int = flag(3, "Size of things.")
 
 
 @pytest.mark.parametrize(
@@ -64,5 +82,26 @@ def test_what_is_wrong_is_said(arguments, text):
 
 
 def test_the_table_describes_every_flag():
-    assert "    -gpu (GPU to use, 'all', or nothing for the CPU) " in table()
+    assert (
+        "    -gpu (GPUs to use, separated by ',', or 'all'; nothing for the CPU.) "
+        in table()
+    )
     assert table().count("\n") + 1 == len(vars(Flags()))
+
+
+class TestFlagsOfATool:
+    def test_are_its_own_and_the_common_ones(self):
+        flags, rest = parse_as(ToolFlags, ["-size", "4", "in", "-minloglevel=1"])
+        assert (flags.size, flags.minloglevel, rest) == (4, 1, ["in"])
+        with pytest.raises(FlagError, match="unknown command line flag 'solver'"):
+            parse_as(ToolFlags, ["-solver", "s"])
+
+    def test_stand_before_the_common_ones_in_the_table(self):
+        lines = table(ToolFlags).splitlines()
+        assert lines[0] == "    -size (Size of things.) type: int32 default: 3"
+        assert len(lines) == 1 + len(vars(CommonFlags()))
+
+    def test_version_is_all(self, capsys):
+        assert begin(ToolFlags(version=True))
+        assert capsys.readouterr().out == "caffe version 1.0.0\n"
+        assert not begin(ToolFlags())

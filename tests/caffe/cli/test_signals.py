@@ -45,3 +45,32 @@ def test_the_handlers_from_before_come_back():
 def test_an_unknown_effect_is_refused():
     with pytest.raises(CheckError, match=r"effect 'halt' was .* snapshot"):
         Requests("halt", "none")
+
+
+def test_signals_are_passed_on_with_those_taken_before(monkeypatch):
+    sent = []
+    real = os.kill
+    with Requests("stop", "snapshot") as requests:
+        os.kill(os.getpid(), signal.SIGHUP)
+        monkeypatch.setattr(
+            os, "kill", lambda process, number: sent.append((process, number))
+        )
+        requests.forward_to(77)
+        real(os.getpid(), signal.SIGINT)
+        assert requests.next() == "none"
+        requests.forward_to(None)
+        real(os.getpid(), signal.SIGINT)
+        assert requests.next() == "stop"
+    assert sent == [(77, signal.SIGHUP), (77, signal.SIGINT)]
+
+
+def test_signals_to_a_process_that_has_ended_are_kept(monkeypatch):
+    def gone(process, number):
+        raise ProcessLookupError
+
+    with Requests("stop", "snapshot") as requests:
+        monkeypatch.setattr(os, "kill", gone)
+        requests.forward_to(77)
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGINT)
+        assert requests.next() == "stop"

@@ -1,11 +1,13 @@
 """The loop: tests, displays, snapshots, resumes."""
 
+import hashlib
 import re
 
 import numpy as np
 import pytest
 
 import caffe
+from caffe.engine import common
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 from tests.support.files import names
@@ -278,6 +280,75 @@ class TestSnapshots:
         assert solver.stopped_early == (request_name == "stop")
 
 
+class Peers:
+    """Two processes, the other of which never asks for anything."""
+
+    rank, count = 0, 2
+
+    def __init__(self):
+        self.told = []
+
+    def agree(self, request):
+        return request
+
+    def tell(self, data):
+        self.told.append(data)
+        return data
+
+
+class TestRequestsInTests:
+    def solver(self, make, peers=None):
+        solver = make(TESTED + "snapshot_after_train: false test_initialization: false")
+        solver._peers = peers or solver._peers
+        calls = iter(range(99))
+        solver.action_function = lambda: (
+            "snapshot" if solver.iter == 5 and next(calls) == 1 else "none"
+        )
+        return solver
+
+    def test_a_snapshot_is_written_between_the_batches(self, make, folder, capsys):
+        self.solver(make).solve()
+        shown = lines(capsys)
+        begin = shown.index("Iteration 5, Testing net (#0)")
+        snapshot = shown.index(
+            "Snapshotting to binary proto file snap_iter_5.caffemodel"
+        )
+        first = next(
+            i for i, text in enumerate(shown) if i > begin and "Test net output" in text
+        )
+        assert begin < snapshot < first
+        assert "snap_iter_5.solverstate.resume.npz" in names(folder)
+
+    def test_with_others_it_is_written_after_the_tests(self, make, folder, capsys):
+        peers = Peers()
+        self.solver(make, peers).solve()
+        shown = lines(capsys)
+        begin = shown.index("Iteration 5, Testing net (#0)")
+        snapshot = shown.index(
+            "Snapshotting to binary proto file snap_iter_5.caffemodel"
+        )
+        first = next(
+            i for i, text in enumerate(shown) if i > begin and "Test net output" in text
+        )
+        assert begin < first < snapshot
+        digest = hashlib.sha256((folder / "snap_iter_5.solverstate").read_bytes())
+        assert peers.told == [digest.hexdigest().encode()]
+
+    def test_another_rank_neither_tests_nor_displays_nor_snapshots(
+        self, make, folder, capsys
+    ):
+        solver = make(TESTED + "display: 1 snapshot: 6")
+        before = names(folder)
+        common.set_solver_rank(1)
+        try:
+            solver.solve()
+        finally:
+            common.set_solver_rank(0)
+        assert names(folder) == before
+        assert solver.iter == 12
+        assert not [text for text in lines(capsys) if "Iteration" in text]
+
+
 class TestResume:
     def net_with_chance(self, folder):
         (folder / "net.prototxt").write_text(DROPOUT)
@@ -285,8 +356,12 @@ class TestResume:
     @pytest.mark.parametrize("form", ["HDF5", "BINARYPROTO"])
     def test_stopping_and_resuming_changes_no_bit(self, make, folder, capsys, form):
         self.net_with_chance(folder)
+        (folder / "other.prototxt").write_text(
+            DROPOUT.replace("batch_size: 4", "batch_size: 3")
+        )
         extra = (
-            f"{TESTED} display: 1 average_loss: 4 snapshot: 7 "
+            f'{TESTED} test_net: "other.prototxt" test_iter: 3 '
+            f"display: 1 average_loss: 4 snapshot: 7 iter_size: 2 "
             f'snapshot_format: {form} type: "Adam"'
         )
         whole = make(extra)

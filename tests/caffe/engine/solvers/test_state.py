@@ -92,7 +92,7 @@ def test_weights_that_moved_with_their_state_are_found(solver, folder, capsys):
 class TestSideCar:
     def test_what_was_written_is_read_for_the_same_state(self, folder):
         arrays = {"train/random": np.arange(3), "loss/value": np.array("text")}
-        state.write_sidecar("train.h5", arrays)
+        state.write_sidecar("train.h5", arrays, digest=state.fingerprint("train.h5"))
         found = state.read_sidecar("train.h5")
         assert {k: v.tolist() for k, v in found.items()} == {
             "train/random": [0, 1, 2],
@@ -116,7 +116,9 @@ class TestSideCar:
         path.write_bytes(b"1")
         sidecar = folder / "state.resume.npz"
         if damage != "missing":
-            state.write_sidecar(path, {"a": np.zeros(99)})
+            state.write_sidecar(
+                path, {"a": np.zeros(99)}, digest=state.fingerprint(path)
+            )
         if damage == "other":
             path.write_bytes(b"2")
         if damage == "truncated":

@@ -29,6 +29,17 @@ _HOMES = {
     "set_mode_gpu": "caffe.engine.common",
     "set_device": "caffe.engine.common",
     "set_random_seed": "caffe.engine.common",
+    "set_solver_count": "caffe.engine.common",
+    "set_solver_rank": "caffe.engine.common",
+    "set_multiprocess": "caffe.engine.common",
+    "solver_count": "caffe.engine.common",
+    "solver_rank": "caffe.engine.common",
+    "has_nccl": "caffe.engine.parallel",
+    "NCCL": "caffe.engine.parallel",
+    "Timer": "caffe.engine.timer",
+    "Layer": "caffe.engine.layers.python",
+    "Classifier": "caffe.classifier",
+    "Detector": "caffe.detector",
     "layer_type_list": "caffe.engine.net",
     "layers": "caffe.net_spec",
     "params": "caffe.net_spec",
@@ -39,8 +50,19 @@ _HOMES = {
     "FileError": "caffe.errors",
     "PrototxtError": "caffe.errors",
     "DeviceError": "caffe.errors",
+    "PeerError": "caffe.errors",
 }
-_MODULES = ("io", "net_spec", "proto", "errors")
+_MODULES = (
+    "classifier",
+    "coord_map",
+    "detector",
+    "draw",
+    "errors",
+    "io",
+    "net_spec",
+    "proto",
+    "pycaffe",
+)
 
 __all__ = ["TEST", "TRAIN", "init_log", "log", *sorted(_HOMES), *_MODULES]
 
@@ -48,7 +70,7 @@ __all__ = ["TEST", "TRAIN", "init_log", "log", *sorted(_HOMES), *_MODULES]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
-    elif name in _MODULES:
+    elif name in (*_MODULES, "_caffe"):
         value = import_module(f"caffe.{name}")
     else:
         raise AttributeError(f"module 'caffe' has no attribute '{name}'")

@@ -1,4 +1,8 @@
-"""Arrays to and from Caffe's messages: `BlobProto`, `BlobProtoVector`, `Datum`."""
+"""Arrays to and from Caffe's messages; reading and preparing images.
+
+Images are arrays of shape (height, width, channels), blobs (channels, height, width);
+`Transformer` makes one of the other. What is for images stands in `caffe.images`.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe.errors import CheckError
+from caffe.images import Transformer as Transformer
+from caffe.images import load_image as load_image
+from caffe.images import oversample as oversample
+from caffe.images import resize_image as resize_image
 from caffe.proto import blobs, caffe_pb2
 
 _AXES_OF_DATUM = 3
 
 
 def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
-    """Values of a BlobProto, or its gradients, as a float32 array.
+    """Values of a BlobProto, or its gradients, as a float64 array, like pycaffe's.
 
     Parameters
     ----------
@@ -33,7 +41,7 @@ def blobproto_to_array(blob: Any, return_diff: bool = False) -> NDArray[Any]:
     >>> blobproto_to_array(array_to_blobproto(np.eye(2))).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    return blobs.to_array(blob, diff=return_diff)
+    return blobs.to_array(blob, diff=return_diff).astype(np.float64)
 
 
 def array_to_blobproto(arr: NDArray[Any], diff: NDArray[Any] | None = None) -> Any:
@@ -53,14 +61,14 @@ def array_to_blobproto(arr: NDArray[Any], diff: NDArray[Any] | None = None) -> A
     return blobs.to_proto(np.asarray(arr), diff)
 
 
-def arraylist_to_blobprotovector_str(arraylist: Iterable[NDArray[Any]]) -> bytes:
-    """Serialize a BlobProtoVector of several arrays.
+def arraylist_to_blobprotovecor_str(arraylist: Iterable[NDArray[Any]]) -> bytes:
+    """Serialize a BlobProtoVector of several arrays; the spelling is pycaffe's.
 
     Examples
     --------
-    >>> text = arraylist_to_blobprotovector_str([np.ones(2)])
+    >>> text = arraylist_to_blobprotovecor_str([np.ones(2)])
     >>> blobprotovector_str_to_arraylist(text)
-    [array([1., 1.], dtype=float32)]
+    [array([1., 1.])]
     """
     vector = caffe_pb2.BlobProtoVector()
     vector.blobs.extend(array_to_blobproto(arr) for arr in arraylist)

@@ -113,8 +113,7 @@ class Function:
         for index, source in enumerate(inputs):
             if not isinstance(source, Top):
                 raise TypeError(
-                    f"{type_name} input {index} is not a Top "
-                    f"(type is {type(source).__name__})"
+                    f"{type_name} input {index} is not a Top (type is {type(source)})"
                 )
         self.type_name = type_name
         self.inputs = tuple(inputs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from caffe.cli.flags import Flags
 from caffe.engine import atomic
 from caffe.engine.log import log
@@ -10,6 +12,8 @@ from caffe.errors import CheckError
 NAME = "upgrade"
 HELP = "write an old net (-model) in today's form (-output)"
 CROPS = ("explicit", "coordinate_maps")
+
+_WROTE = "upgrade_net_proto_text.cpp:49"
 
 
 def run(flags: Flags) -> int:
@@ -20,7 +24,7 @@ def run(flags: Flags) -> int:
     CaffeError
         If a flag is missing, or the net can't be read or upgraded.
     """
-    from caffe.proto import files, text
+    from caffe.proto import files
 
     if not flags.model or not flags.output:
         raise CheckError("Need a net and a file to write: -model OLD -output NEW")
@@ -28,9 +32,28 @@ def run(flags: Flags) -> int:
         raise CheckError(f"-crop {flags.crop}: accepted are {' and '.join(CROPS)}")
     maps = flags.crop == "coordinate_maps"
     net = files.read_net(flags.model, crop="coordinate_maps" if maps else "explicit")
-    atomic.write_bytes(flags.output, text.to_text(net).encode())
-    log(
-        "upgrade_net_proto_text.cpp:49",
-        f"Wrote upgraded NetParameter to {flags.output}",
-    )
+    write_text(net, flags.output, _WROTE)
     return 0
+
+
+def write_text(message: Any, path: str, source: str) -> None:
+    """Write an upgraded message as text, and Caffe's line about it.
+
+    Parameters
+    ----------
+    message : NetParameter or SolverParameter
+    path : str
+    source : str
+        Where Caffe logs the line.
+    """
+    from caffe.proto import text
+
+    atomic.write_bytes(path, text.to_text(message).encode())
+    kind = message.DESCRIPTOR.name
+    log(source, f"Wrote upgraded {kind} text proto to {path}")
+
+
+def tell_if_same(before: Any, after: Any, path: str, source: str) -> None:
+    """Write Caffe's line about a file in which nothing had to be upgraded."""
+    if before == after:
+        log(source, f"File already in latest proto format: {path}", "E")

@@ -16,8 +16,8 @@ class TestBlobProto:
     @given(floats)
     def test_arrays_of_any_shape_come_back_to_the_last_bit(self, array):
         back = io.blobproto_to_array(io.array_to_blobproto(array))
-        assert back.dtype == np.float32
-        assert back.tobytes() == array.tobytes()
+        assert back.dtype == np.float64
+        assert back.astype(np.float32).tobytes() == array.tobytes()
         assert back.shape == array.shape
 
     def test_the_message_is_what_protobuf_itself_makes(self):
@@ -33,6 +33,13 @@ class TestBlobProto:
     def test_old_shapes_have_four_axes(self):
         blob = caffe_pb2.BlobProto(num=1, channels=2, height=1, width=1, data=[3, 4])
         assert io.blobproto_to_array(blob).shape == (1, 2, 1, 1)
+
+    def test_a_value_without_a_shape_is_a_number(self):
+        assert io.blobproto_to_array(caffe_pb2.BlobProto(data=[123])) == 123
+
+    def test_several_values_without_a_shape_are_refused(self):
+        with pytest.raises(ValueError, match="it has 100"):
+            io.blobproto_to_array(caffe_pb2.BlobProto(data=[0] * 100))
 
     def test_doubles_are_read(self):
         blob = caffe_pb2.BlobProto(double_data=[1.5, 2])
@@ -50,12 +57,18 @@ class TestBlobProto:
         assert not blobs.same_shape((1, 1, 1, 1, 1), old)
 
     def test_vectors_keep_their_order(self):
-        text = io.arraylist_to_blobprotovector_str([np.zeros(1), np.ones((2, 1))])
+        text = io.arraylist_to_blobprotovecor_str([np.zeros(1), np.ones((2, 1))])
         shapes = [a.shape for a in io.blobprotovector_str_to_arraylist(text)]
         assert shapes == [(1,), (2, 1)]
 
 
 class TestDatum:
+    def test_a_label_is_only_written_if_it_is_given(self):
+        array = np.ones((10, 10, 3))
+        with_label = io.array_to_datum(array, label=1).SerializeToString()
+        assert len(with_label) == len(io.array_to_datum(array).SerializeToString()) + 2
+        assert not io.array_to_datum(array).HasField("label")
+
     @pytest.mark.parametrize("kind", [np.uint8, np.float64])
     def test_arrays_come_back(self, kind):
         array = np.arange(24).reshape(2, 3, 4).astype(kind)
@@ -71,3 +84,7 @@ class TestDatum:
     def test_a_number_of_values_that_does_not_fit_is_refused(self):
         with pytest.raises(CheckError, match="has 1 values"):
             io.datum_to_array(caffe_pb2.Datum(channels=2, height=1, width=1, data=b"a"))
+
+
+def test_the_messages_are_at_hand():
+    assert io.caffe_pb2 is caffe_pb2

@@ -52,6 +52,20 @@ def version() -> str:
     return found.group(1)
 
 
+TOOLS = (
+    "compute_image_mean",
+    "convert_imageset",
+    "extract_features",
+    "parse_log",
+    "upgrade_net_proto_binary",
+    "upgrade_net_proto_text",
+    "upgrade_solver_proto_text",
+)
+
+# no wheel of plyvel for Python 3.13 yet
+LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
+DRAW = "pydot>=2"
+
 setup(
     name="pyunet",
     version=version(),
@@ -76,13 +90,18 @@ setup(
     package_data={"caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"]},
     cmdclass={"build_py": BuildWithNets},
     entry_points={
-        "console_scripts": ["caffe=caffe.cli:main", "pyunet=pyunet.cli:main"]
+        "console_scripts": [
+            "caffe=caffe.cli:main",
+            "pyunet=pyunet.cli:main",
+            *(f"{tool}=caffe.cli.{tool}:main" for tool in TOOLS),
+        ]
     },
     install_requires=[
         "torch>=2.6",
         "numpy>=1.26",
         "scipy>=1.11",
         "h5py>=3.10",
+        "lmdb>=1.4",
         "protobuf>=4.25",
         "pillow>=10",
         "tifffile>=2023.7",
@@ -90,9 +109,16 @@ setup(
         "tqdm>=4.60",
     ],
     extras_require={
+        "leveldb": [LEVELDB],
+        "draw": [DRAW],
         "dev": [
+            LEVELDB,
+            DRAW,
             "pytest>=8",
+            "pytest-cov",
             "pytest-xdist",
+            "six",  # BVLC's own test files use it
+            'atheris ; sys_platform == "linux" and python_version >= "3.11"',
             "hypothesis",
             "ruff",
             "mypy",
@@ -102,6 +128,6 @@ setup(
             "opencv-python-headless<5",
             "build",
             "setuptools>=77",
-        ]
+        ],
     },
 )

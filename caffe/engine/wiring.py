@@ -77,7 +77,7 @@ class Wiring:
             node = self._node(layer)
             self._connect_bottoms(node)
             self._connect_tops(node, cls)
-            node.op = cls(node.param, node.context)
+            node.op = cls(_with_tops(node), node.context)
             if isinstance(node.op, BlobOperator):
                 node.op.prepare(
                     node.of(node.bottom, self.blobs), node.of(node.top, self.blobs)
@@ -322,6 +322,16 @@ def _limit_to_differentiable(node: Node, *, forced: bool) -> None:
                     f"bottom {j} ('{node.bottom[j]}')"
                 )
             node.bottom_needs_backward[j] = False
+
+
+def _with_tops(node: Node) -> Any:
+    """Options of a layer with the tops that it really has, an automatic one too."""
+    if len(node.top) == len(node.param.top):
+        return node.param
+    param = caffe_pb2.LayerParameter()
+    param.CopyFrom(node.param)
+    param.top[:] = node.top
+    return param
 
 
 def _param_specs(layer: Any, count: int) -> list[Any]:

@@ -7,3 +7,5 @@
 ``upgrade``      nets and solvers of older Caffe versions to today's form
 ===============  ==============================================================
 """
+
+from caffe.proto import caffe_pb2 as caffe_pb2

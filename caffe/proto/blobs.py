@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from math import prod
+from os import PathLike
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from caffe.errors import CheckError
+from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
+from caffe.proto.text import read_bytes
 
 _LEGACY = ("num", "channels", "height", "width")
+_MOST_AXES = 32
 _FLOAT_WIRE_TAGS = {"data": b"\x2a", "diff": b"\x32"}
 
 
 def shape_of(blob: Any) -> tuple[int, ...]:
     """Shape that a BlobProto states; four axes if it uses num, channels, ...
+
+    Raises
+    ------
+    CheckError
+        For a negative extent or more than 32 axes.
 
     Examples
     --------
@@ -24,8 +33,16 @@ def shape_of(blob: Any) -> tuple[int, ...]:
     (1, 2, 3, 4)
     """
     if is_legacy(blob):
-        return tuple(getattr(blob, name) for name in _LEGACY)
-    return tuple(blob.shape.dim)
+        shape = tuple(getattr(blob, name) for name in _LEGACY)
+    else:
+        shape = tuple(blob.shape.dim)
+    if len(shape) > _MOST_AXES:
+        raise CheckError(
+            f"a blob has {len(shape)} axes; at most {_MOST_AXES} are accepted"
+        )
+    if any(extent < 0 for extent in shape):
+        raise CheckError(f"a blob has shape {shape}; extents of 0 or more are accepted")
+    return shape
 
 
 def is_legacy(blob: Any) -> bool:
@@ -54,7 +71,7 @@ def to_array(blob: Any, *, diff: bool = False) -> NDArray[Any]:
     Raises
     ------
     CheckError
-        If there are not as many values as the shape says.
+        If the shape is impossible, or there are not as many values as it says.
 
     Examples
     --------
@@ -65,13 +82,40 @@ def to_array(blob: Any, *, diff: bool = False) -> NDArray[Any]:
     single, double = (
         (blob.diff, blob.double_diff) if diff else (blob.data, blob.double_data)
     )
-    values = np.array(double if double else single, dtype=np.float32)
+    with np.errstate(over="ignore"):  # a double beyond the floats is an infinity
+        values = np.array(double if double else single, dtype=np.float32)
     shape = shape_of(blob)
     if values.size != prod(shape):
         raise CheckError(
             f"a blob of shape {shape} needs {prod(shape)} values, it has {values.size}"
         )
-    return values.reshape(shape)
+    try:
+        return values.reshape(shape)
+    except ValueError as error:  # no numbers, but extents beyond what numpy counts
+        raise CheckError(f"a blob can't have shape {shape}: {error}") from error
+
+
+def read(path: str | PathLike[str], wanted: str) -> NDArray[Any]:
+    """Values of a binary BlobProto in a file, as `to_array` gives them.
+
+    Parameters
+    ----------
+    path : path
+    wanted : str
+        What it should hold, for the texts of errors.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or holds something else.
+    """
+    raw = read_bytes(path)
+    try:
+        return to_array(caffe_pb2.BlobProto.FromString(raw))
+    except (DecodeError, CheckError) as error:
+        raise FileError(
+            f"{path}: is no whole BlobProto ({error}): {wanted} is accepted"
+        ) from error
 
 
 def to_proto(values: NDArray[Any], diff: NDArray[Any] | None = None) -> Any:

@@ -11,6 +11,7 @@ Examples
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
@@ -22,7 +23,7 @@ from google.protobuf.message import DecodeError
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 from caffe.proto.freiburg import parse_net
-from caffe.proto.text import read_text
+from caffe.proto.text import read_bytes, read_text
 from caffe.proto.upgrade import Crop, upgrade_net, upgrade_solver
 
 _KINDS = {
@@ -105,7 +106,7 @@ def read_solver(path: str | PathLike[str]) -> Any:
             upgrade_net(net)
     if not solver.HasField("snapshot_prefix"):
         solver.snapshot_prefix = str(Path(path).with_suffix(""))
-    elif Path(solver.snapshot_prefix).is_dir():
+    elif os.path.isdir(solver.snapshot_prefix):  # noqa: PTH112 - any text will do
         solver.snapshot_prefix = str(Path(solver.snapshot_prefix, Path(path).stem))
     return solver
 
@@ -136,10 +137,7 @@ def read_net_binary(path: str | PathLike[str], *, crop: Crop = "as_written") -> 
     CheckError
         If the net cannot be upgraded.
     """
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
+    raw = read_bytes(path)
     kind = _other_kind(raw)
     if kind:
         raise FileError(f"{path}: is {kind}; {_WANTED}")

@@ -61,6 +61,8 @@ _MOVED = {
     "Clip": "clip_param",
 }
 
+_POOLING = ("Pooling", caffe_pb2.V1LayerParameter.POOLING)
+
 _HOLDERS = frozenset({"NetParameter", "LayerParameter", "V1LayerParameter", *NUMBERS})
 
 
@@ -89,10 +91,11 @@ def parse_net(raw: bytes) -> Any:
         if not any(map(_has_moved, other.layer)):
             raise
         return _translate(other, caffe_pb2.NetParameter())
-    if not any(map(_is_doubtful, net.layer)):
+    layers = [*net.layer, *net.layers]
+    if not any(map(_is_doubtful, layers)):
         return net
     other = _freiburg_net().FromString(raw)
-    if not any(map(_is_freiburg, net.layer, other.layer)):
+    if not any(map(_is_freiburg, layers, [*other.layer, *other.layers])):
         return net
     return _translate(other, caffe_pb2.NetParameter())
 
@@ -115,14 +118,14 @@ def _freiburg_net() -> Any:
 
 def _is_doubtful(layer: Any) -> bool:
     """Tell whether a layer, read by BVLC's numbers, may be Freiburg's."""
-    if layer.type == "Pooling":
+    if layer.type in _POOLING:
         return not _is_sound(layer.pooling_param) or _has_unknown(layer.pooling_param)
     return layer.type in _MOVED and not _has_moved(layer)
 
 
 def _is_freiburg(layer: Any, other: Any) -> bool:
     """Tell whether a layer makes sense only as `other`, by Freiburg's numbers."""
-    if layer.type != "Pooling":
+    if layer.type not in _POOLING:
         return _has_moved(other) and not _has_moved(layer)
     pooling = other.pooling_param
     return _is_sound(pooling) and (

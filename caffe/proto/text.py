@@ -18,11 +18,17 @@ from caffe.errors import FileError, PrototxtError
 
 MessageT = TypeVar("MessageT", bound=Message)
 
+_LONGEST_COMPLAINT = 300
+
 _NO_FIELD = re.compile(r'Message type "caffe\.([\w.]+)" has no field named "(\w+)"')
 _NO_VALUE = re.compile(
     r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (.*?)\.?$'
 )
-_COMMENT = re.compile(rb"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|#.*""")
+# A string that is not closed counts to the end of its line, so that a line of n
+# characters takes n steps.
+_COMMENT = re.compile(
+    rb"""("(?:\\.|[^"\\])*(?:"|\\?$)|'(?:\\.|[^'\\])*(?:'|\\?$))|#.*"""
+)
 _TWICE = re.compile(
     r'Message type "caffe\.([\w.]+)" should not have multiple "(\w+)" fields'
 )
@@ -50,10 +56,7 @@ def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
     PrototxtError
         If the text does not follow the schema.
     """
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
+    raw = read_bytes(path)
     if b"\0" in raw:
         raise FileError(f"{path}: is a binary file; a text file is accepted here")
     try:
@@ -61,6 +64,22 @@ def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
     except UnicodeDecodeError:
         text = _without_foreign_comments(raw, str(path))
     return parse_text(text, message, name=str(path))
+
+
+def read_bytes(path: str | PathLike[str]) -> bytes:
+    """Bytes of a file.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
+    except ValueError as error:  # a name with a NUL in it
+        raise FileError(f"{str(path)!r}: cannot read it: {error}") from error
 
 
 def _without_foreign_comments(raw: bytes, path: str) -> str:
@@ -119,7 +138,7 @@ def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> Message
         lines = text.split("\n")
         if line <= len(lines):
             complaint = complaint.removeprefix(f"'{lines[line - 1]}': ")
-        reason = _explain(complaint, message)
+        reason = _shortened(_explain(complaint, message))
         raise PrototxtError(f"{name}:{line}:{column}: {reason}") from error
     missing = _missing(message)
     if missing:
@@ -147,6 +166,14 @@ def _explain(complaint: str, message: Message) -> str:
         owner, field = match.groups()
         return f"field '{field}' of {owner} is given twice; once is accepted"
     return complaint[:1].lower() + complaint[1:].rstrip(".")
+
+
+def _shortened(reason: str) -> str:
+    """Leave out the middle of a reason that quotes a very long word of the file."""
+    if len(reason) <= _LONGEST_COMPLAINT:
+        return reason
+    half = _LONGEST_COMPLAINT // 2
+    return f"{reason[:half]} ... {reason[-half:]}"
 
 
 def _suggest(word: str, names: list[str]) -> str:

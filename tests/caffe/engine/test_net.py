@@ -544,3 +544,25 @@ def test_a_loss_with_its_own_weight_that_is_read_too_counts_as_in_caffe(build):
     )
     net.blobs["x"].data[...] = [[1, 2]]
     assert net.forward_loss() == net.forward_backward() == 6
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        ("SoftmaxWithLoss", "dim: 2"),
+        ("HingeLoss", "dim: 2"),
+        ("EuclideanLoss", "dim: 2 dim: 3"),
+        ("SigmoidCrossEntropyLoss", "dim: 2 dim: 3"),
+    ],
+)
+def test_a_loss_without_a_top_counts_and_is_written_without_one(build, loss, targets):
+    text = f"""
+    layer {{ name: "in" type: "Input" top: "x" top: "t"
+      input_param {{ shape {{ dim: 2 dim: 3 }} shape {{ {targets} }} }} }}
+    layer {{ name: "loss" type: "{loss}" bottom: "x" bottom: "t" """
+    net = build(text + "}", caffe.TRAIN)
+    named = build(text + 'top: "l" }', caffe.TRAIN)
+    for each in (net, named):
+        each.blobs["x"].data[...] = [[1, 2, 3], [-1, 0, 2]]
+    assert net.forward_loss() == named.forward_loss() != 0
+    assert list(net.to_proto().layer[-1].top) == []

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["--version"])
-    pyunet 0.1.0
+    pyunet 0.2.0
     0
     """
     words = sys.argv[1:] if argv is None else list(argv)

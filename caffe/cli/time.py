@@ -51,7 +51,18 @@ def run(flags: Flags) -> int:
     log("caffe.cpp:357", "Performing Backward")
     _backward(net, [0.0 for _ in numbers])
     _benchmark(net, flags.iterations)
+    _print_cost(net)
     return 0
+
+
+def _print_cost(net: Net) -> None:
+    """Say what the net costs: on stdout, as Caffe's log has no such lines."""
+    from caffe.engine.cost import layer_costs
+
+    costs = layer_costs(net)
+    products = sum(cost.multiply_adds for cost in costs)
+    print(f"parameters: {sum(cost.parameters for cost in costs)}")
+    print(f"multiply-adds of a forward pass: {products} ({2e-9 * products:.6g} GFLOP)")
 
 
 def _benchmark(net: Net, iterations: int) -> None:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyunet.cli.arguments import add_label_meaning, add_slices
+from pyunet.cli.evaluate_inputs import (
+    Frame,
+    read_baselines,
+    read_field,
+    read_prediction,
+)
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pyunet.data.labels import Labels
+    from pyunet.metrics.families import Pair
     from pyunet.metrics.inputs import Prediction
 
-HELP = "Score a segmentation: pixel error, Rand, V_rand, V_info, IoU, Dice."
+HELP = "Score a segmentation: pixel error, Rand, V_rand, V_info, IoU, Dice, and more."
+FAMILIES = ("isbi", "overlap", "ranking", "distance", "objects", "saliency")
 EPILOG = """\
 The first four are those of the ISBI 2012 challenge, each at its best threshold;
 V_rand and V_info after border thinning. IoU and Dice are means over the classes.
@@ -28,8 +35,20 @@ prediction is a folder written by `pyunet segment`, or a TIFF or a folder of TIF
 PNG files with labels (0/1, 0/255) or probabilities of inside (floats 0..1, 8-bit
 0..255).
 
+With --metrics, whole families instead, of all slices together and of each:
+  isbi      the challenge's: pixel, Rand, warping error, V_rand, V_info
+  overlap   Dice, IoU, mean IoU, precision, recall, specificity, accuracy
+  ranking   ROC AUC, average precision, PR AUC, best F1 with its threshold
+  distance  Hausdorff, 95 % Hausdorff, average surface distance
+  objects   object Dice and Hausdorff, F1, AJI, PQ; objects are 4-connected regions
+  saliency  S-measure, E-measure, F-measure, weighted F, MAE, HCE
+  tracking  SEG, DET, TRA of folders of the Cell Tracking Challenge (nothing else
+            then): --truth 01_GT --prediction 01_RES
+
 example:
-  pyunet evaluate --truth train-labels.tif --slices 24:30 --prediction out"""
+  pyunet evaluate --truth train-labels.tif --slices 24:30 --prediction out
+  pyunet evaluate --truth vessels --prediction out --metrics overlap ranking \\
+      --fov masks"""
 COLUMNS = {
     "pixel_error": "pixel error",
     "rand_error": "Rand error",
@@ -73,6 +92,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--per-slice", action="store_true", help="also print each slice's scores")
     add(
+        "--metrics",
+        nargs="+",
+        choices=(*FAMILIES, "tracking"),
+        default=[],
+        metavar="FAMILY",
+        help="families of metrics (default: the table of six)",
+    )
+    add(
+        "--fov",
+        type=Path,
+        metavar="MASKS",
+        help="field of view for overlap and ranking: pixels above 0 count; one mask "
+        "for all slices, or one each",
+    )
+    add(
+        "--element-size",
+        type=_numbers,
+        default=(),
+        metavar="[Z,]Y,X",
+        help="size of a pixel for distance and objects, in any unit; with Z the stack "
+        "is one volume (default: 1,1, that is pixels)",
+    )
+    add(
+        "--prediction-is",
+        choices=("auto", "instances"),
+        default="auto",
+        help="instances: the numbers of the prediction are objects (default: classes "
+        "or probabilities, objects are regions)",
+    )
+    add(
         "--json",
         type=Path,
         metavar="FILE",
@@ -84,162 +133,125 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score the prediction, print a table and write the JSON file."""
     from pyunet.data.labels import read_labels
-    from pyunet.files import atomic_path
 
+    if "tracking" in args.metrics:
+        return _track(args)
     labels = read_labels(args.truth, kind=args.labels_are, inside=args.inside)
-    frame = _Frame(args.truth, labels.classes.shape, args.slices)
+    frame = Frame(args.truth, labels.classes.shape, args.slices)
     truth = frame.cut(labels.classes, args.truth)
-    found = {"prediction": _read_prediction(args.prediction, frame)}
+    instances = args.prediction_is == "instances"
+    found = {"prediction": read_prediction(args.prediction, frame, instances=instances)}
     if args.baseline:
-        found.update(_read_baselines(args.baseline, frame))
-    target = args.json or _beside(args.prediction)
-    if not target.parent.is_dir():
-        raise DataError(f"{target}: there is no folder {target.parent} to write into")
+        found.update(read_baselines(args.baseline, frame))
+    target = _target(args)
     print(f"slices {frame.start}:{frame.stop} of the truth {labels.sentence}")
     for name, each in found.items():
         source = args.prediction if name == "prediction" else args.baseline
         print(f"{name}, {source}: {each.sentence}")
-    results = {name: _score(truth, each) for name, each in found.items()}
     report = {
         "truth": str(args.truth),
         "prediction": str(args.prediction),
         "slices": [frame.start, frame.stop],
         "understood": {"truth": labels.sentence}
         | {name: each.sentence for name, each in found.items()},
-        "results": results,
     }
-    with atomic_path(target) as draft:
-        text = json.dumps(_plain(report), indent=1, allow_nan=False)
-        draft.write_text(text + "\n", encoding="utf-8")
-    print("", *_table(results, frame.start, per_slice=args.per_slice), "", sep="\n")
-    print(_best_thresholds(results["prediction"]))
+    if args.metrics:
+        results, lines = _families(args, frame, labels, found)
+    else:
+        results = {name: _score(truth, each) for name, each in found.items()}
+        lines = [
+            *_table(results, frame.start, per_slice=args.per_slice),
+            "",
+            _best_thresholds(results["prediction"]),
+        ]
+    _write(target, report | {"results": results})
+    print("", *lines, sep="\n")
     print(f"written: {target}")
     return 0
 
 
-@dataclass(frozen=True)
-class _Frame:
-    """The slices of the truth that count, and what else has to fit them."""
+def _write(target: Path, report: Scores) -> None:
+    from pyunet.files import atomic_path
 
-    truth: Path
-    shape: tuple[int, ...]  # of the whole truth: slices, Y, X
-    slices: slice | None
-
-    @property
-    def start(self) -> int:
-        return self.slices.start if self.slices else 0
-
-    @property
-    def stop(self) -> int:
-        stop = self.slices.stop if self.slices else None
-        return self.shape[0] if stop is None else stop
-
-    def cut(self, array: NDArray[Any], path: Path) -> NDArray[Any]:
-        """Return the slices that count of an array (Z, ..., Y, X) of a file."""
-        total, size, wanted = self.shape[0], self.shape[-2:], self.stop - self.start
-        if not 0 <= self.start < self.stop <= total:
-            raise DataError(
-                f"--slices {self.start}:{self.stop}: {self.truth} has {total} slices; "
-                f"accepted is FIRST < LAST within 0:{total}"
-            )
-        if array.shape[-2:] != size or len(array) not in (total, wanted):
-            accepted = f"{wanted} slices" if wanted == total else f"{wanted} or {total}"
-            hint = "" if self.slices else "; --slices FIRST:LAST takes some of them"
-            raise DataError(
-                f"{path}: {_sizes(array.shape)}, but the truth {self.truth} has "
-                f"{_sizes(self.shape)}: accepted is {accepted} of that size{hint}"
-            )
-        return array if len(array) == wanted else array[self.start : self.stop]
+    with atomic_path(target) as draft:
+        text = json.dumps(_plain(report), indent=1, allow_nan=False)
+        draft.write_text(text + "\n", encoding="utf-8")
 
 
-def _sizes(shape: tuple[int, ...]) -> str:
-    slices = "1 slice" if shape[0] == 1 else f"{shape[0]} slices"
-    return f"{slices} of {shape[-2]} x {shape[-1]} pixels"
+def _track(args: argparse.Namespace) -> int:
+    """Score a folder of the Cell Tracking Challenge."""
+    from pyunet.metrics import tracking
+
+    if len(set(args.metrics)) > 1:
+        raise DataError(
+            f"--metrics {' '.join(args.metrics)}: tracking reads other files than the "
+            "rest; accepted is tracking alone"
+        )
+    found = tracking.evaluate(args.truth, args.prediction)
+    target = _target(args)
+    report = {"truth": str(args.truth), "prediction": str(args.prediction)}
+    _write(target, report | {"results": {"prediction": {"tracking": found}}})
+    print(*_family("tracking", found, {}, 0), sep="\n")
+    print(f"written: {target}")
+    return 0
 
 
-@contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Put the file's name before an error about its values."""
-    try:
-        yield
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from error
+def _families(
+    args: argparse.Namespace,
+    frame: Frame,
+    labels: Labels,
+    found: dict[str, Prediction],
+) -> tuple[Scores, list[str]]:
+    """Return the results of all families, and the tables."""
+    from dataclasses import asdict
+
+    from pyunet.metrics.families import score
+
+    results: Scores = {}
+    lines: list[str] = []
+    for name, each in found.items():
+        own = args.prediction_is == "instances" and name == "prediction"
+        pair = _pair(args, frame, labels, each, own)
+        scores = score(pair, args.metrics)
+        results[name] = {family: asdict(part) for family, part in scores.items()}
+        for family, part in scores.items():
+            rows = part.per_image if args.per_slice else {}
+            lines += _family(f"{name}, {family}", part.pooled, rows, frame.start)
+    return results, lines
 
 
-def _read_prediction(path: Path, frame: _Frame) -> Prediction:
-    from pyunet.metrics.inputs import prediction_of
-
-    array, values = _read_maps(path)
-    chosen = frame.cut(array, path)
-    with _naming(path):
-        return prediction_of(chosen, values)
-
-
-def _read_maps(path: Path) -> tuple[NDArray[Any], str | None]:
-    """Return slices (Z, C, Y, X), and what `pyunet segment` noted about the values."""
-    import numpy as np
-
+def _pair(
+    args: argparse.Namespace,
+    frame: Frame,
+    labels: Labels,
+    found: Prediction,
+    instances: bool,
+) -> Pair:
     from pyunet.data.images import read_stack
+    from pyunet.metrics.families import Pair
+    from pyunet.metrics.objects import regions
 
-    files = _written_by_segment(path)
-    if not files:
-        return read_stack(path).array, None
-    parts = [read_stack(file).array for file in files]
-    notes = [_note(file) for file in files]
-    for file, part, note in zip(files, parts, notes, strict=True):
-        if part.shape[1:] != parts[0].shape[1:] or note != notes[0]:
-            raise DataError(
-                f"{file}: {part.shape[1]} channel(s) of {part.shape[2]} x "
-                f"{part.shape[3]} {note or 'labels'} do not go with {files[0]}: "
-                "accepted are files of one size and kind"
-            )
-    return np.concatenate(parts), notes[0]
-
-
-def _written_by_segment(path: Path) -> list[Path]:
-    """Return the files that `pyunet segment` left: scores, else labels, else none."""
-    from pyunet.data.images import natural_order
-
-    if path.is_file():
-        return [path] if _note(path) else []
-    for kind in ("scores", "labels"):
-        files = sorted(path.glob(f"*_{kind}.tif"), key=natural_order)
-        if files:
-            return files
-    return []
-
-
-def _note(file: Path) -> str | None:
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            notes = [tiff.imagej_metadata, *(tiff.shaped_metadata or ())]
-    except tifffile.TiffFileError:
-        return None  # a PNG file; what is no image at all is said when it is read
-    found = [
-        note["pyunet_values"] for note in notes if note and "pyunet_values" in note
-    ]
-    return str(found[0]) if found else None
-
-
-def _read_baselines(path: Path, frame: _Frame) -> dict[str, Prediction]:
-    from pyunet.data.images import read_stack
-    from pyunet.metrics.baseline import SMOOTHING, otsu
-    from pyunet.metrics.inputs import Prediction
-
-    images = frame.cut(read_stack(path).array, path)
-    if images.shape[1] != 1:
-        raise DataError(f"{path}: has {images.shape[1]} channels; accepted is 1 (grey)")
-    found = {}
-    for name, sigma in (("otsu", 0.0), ("smoothed_otsu", SMOOTHING)):
-        with _naming(path):
-            inside, threshold = otsu(images[:, 0], sigma=sigma)
-        sentence = f"grey values above {threshold:.4g} (the brighter side) are inside"
-        if sigma:
-            sentence += f", after a Gaussian of {sigma:g} px"
-        found[name] = Prediction(inside, inside.astype(int), 2, sentence)
-    return found
+    classes = frame.cut(labels.classes, args.truth)
+    known, count = classes, max(found.count, int(classes.max()) + 1)
+    if found.count == 2:
+        known, count = (classes > 0).astype(int), 2
+    cells = labels.instances
+    raw = read_stack(args.truth, palette_as_index=True).array[:, 0]
+    if labels.classes.max() == 1 and len(set(raw.ravel().tolist())) > 2:
+        cells = raw.astype(int)  # touching cells whole, as the file has them
+    size = args.element_size
+    volume = len(size) == 3
+    predicted = found.classes if instances else regions(found.classes, volume=volume)
+    return Pair(
+        known,
+        (found.classes > 0).astype(int) if instances else found.classes,
+        count,
+        found.probability,
+        frame.cut(cells, args.truth),
+        predicted,
+        read_field(args.fov, frame) if args.fov else None,
+        size,
+    )
 
 
 def _score(truth: NDArray[Any], found: Prediction) -> Scores:
@@ -285,6 +297,20 @@ def _table(results: Scores, first: int, *, per_slice: bool) -> Iterator[str]:
             yield f"{start:{width}}" + "".join(f"  {value:11.4f}" for value in row)
 
 
+def _family(
+    title: str, pooled: Scores, rows: dict[str, list[float]], first: int
+) -> Iterator[str]:
+    """Yield the lines of one family: a line a metric, a column a slice after all's."""
+    width = max(len(name) for name in (*pooled, title))
+    count = max((len(values) for values in rows.values()), default=0)
+    heads = ("all", *(f"slice {number}" for number in range(first, first + count)))
+    yield f"{title:{width}}" + "".join(f"  {head:>11}" for head in heads)
+    for name, value in pooled.items():
+        values = (value, *rows.get(name, ()))
+        yield f"{name:{width}}" + "".join(f"  {each:11.4f}" for each in values)
+    yield ""
+
+
 def _best_thresholds(scores: Scores) -> str:
     found = (
         f"{COLUMNS[name]} {'none' if threshold is None else format(threshold, '.1f')}"
@@ -293,16 +319,33 @@ def _best_thresholds(scores: Scores) -> str:
     return f"best thresholds of the prediction: {', '.join(found)}"
 
 
-def _beside(prediction: Path) -> Path:
-    if prediction.is_dir():
-        return prediction / "evaluation.json"
-    return prediction.with_name(f"{prediction.stem}_evaluation.json")
+def _target(args: argparse.Namespace) -> Path:
+    """Return where the scores go, and see that they can."""
+    beside: Path = args.prediction / "evaluation.json"
+    if not args.prediction.is_dir():
+        beside = args.prediction.with_name(f"{args.prediction.stem}_evaluation.json")
+    target = args.json or beside
+    if not target.parent.is_dir():
+        raise DataError(f"{target}: there is no folder {target.parent} to write into")
+    return Path(target)
 
 
 def _plain(value: Any) -> Any:
-    """Replace NaN, which JSON has not, by null."""
+    """Replace NaN and infinity, which JSON has not, by null."""
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_plain(each) for each in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        found = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        found = ()
+    if len(found) not in (2, 3) or not all(0 < each < math.inf for each in found):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not [Z,]Y,X, such as 0.5,0.5: numbers above 0"
+        )
+    return found

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pyunet.errors import DataError
+
 Counts = tuple[float, float, float, float]
 
 
@@ -205,3 +207,71 @@ def information_score(table: Contingency) -> float:
 def _p_log_p(pixels: NDArray[np.int64], total: int) -> float:
     share = pixels / total
     return float((share * np.log(share)).sum())
+
+
+@dataclass(frozen=True)
+class Overlaps:
+    """What the objects of two label images share.
+
+    Attributes
+    ----------
+    truth, found : ndarray of int, shapes (T,), (F,)
+        The numbers of the objects, ascending.
+    shared : ndarray of int64, shape (T, F)
+        Pixels that a pair has in common.
+    truth_areas, found_areas : ndarray of int64, shapes (T,), (F,)
+        Pixels of each object.
+    """
+
+    truth: NDArray[Any]
+    found: NDArray[Any]
+    shared: NDArray[np.int64]
+    truth_areas: NDArray[np.int64]
+    found_areas: NDArray[np.int64]
+
+
+def overlaps(truth: ArrayLike, found: ArrayLike) -> Overlaps:
+    """Count what the objects of two label images share; 0 is no object.
+
+    Parameters
+    ----------
+    truth, found : array of int, any one shape
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, negative numbers or fractions.
+
+    Examples
+    --------
+    >>> common = overlaps([7, 7, 0, 9], [1, 1, 1, 0])
+    >>> common.shared.tolist(), common.truth_areas.tolist(), common.found_areas.tolist()
+    ([[2], [0]], [2, 1], [3])
+    """
+    known, other = np.asarray(truth), np.asarray(found)
+    if known.shape != other.shape:
+        raise DataError(
+            f"truth of shape {known.shape} and prediction of shape {other.shape}: "
+            "accepted is the same shape for both"
+        )
+    for name, array in (("truth", known), ("prediction", other)):
+        if array.dtype.kind not in "uib" or (array.size and array.min() < 0):
+            raise DataError(
+                f"the {name} has {array.dtype} values"
+                + (f" down to {array.min()}" if array.size else "")
+                + "; accepted are object numbers, whole and not negative"
+            )
+    ids, places = np.unique(known, return_inverse=True)
+    other_ids, other_places = np.unique(other, return_inverse=True)
+    table = np.bincount(
+        places.ravel() * len(other_ids) + other_places.ravel(),
+        minlength=len(ids) * len(other_ids),
+    ).reshape(len(ids), len(other_ids))
+    rows, columns = ids > 0, other_ids > 0
+    return Overlaps(
+        ids[rows],
+        other_ids[columns],
+        table[np.ix_(rows, columns)],
+        table[rows].sum(axis=1),
+        table[:, columns].sum(axis=0),
+    )

@@ -28,7 +28,7 @@ from pyunet.metrics.contingency import (
 from pyunet.metrics.thinning import border_thinning
 
 
-def _thresholds(step: float, largest: float) -> tuple[float, ...]:
+def thresholds(step: float, largest: float) -> tuple[float, ...]:
     """Return 0, step, ... by repeated addition, as the official program does."""
     found = [0.0]
     while found[-1] + step <= largest:
@@ -36,7 +36,7 @@ def _thresholds(step: float, largest: float) -> tuple[float, ...]:
     return tuple(found)
 
 
-THRESHOLDS = _thresholds(0.1, 1.0)
+THRESHOLDS = thresholds(0.1, 1.0)
 
 
 class _Cut:
@@ -53,8 +53,8 @@ class _Cut:
         """Return whether nothing changed since another threshold."""
         return (
             other is not None
-            and np.array_equal(self.objects, other.objects)
-            and np.array_equal(self.found, other.found)
+            and _equal(self.objects, other.objects)
+            and _equal(self.found, other.found)
         )
 
     @cached_property
@@ -138,7 +138,7 @@ class Curves:
         *,
         progress: bool = False,
     ) -> None:
-        slices = list(zip(*_stacks(truth, prediction), strict=True))
+        slices = list(zip(*stacks(truth, prediction), strict=True))
         found: dict[str, list[list[Sequence[float]]]] = {rule: [] for rule in rules}
         hide = None if progress else True
         for known, cut in tqdm(slices, "scoring", unit="slice", disable=hide):
@@ -175,9 +175,10 @@ class Curves:
         return Best(score, _threshold(place), scores[place or 0].tolist())
 
 
-def _stacks(
+def stacks(
     truth: ArrayLike, prediction: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return both as stacks (Z, Y, X) of one shape, without NaN; raise DataError."""
     known, found = np.asarray(truth), np.asarray(prediction)
     if known.shape != found.shape or known.ndim not in (2, 3) or not known.size:
         raise DataError(
@@ -199,17 +200,28 @@ def _of_slice(
     Values are compared as the official program does: rounded to float32, then as
     doubles.
     """
-    known = truth.astype(np.float32).astype(np.float64)
-    found = prediction.astype(np.float32).astype(np.float64)
     values: dict[str, list[Sequence[float]]] = {rule: [] for rule in rules}
     last: _Cut | None = None
-    for threshold in THRESHOLDS:
-        cut = _Cut(known > 0, known > threshold, found > threshold)
+    inside = truth.astype(np.float32) > 0
+    for objects, found in zip(_cuts(truth), _cuts(prediction), strict=True):
+        cut = _Cut(inside, objects, found)
         repeated = cut.same_as(last)
         for rule, results in values.items():
             results.append(results[-1] if repeated else RULES[rule](cut))
         last = cut
     return values
+
+
+def _cuts(array: NDArray[Any]) -> list[NDArray[np.bool_]]:
+    """Return what is above each threshold; no whole number lies between two of them."""
+    if array.dtype.kind in "bui":
+        return [array > 0] * len(THRESHOLDS)
+    values = array.astype(np.float32).astype(np.float64)
+    return [values > threshold for threshold in THRESHOLDS]
+
+
+def _equal(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
+    return one is other or np.array_equal(one, other)
 
 
 def _maximum(scores: NDArray[np.float64]) -> tuple[int | None, float]:

@@ -78,6 +78,41 @@ def prediction_of(array: NDArray[Any], values: str | None = None) -> Prediction:
     return _of_classes(array, raw=values == "scores")
 
 
+def instances_of(array: NDArray[Any]) -> Prediction:
+    """Take the numbers of a prediction file for objects; all but 0 is inside.
+
+    Parameters
+    ----------
+    array : array, shape (Z, 1, Y, X)
+        Whole numbers, 0 where there is no object.
+
+    Returns
+    -------
+    Prediction
+        The numbers are its `classes`, of which only 0 and the rest are told apart.
+
+    Raises
+    ------
+    DataError
+        Fractions, negative numbers, more than one channel.
+
+    Examples
+    --------
+    >>> instances_of(np.array([[[[0, 7, 9]]]])).sentence
+    'object numbers, 2 of them'
+    """
+    numbers = array[:, 0]
+    whole = numbers.astype(np.intp)
+    if array.shape[1] != 1 or (whole != numbers).any() or whole.min() < 0:
+        raise DataError(
+            f"has {array.shape[1]} channel(s) of {array.dtype} from {array.min():g}; "
+            "accepted are object numbers: one channel, whole, not negative"
+        )
+    count = np.count_nonzero(np.unique(whole))
+    inside = (whole > 0).astype(np.float32)
+    return Prediction(inside, whole, 2, f"object numbers, {count} of them")
+
+
 def _of_classes(array: NDArray[Any], *, raw: bool) -> Prediction:
     count = array.shape[1]
     if count == 1:

@@ -8,8 +8,10 @@ probability of inside; it is cut at 0, 0.1, ..., 1, and its best score counts.
 
 from __future__ import annotations
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from pyunet.metrics import warping
 from pyunet.metrics.curves import Curves
 from pyunet.metrics.thinning import border_thinning
 
@@ -21,6 +23,8 @@ __all__ = [
     "summary",
     "v_info",
     "v_rand",
+    "warping_error",
+    "warping_summary",
 ]
 
 
@@ -176,8 +180,65 @@ def v_info(truth: ArrayLike, prediction: ArrayLike) -> float:
     return Curves(truth, prediction, ["v_info"]).v_info().value
 
 
+def warping_error(
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    *,
+    clustered: bool = False,
+    radius: int = warping.RADIUS,
+) -> float:
+    """Return the share of pixels that merge or split objects, at the best threshold.
+
+    The truth is bent towards the prediction by flipping simple points; of the pixels
+    where the two still differ, those of mergers and of splits count (not those of
+    holes, of objects lost and of objects added). Slices are pooled; thresholds are 0,
+    0.1, ..., 0.9.
+
+    Parameters
+    ----------
+    truth : array, shape (Y, X) or (Z, Y, X)
+        Above 0 is inside, all else membrane. As in the official program, a slice of
+        the truth that is inside all over, or whose labels go beyond 510, has no
+        error.
+    prediction : array, same shape
+        Probability of inside, 0 to 1.
+    clustered : bool, default False
+        Count touching pixels of one kind once.
+    radius : int, default 20
+        How far to look, in pixels, for a way round a gap before it is a split; 0 is
+        all the slice.
+
+    Returns
+    -------
+    float
+        0 to 1, 0 is best; no unit.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ or have not 2 or 3 axes, no pixels, NaN.
+
+    References
+    ----------
+    V. Jain et al., "Boundary learning by optimization with topological constraints",
+    CVPR 2010; the script of the challenge's page (minimum splits and mergers).
+
+    Examples
+    --------
+    A gap of one pixel in the membrane between two objects, of nine pixels:
+
+    >>> truth = [[1, 0, 1], [1, 0, 1], [1, 0, 1]]
+    >>> found = [[1, 0, 1], [1, 1, 1], [1, 0, 1]]
+    >>> warping_error(truth, found) == 1 / 9
+    True
+    """
+    counted = warping.counts(truth, prediction, radius=radius)
+    name = "warping_error_clustered" if clustered else "warping_error"
+    return warping_summary(counted, np.size(truth))[name]
+
+
 def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
-    """Return all metrics of the challenge that this package has.
+    """Return all metrics of the challenge.
 
     Parameters
     ----------
@@ -192,7 +253,8 @@ def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
         ``pixel_error``, ``rand_error``, ``v_rand`` and ``v_info`` as the functions of
         those names; ``rand_error_2014`` counts pairs of different pixels, as when the
         U-Net of 2015 was scored; ``rand_error_classic`` those of all pixels, membrane
-        being one object; ``v_rand_binary`` and ``v_info_binary`` use threshold 0 only.
+        being one object; ``v_rand_binary`` and ``v_info_binary`` use threshold 0 only;
+        ``warping_error`` and ``warping_error_clustered``.
 
     Raises
     ------
@@ -204,7 +266,9 @@ def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
     >>> evaluate([[1, 0, 1, 1]], [[0.9, 0.2, 0.6, 0.9]])["v_rand"]
     1.0
     """
-    return summary(Curves(truth, prediction))
+    scores = summary(Curves(truth, prediction))
+    counted = warping.counts(truth, prediction)
+    return scores | warping_summary(counted, np.size(truth))
 
 
 def summary(curves: Curves) -> dict[str, float]:
@@ -218,4 +282,20 @@ def summary(curves: Curves) -> dict[str, float]:
         "v_rand_binary": curves.v_rand(binary=True).value,
         "v_info": curves.v_info().value,
         "v_info_binary": curves.v_info(binary=True).value,
+    }
+
+
+def warping_summary(counted: NDArray[np.int64], pixels: int) -> dict[str, float]:
+    """Return both warping errors from the counts of `pyunet.metrics.warping.counts`.
+
+    Parameters
+    ----------
+    counted : array of int, shape (thresholds, Z, 2)
+    pixels : int
+        Of all slices together.
+    """
+    least = counted.sum(axis=1).min(axis=0) / pixels
+    return {
+        "warping_error": float(least[0]),
+        "warping_error_clustered": float(least[1]),
     }

@@ -1,15 +1,106 @@
-"""Overlap of two labellings with classes: IoU, Dice and pixel accuracy.
+"""Overlap of two labellings with classes: Dice, IoU, precision, recall, accuracy.
 
 Truth comes before prediction. All functions pool the pixels of the arrays they are
-given; for the score of one image, give that image.
+given; for the score of one image, give that image, or take `evaluate`, which does both.
+With TP, FP, FN, TN, the pixels of a class that are found, wrongly found, missed, and
+rightly left out:
+
+===============  ========================  =======================================
+``dice``         2 TP / (2 TP + FP + FN)   F1; Soerensen-Dice coefficient
+``iou``          TP / (TP + FP + FN)       Jaccard index; "mIoU" is its mean
+``precision``    TP / (TP + FP)            positive predictive value
+``recall``       TP / (TP + FN)            sensitivity, true positive rate
+``specificity``  TN / (TN + FP)            true negative rate
+``accuracy``                               (TP + TN) / all
+===============  ========================  =======================================
+
+All are 0 to 1 without unit, 1 is best; NaN where the denominator is 0.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pyunet.errors import DataError
+
+Numbers = NDArray[np.int64]
+MEASURES: Mapping[
+    str, Callable[[Numbers, Numbers, Numbers, Numbers], NDArray[np.float64]]
+] = {
+    "dice": lambda tp, fp, fn, tn: _ratio(2 * tp, 2 * tp + fp + fn),
+    "iou": lambda tp, fp, fn, tn: _ratio(tp, tp + fp + fn),
+    "precision": lambda tp, fp, fn, tn: _ratio(tp, tp + fp),
+    "recall": lambda tp, fp, fn, tn: _ratio(tp, tp + fn),
+    "specificity": lambda tp, fp, fn, tn: _ratio(tn, tn + fp),
+    "accuracy": lambda tp, fp, fn, tn: _ratio(tp + tn, tp + fp + fn + tn),
+}
+
+
+def evaluate(
+    truth: ArrayLike,
+    prediction: ArrayLike,
+    classes: int,
+    *,
+    mask: ArrayLike | None = None,
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return every measure of the module of each class, pooled and of each image.
+
+    Parameters
+    ----------
+    truth, prediction : array of int, shape (N, ...)
+        Classes 0 .. `classes` - 1; axis 0 counts images.
+    classes : int
+        How many classes there are.
+    mask : array of bool, optional
+        The pixels that count, e.g. a field of view; of the shape of one image or of
+        all. Default: all.
+
+    Returns
+    -------
+    dict of str to dict of str to array of float
+        ``"pooled"``: measure -> (classes,), of the pixels of all images together;
+        ``"per_image"``: measure -> (N, classes). Measures are the keys of `MEASURES`,
+        see the module.
+
+    Raises
+    ------
+    DataError
+        Shapes that differ, no pixels, classes outside the range.
+
+    Examples
+    --------
+    >>> found = evaluate([[1, 1, 0, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 0, 0, 1]], 2)
+    >>> found["per_image"]["recall"].tolist()
+    [[1.0, 0.5], [1.0, 1.0]]
+    >>> found["pooled"]["dice"].round(4).tolist()
+    [0.9091, 0.8]
+    """
+    known, found = np.asarray(truth), np.asarray(prediction)
+    _check(known, found, classes)
+    inside = np.ones(known.shape, bool)
+    if mask is not None:
+        given = np.asarray(mask, bool)
+        if given.shape not in (known.shape, known.shape[1:]):
+            raise DataError(
+                f"a mask of shape {given.shape}: accepted is {known.shape} or "
+                f"{known.shape[1:]}"
+            )
+        inside &= given
+    counts = np.array(
+        [
+            _counts(one[kept], other[kept], classes)
+            for one, other, kept in zip(known, found, inside, strict=True)
+        ]
+    )
+    return {
+        "pooled": {name: rule(*counts.sum(0)) for name, rule in MEASURES.items()},
+        "per_image": {
+            name: rule(*counts.swapaxes(0, 1)) for name, rule in MEASURES.items()
+        },
+    }
 
 
 def iou(truth: ArrayLike, prediction: ArrayLike, classes: int) -> NDArray[np.float64]:
@@ -115,21 +206,28 @@ def pixel_accuracy(truth: ArrayLike, prediction: ArrayLike, classes: int) -> flo
 
 
 def mean(scores: NDArray[np.float64]) -> float:
-    """Return the mean over the classes that occur.
+    """Return the mean over the classes that occur; NaN if none does.
 
     Examples
     --------
     >>> mean(np.array([0.5, 1.0, np.nan]))
     0.75
     """
-    return float(np.nanmean(scores))
+    known = scores[~np.isnan(scores)]
+    return float(known.mean()) if known.size else np.nan
 
 
 def _pixels(
     truth: ArrayLike, prediction: ArrayLike, classes: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Numbers, Numbers, Numbers]:
     """Return the pixels of each class in both arrays, in the truth, as predicted."""
     known, found = np.asarray(truth), np.asarray(prediction)
+    _check(known, found, classes)
+    tp, fp, fn, _ = _counts(known.ravel(), found.ravel(), classes)
+    return tp, tp + fn, tp + fp
+
+
+def _check(known: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> None:
     if known.shape != found.shape or not known.size:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
@@ -142,12 +240,18 @@ def _pixels(
                 f"the {name} has classes {low} to {high}; "
                 f"accepted is 0 to {classes - 1}"
             )
-    known, found = known.ravel().astype(np.intp), found.ravel().astype(np.intp)
-    return (
-        np.bincount(known[known == found], minlength=classes),
-        np.bincount(known, minlength=classes),
-        np.bincount(found, minlength=classes),
+
+
+def _counts(
+    known: NDArray[np.int64], found: NDArray[np.int64], classes: int
+) -> Numbers:
+    """Return TP, FP, FN and TN of each class, shape (4, classes), of flat arrays."""
+    known, found = known.astype(np.intp), found.astype(np.intp)
+    tp, true, taken = (
+        np.bincount(each, minlength=classes)
+        for each in (known[known == found], known, found)
     )
+    return np.array([tp, taken - tp, true - tp, known.size - true - taken + tp])
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -76,7 +76,9 @@ def _layers(distance: NDArray[np.int32]) -> list[NDArray[np.intp]]:
     """Return the flat indices of the pixels at distance 1, 2, ..., in raster order."""
     pixels = np.flatnonzero(distance)
     of_pixel = distance.ravel()[pixels]
-    order = np.argsort(of_pixel, kind="stable")
+    # numpy sorts small types by radix, three times as fast.
+    small = of_pixel.astype(np.min_scalar_type(int(of_pixel.max(initial=0))))
+    order = np.argsort(small, kind="stable")
     ends = np.cumsum(np.bincount(of_pixel)[1:])
     return np.split(pixels[order], ends[:-1])
 
@@ -94,7 +96,7 @@ class _Flood:
 
     def settle(self, layer: NDArray[np.intp]) -> None:
         """Settle all pixels of one distance, `layer` (flat indices, raster order)."""
-        rank = self._rank[layer + self._sides].min(axis=0)
+        rank = self._rank.take(layer + self._sides).min(axis=0)
         self._rank[layer] = np.where(rank == _NONE, layer, rank)
         waiting = layer
         while waiting.size:
@@ -114,7 +116,7 @@ class _Flood:
         Only the line between two segments is final: a segment can still become
         line, and a pixel that has seen lines only can still join a segment.
         """
-        around = self._state[pixels + self._sides]
+        around = self._state.take(pixels + self._sides)
         highest = around.max(axis=0)
         lowest = np.where(around > LINE, around, _NONE).min(axis=0)
         between = (highest > LINE) & (lowest != highest)
@@ -125,7 +127,7 @@ class _Flood:
     ) -> NDArray[np.bool_]:
         """Return which pixels depend on an unsettled neighbour earlier in the queue."""
         sides = pixels + self._sides
-        guess = self._guess[sides]
-        earlier = (guess != _OPEN) & (self._rank[sides] < self._rank[pixels])
+        guess = self._guess.take(sides)
+        earlier = (guess != _OPEN) & (self._rank.take(sides) < self._rank.take(pixels))
         harmless = (guess == value) & (value > LINE)
         return np.asarray((earlier & ~harmless).any(axis=0))

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from pyunet.cli import main
 
+REFERENCE = Path(__file__).parents[2] / "reference"
 # 9 cells of 7 x 7 pixels, 1 pixel of membrane around each: 441 of 576 pixels inside
 CELLS = np.kron(np.ones((3, 3)), np.pad(np.ones((7, 7)), (0, 1))).astype(np.uint8)
 TRUTH = np.stack([CELLS, CELLS, CELLS.T]) * np.uint8(255)
@@ -247,6 +249,144 @@ class TestBaseline:
         _write_scores(out / "a_scores.tif", TRUTH > 0)
         assert _evaluate(truth, out, "--baseline", tmp_path / "colour") == 1
         assert "colour: has 3 channels; accepted is 1" in capsys.readouterr().err
+
+
+def _families(path):
+    return _report(path)["results"]["prediction"]
+
+
+class TestFamilies:
+    def test_of_a_perfect_segmentation_are_perfect(self, truth, out, capsys):
+        _write_scores(out / "a_scores.tif", TRUTH > 0)
+        families = ("isbi", "overlap", "ranking", "distance", "objects")
+        assert _evaluate(truth, out, "--metrics", *families) == 0
+        found = _families(out / "evaluation.json")
+        pooled = {family: found[family]["pooled"] for family in families}
+        assert pooled["isbi"]["warping_error"] == pooled["isbi"]["pixel_error"] == 0
+        assert set(pooled["overlap"].values()) == {1}
+        assert pooled["ranking"]["roc_auc"] == pooled["ranking"]["best_f1"] == 1
+        assert set(pooled["distance"].values()) == {0}
+        assert pooled["objects"]["pq"] == pooled["objects"]["aji"] == 1
+        assert pooled["objects"]["object_hausdorff"] == 0
+        assert len(found["overlap"]["per_image"]["dice"]) == 3
+        printed = capsys.readouterr().out
+        assert "prediction, overlap          all" in printed
+        assert "slice 0" not in printed
+
+    def test_count_pixels_in_the_field_of_view_only(self, truth, out, tmp_path):
+        inside = TRUTH > 0
+        inside[:, :12] = False
+        _write_scores(out / "a_scores.tif", inside)
+        field = np.zeros((24, 24), np.uint8)
+        field[12:] = 255
+        Image.fromarray(field).save(tmp_path / "field.png")
+        words = "--metrics", "overlap", "ranking", "--fov", tmp_path / "field.png"
+        assert _evaluate(truth, out, *words) == 0
+        found = _families(out / "evaluation.json")
+        assert found["overlap"]["pooled"]["recall"] == 1
+        assert found["ranking"]["pooled"]["roc_auc"] == 1
+        _evaluate(truth, out, "--metrics", "overlap")
+        half = inside.sum() / (TRUTH > 0).sum()
+        found = _families(out / "evaluation.json")
+        assert found["overlap"]["pooled"]["recall"] == pytest.approx(half)
+
+    def test_a_field_of_each_slice_is_cut_with_the_slices(self, truth, out, tmp_path):
+        _write_scores(out / "a_scores.tif", TRUTH > 0)
+        fields = np.zeros((3, 24, 24), np.uint8)
+        fields[1, :7] = 1
+        _write_stack(tmp_path / "fields.tif", fields)
+        words = "--metrics", "overlap", "--fov", tmp_path / "fields.tif"
+        assert _evaluate(truth, out, *words, "--slices", "1:3") == 0
+        found = _families(out / "evaluation.json")["overlap"]
+        assert found["per_image"]["dice"] == [1, None]
+
+    def test_measure_in_the_units_of_a_pixel(self, truth, out):
+        cut = TRUTH > 0
+        cut[:, :, 22] = False  # the last column inside
+        _write_scores(out / "a_scores.tif", cut)
+        words = "--metrics", "distance", "--per-slice"
+        assert _evaluate(truth, out, *words, "--element-size", "1,0.5") == 0
+        found = _families(out / "evaluation.json")["distance"]
+        assert found["per_image"]["hausdorff"] == [0.5, 0.5, 0.5]
+        assert _evaluate(truth, out, *words, "--element-size", "4,1,0.25") == 0
+        found = _families(out / "evaluation.json")["distance"]
+        assert found["pooled"]["hausdorff"] == 0.25
+        assert found["per_image"] == {}
+
+    def test_of_an_empty_prediction_are_null_where_they_are_infinite(self, truth, out):
+        _write_stack(out / "mask.tif", np.zeros(TRUTH.shape, np.uint8))
+        words = "--metrics", "distance", "objects"
+        assert _evaluate(truth, out / "mask.tif", *words) == 0
+        found = _families(out / "mask_evaluation.json")
+        assert found["distance"]["pooled"]["hausdorff"] is None
+        assert found["objects"]["pooled"]["f1"] == 0
+
+    def test_take_touching_cells_of_both_files_whole(self, tmp_path, out):
+        cells = np.zeros((1, 12, 12), np.uint16)
+        cells[0, :6, :6], cells[0, :6, 6:], cells[0, 6:, :6] = 10, 20, 30
+        cells[0, 8:, 8:] = 40
+        _write_stack(tmp_path / "cells.tif", cells)
+        _write_stack(out / "cells.tif", cells * 2)
+        words = ("--metrics", "objects", "--prediction-is", "instances")
+        labels = ("--labels-are", "instances")
+        assert (
+            _evaluate(tmp_path / "cells.tif", out / "cells.tif", *words, *labels) == 0
+        )
+        found = _families(out / "cells_evaluation.json")["objects"]
+        assert found["pooled"]["pq"] == found["pooled"]["object_dice"] == 1
+        volume = ("--element-size", "2,1,1")
+        assert (
+            _evaluate(
+                tmp_path / "cells.tif", out / "cells.tif", *words, *labels, *volume
+            )
+            == 0
+        )
+        found = _families(out / "cells_evaluation.json")["objects"]
+        assert found["pooled"]["f1"] == 1
+        assert found["per_image"] == {}
+
+    def test_of_three_classes_are_means_over_the_classes(self, tmp_path, out):
+        classes = np.zeros((1, 12, 12), np.uint8)
+        classes[0, 1:4, 1:11:2], classes[0, 6:10, 1:11:2] = 1, 2
+        _write_stack(tmp_path / "classes.tif", classes)
+        shares = (classes[:, None] == np.arange(3)[:, None, None]).astype(np.float32)
+        shares[0, :, 6:10, 1] = [[0], [1], [0]]  # 4 of 20 pixels of class 2 are wrong
+        metadata = {"axes": "ZCYX", "pyunet_values": "probabilities"}
+        tifffile.imwrite(out / "a_scores.tif", shares, imagej=True, metadata=metadata)
+        assert _evaluate(tmp_path / "classes.tif", out, "--metrics", "overlap") == 0
+        found = _families(out / "evaluation.json")["overlap"]
+        assert found["per_class"]["recall"] == pytest.approx([1, 1, 16 / 20])
+        assert found["pooled"]["iou"] == pytest.approx((1 + 15 / 19 + 16 / 20) / 3)
+
+    def test_of_salient_objects_come_from_the_probability(self, truth, out):
+        _write_scores(out / "a_scores.tif", TRUTH > 0)
+        assert _evaluate(truth, out, "--metrics", "saliency") == 0
+        found = _families(out / "evaluation.json")["saliency"]
+        assert found["pooled"]["mae"] < 0.01
+        assert len(found["per_image"]["s_measure"]) == 3
+
+    def test_of_the_cell_tracking_challenge_take_its_folders(self, tmp_path, capsys):
+        sequence = REFERENCE / "metrics_ctc" / "seq_perfect"
+        target = tmp_path / "scores.json"
+        words = ("--metrics", "tracking", "--json", target)
+        assert _evaluate(sequence / "01_GT", sequence / "01_RES", *words) == 0
+        assert _families(target)["tracking"]["TRA"] == 1
+        assert "SEG" in capsys.readouterr().out
+
+    def test_tracking_goes_with_nothing_else(self, truth, out, capsys):
+        assert _evaluate(truth, out, "--metrics", "tracking", "isbi") == 1
+        assert "accepted is tracking alone" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("size", ["1", "1,0", "a,b", "1,2,3,4"])
+    def test_a_pixel_size_that_is_none_is_refused(self, truth, out, size):
+        assert _evaluate(truth, out, "--element-size", size) == 2
+
+    def test_object_numbers_with_fractions_are_refused(self, truth, out, capsys):
+        _write_stack(out / "half.tif", np.full(TRUTH.shape, 0.5, np.float32))
+        words = ("--metrics", "objects", "--prediction-is", "instances")
+        assert _evaluate(truth, out / "half.tif", *words) == 1
+        text = "half.tif: has 1 channel(s) of float32 from 0.5; accepted are object"
+        assert text in capsys.readouterr().err
 
 
 class TestBadInput:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.metrics.inputs import prediction_of
+from pyunet.metrics.inputs import instances_of, prediction_of
 
 
 def _row(*values, dtype=None):
@@ -71,3 +71,20 @@ class TestPredictionOf:
     def test_refuses_numbers_without_a_clear_meaning(self, array, values, text):
         with pytest.raises(DataError, match=text):
             prediction_of(array, values)
+
+
+class TestInstancesOf:
+    def test_keeps_the_numbers_and_takes_all_but_0_for_inside(self):
+        found = instances_of(_row(0, 7, 900))
+        assert found.classes.ravel().tolist() == [0, 7, 900]
+        assert found.probability.ravel().tolist() == [0, 1, 1]
+        assert found.sentence == "object numbers, 2 of them"
+
+    @pytest.mark.parametrize("values", [(0, 0.5), (0, -1)])
+    def test_refuses_what_are_no_object_numbers(self, values):
+        with pytest.raises(DataError, match="accepted are object numbers"):
+            instances_of(_row(*values))
+
+    def test_refuses_two_channels(self):
+        with pytest.raises(DataError, match=r"has 2 channel\(s\)"):
+            instances_of(np.zeros((1, 2, 3, 3), int))

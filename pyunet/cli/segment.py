@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pyunet.data.images import ImageStack
+    from pyunet.inference.averaging import Pass
     from pyunet.inference.engine import Model
-    from pyunet.inference.outputs import Outputs
+    from pyunet.inference.outputs import Outputs, Values
     from pyunet.inference.tiling import Plan
+
+    Plans = Plan | dict[Pass, Plan]
 
 NAME = "segment"
 HELP = "segment images by overlap-tile with a net and its weights"
@@ -30,7 +34,24 @@ slice by a 2-D net, as one volume by a 3-D net.
 
 example:
   pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out stack.tif
+  pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out \\
+      --average 7 stack.tif
 """
+
+
+@dataclass(frozen=True)
+class _Values:
+    """What is averaged and what is written."""
+
+    softmax: bool
+    of: Values
+
+    def written(self, model: Model) -> Values:
+        """Say what the numbers of the scores' file are."""
+        probabilities = (
+            self.softmax or self.of == "probabilities" or model.gives_probabilities
+        )
+        return "probabilities" if probabilities else "scores"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,6 +75,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--softmax", action="store_true",
         help="write probabilities in place of raw scores",
+    )  # fmt: skip
+    add(
+        "--average", metavar="PASSES",
+        help="mean over versions of the image: mirror (4, as the 2015 release), rotate "
+        "(4), all (8), a number such as 7 (rotated by multiples of 360/7 degrees), or "
+        "angles in degrees such as 0,45,90",
+    )  # fmt: skip
+    add(
+        "--average-of", choices=("scores", "probabilities"),
+        help="what the mean of --average is taken of (default: scores, as the release)",
     )  # fmt: skip
     add(
         "--memory", metavar="SIZE",
@@ -80,6 +111,8 @@ def run(args: argparse.Namespace) -> int:
 
     slices = args.slices or slice(None)
     tile_size = _parse_tile_size(args.tile_size)
+    passes = _parse_average(args)
+    values = _Values(softmax=args.softmax, of=args.average_of or "scores")
     places = _places(args)
     model = load_model(find_model(args.model), args.weights, gpu=args.gpu)
     memory = _memory(args.memory, on_gpu=args.gpu is not None)
@@ -88,8 +121,8 @@ def run(args: argparse.Namespace) -> int:
         stack = _cut(read_stack(path), slices, path)
         truth = _read_truth(args.truth, stack, slices)
         _check_channels(model, stack, path)
-        plan = _plan(model, stack, memory, tile_size)
-        labels = _write(model, stack, plan, outputs, softmax=args.softmax)
+        plan = _plan(model, stack, memory, tile_size, passes)
+        labels = _write(model, stack, plan, outputs, values)
         _draw(outputs, stack, labels, truth)
         _report(outputs, plan, stack, time.monotonic() - started)
     return 0
@@ -224,55 +257,90 @@ def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
     return limit, held
 
 
+def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
+    from pyunet.errors import DataError
+    from pyunet.inference.averaging import parse_passes
+
+    if args.average is None:
+        if args.average_of is not None:
+            raise DataError(f"--average-of {args.average_of}: goes with --average")
+        return None
+    return parse_passes(args.average)
+
+
 def _plan(
-    model: Model, stack: ImageStack, memory: tuple[int, int], sizes: list[int] | None
-) -> Plan:
+    model: Model,
+    stack: ImageStack,
+    memory: tuple[int, int],
+    sizes: list[int] | None,
+    passes: tuple[Pass, ...] | None,
+) -> Plans:
+    from pyunet.inference.averaging import plan_passes
     from pyunet.inference.predict import make_plan
 
     limit, held = memory
     count, _, *extent = stack.array.shape
-    return make_plan(
-        model,
-        (count, *extent) if _is_volume(model) else tuple(extent),
-        memory=limit,
-        held=held + stack.array.nbytes if held else 0,
-        tile_size=sizes,
-    )
+    image = (count, *extent) if _is_volume(model) else tuple(extent)
+    held = held + stack.array.nbytes if held else 0
+    if passes is None:
+        return make_plan(model, image, memory=limit, held=held, tile_size=sizes)
+    return plan_passes(
+        model, image, passes, memory=limit, held=held, tile_size=sizes
+    )  # fmt: skip
 
 
 def _write(
-    model: Model, stack: ImageStack, plan: Plan, outputs: Outputs, *, softmax: bool
+    model: Model, stack: ImageStack, plan: Plans, outputs: Outputs, values: _Values
 ) -> NDArray[np.unsignedinteger]:
-    from pyunet.inference.outputs import Values, write_stacks
+    from pyunet.inference.outputs import write_stacks
 
-    values: Values = (
-        "probabilities" if softmax or model.gives_probabilities else "scores"
-    )
     outputs.labels.parent.mkdir(parents=True, exist_ok=True)
     classes = int(model.net.blobs[model.output].shape[1])
     count, _, *extent = stack.array.shape
     return write_stacks(
         outputs,
-        _scores(model, stack, plan, softmax=softmax and not model.gives_probabilities),
+        _scores(model, stack, plan, values),
         (count, classes, extent[0], extent[1]),
-        values=values,
+        values=values.written(model),
         resolution=stack.resolution,
     )
 
 
 def _scores(
-    model: Model, stack: ImageStack, plan: Plan, *, softmax: bool
+    model: Model, stack: ImageStack, plan: Plans, values: _Values
 ) -> Iterator[NDArray[np.float32]]:
     """Give the scores (K, Y, X) of one slice after the other."""
+    volume = _is_volume(model)
+    for scores in _images_scores(model, stack, plan, values):
+        yield from scores.swapaxes(0, 1) if volume else [scores]
+
+
+def _images_scores(
+    model: Model, stack: ImageStack, plan: Plans, values: _Values
+) -> Iterator[NDArray[np.float32]]:
+    """Give the scores (K, [Z,] Y, X) of one image after the other."""
+    from scipy import special
+
+    from pyunet.inference.averaging import average_arrays
     from pyunet.inference.predict import segment_arrays
 
     volume = _is_volume(model)
+    images = _arrays(stack, volume)
     total = 1 if volume else len(stack.array)
-    for scores in segment_arrays(
-        model, _arrays(stack, volume), plan,
-        total=total, softmax=softmax, label=stack.name,
+    raw = not model.gives_probabilities
+    if not isinstance(plan, dict):
+        yield from segment_arrays(
+            model, images, plan,
+            total=total, softmax=raw and values.softmax, label=stack.name,
+        )  # fmt: skip
+        return
+    each = values.of == "probabilities" and raw
+    for mean in average_arrays(
+        model, images, plan,
+        total=total, of="probabilities" if each else "scores", label=stack.name,
     ):  # fmt: skip
-        yield from scores.swapaxes(0, 1) if volume else [scores]
+        after = raw and values.softmax and not each
+        yield special.softmax(mean, axis=0) if after else mean
 
 
 def _arrays(stack: ImageStack, volume: bool) -> Iterator[NDArray[np.float32]]:
@@ -304,12 +372,14 @@ def _draw(
         comparison_png(outputs.comparison, stack.array, truth, labels)
 
 
-def _report(outputs: Outputs, plan: Plan, stack: ImageStack, seconds: float) -> None:
+def _report(outputs: Outputs, plan: Plans, stack: ImageStack, seconds: float) -> None:
     from pyunet.inference.tiling import format_shape
 
+    plans = list(plan.values()) if isinstance(plan, dict) else [plan]
+    passes = f"{len(plans)} passes of " if isinstance(plan, dict) else ""
     count, _, height, width = stack.array.shape
     print(
-        f"{outputs.labels}: {count} slice(s) of {height}x{width} pixels, "
-        f"{len(plan)} tile(s) of {format_shape(plan.tile)} -> "
-        f"{format_shape(plan.output)} each, {seconds:.1f} s"
+        f"{outputs.labels}: {count} slice(s) of {height}x{width} pixels, {passes}"
+        f"{len(plans[0])} tile(s) of {format_shape(plans[0].tile)} -> "
+        f"{format_shape(plans[0].output)} each, {seconds:.1f} s"
     )

@@ -132,6 +132,28 @@ def load_model(
     return _describe(Path(deploy), net)
 
 
+def load_net(prototxt: Path, *, train: bool = False) -> Any:
+    """Build the net of a prototxt, without weights.
+
+    Parameters
+    ----------
+    prototxt : Path
+    train : bool, default False
+        The net of phase TRAIN, not TEST.
+
+    Raises
+    ------
+    DataError
+        A file that cannot be read, or is no net.
+    """
+    caffe = _import_caffe()
+    _choose_device(caffe, None)
+    try:
+        return caffe.Net(str(prototxt), caffe.TRAIN if train else caffe.TEST)
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"{prototxt}: {error}") from error
+
+
 def _count(blob: Any) -> int:
     return math.prod(int(extent) for extent in blob.shape)
 

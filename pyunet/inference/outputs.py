@@ -24,7 +24,7 @@ Values = Literal["scores", "probabilities"]
 IMAGEJ_LIMIT = 2**32 - 2**20
 
 __all__ = [
-    "Outputs", "Values", "comparison_png", "overlay_png", "write_stacks",
+    "Outputs", "Values", "comparison_png", "most_likely", "overlay_png", "write_stacks",
 ]  # fmt: skip
 
 
@@ -115,7 +115,7 @@ def write_stacks(
     def planes() -> Iterator[NDArray[np.float32]]:
         for index, scores in enumerate(slices):
             for row, decided in enumerate(labels[index]):
-                decided[:] = _decide(scores[:, row], values)
+                decided[:] = most_likely(scores[:, row], values)
             yield from scores
 
     with ExitStack() as stack:
@@ -131,7 +131,19 @@ def write_stacks(
     return labels
 
 
-def _decide(scores: NDArray[np.float32], values: Values) -> NDArray[Any]:
+def most_likely(scores: NDArray[np.float32], values: Values) -> NDArray[Any]:
+    """Give the class of every pixel: the first one with the largest value.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (K, ...)
+        With a single class: 1 where the score is above 0, the probability above 0.5.
+    values : {"scores", "probabilities"}
+
+    Returns
+    -------
+    ndarray of int or bool, shape (...)
+    """
     if len(scores) > 1:
         return np.asarray(np.argmax(scores, axis=0))
     return np.asarray(scores[0] > (0.5 if values == "probabilities" else 0.0))

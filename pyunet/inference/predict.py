@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from pyunet.inference.engine import FLOAT_BYTES, Model
 from pyunet.inference.memory import format_bytes
 from pyunet.inference.tiling import (
     Plan,
+    Tile,
     fixed_tiles,
     format_shape,
     plan_tiles,
@@ -152,39 +154,33 @@ def segment_arrays(
         An image of other extents or channels than the plan and the net.
     """
     blob = output or model.output
-    model.reshape(plan.tile)
-    classes = _check_output(model, plan, blob)
+    classes = prepare(model, plan, blob)
     with tqdm(
         total=total * len(plan), desc=label, unit="tile", disable=None
     ) as progress:
         for image in images:
-            if image.shape != (model.channels, *plan.image):
-                raise DataError(
-                    f"image of shape {image.shape}: the net takes "
-                    f"{model.channels} channel(s), the plan {plan.image} pixels"
-                )
+            check_image(model, image, image.shape[1:], plan)
             scores = np.empty((classes, *plan.image), np.float32)
-            for tile in plan:
-                result = _forward(model, read_tile(image, plan, tile), blob)
-                if softmax:
-                    result = special.softmax(result, axis=0)
+            results = tile_scores(
+                model, plan, functools.partial(read_tile, image, plan),
+                blob=blob, softmax=softmax,
+            )  # fmt: skip
+            for tile, result in results:
                 target: tuple[slice, ...] = (slice(None), *tile.target)
-                source: tuple[slice, ...] = (slice(None), *tile.source)
-                scores[target] = result[source]
+                scores[target] = result
                 progress.update()
             yield scores
 
 
-def _forward(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
-    model.net.blobs[model.source].data[0] = tile
-    tops = model.net.forward()
-    whole = tops[blob] if blob in tops else model.net.blobs[blob].data
-    result: NDArray[Any] = whole[0]
-    return result
+def prepare(model: Model, plan: Plan, blob: str) -> int:
+    """Set the net to a plan's tile and give the number of classes.
 
-
-def _check_output(model: Model, plan: Plan, blob: str) -> int:
-    """Compare the net's own shapes with those that the plan is built on."""
+    Raises
+    ------
+    DataError
+        The net's own shapes are not those that the plan is built on.
+    """
+    model.reshape(plan.tile)
     shape = tuple(int(extent) for extent in model.net.blobs[blob].shape)
     borders = [
         (size - extent) // 2 + axis.first == axis.before
@@ -196,6 +192,68 @@ def _check_output(model: Model, plan: Plan, blob: str) -> int:
             f"{format_shape(plan.tile)}, which its layers do not explain"
         )
     return shape[1]
+
+
+def check_image(
+    model: Model, image: FloatArray, extent: Sequence[int], plan: Plan
+) -> None:
+    """Compare an image, and what is made of its extents, with the net and the plan.
+
+    Raises
+    ------
+    DataError
+        Other channels than the net's, other extents than the plan's.
+    """
+    if image.shape[0] != model.channels or tuple(extent) != plan.image:
+        raise DataError(
+            f"image of shape {image.shape}: the net takes "
+            f"{model.channels} channel(s), the plan {plan.image} pixels"
+        )
+
+
+def tile_scores(
+    model: Model,
+    plan: Plan,
+    read: Callable[[Tile], NDArray[Any]],
+    *,
+    blob: str,
+    softmax: bool,
+) -> Iterator[tuple[Tile, NDArray[Any]]]:
+    """Run the net over all tiles of one image; the net is set to their size.
+
+    Parameters
+    ----------
+    model : Model
+    plan : Plan
+    read : callable
+        Gives the input (C, [Z,] Y, X) of a tile.
+    blob : str
+        Blob with the scores.
+    softmax : bool
+        Turn scores into probabilities.
+
+    Yields
+    ------
+    tile : Tile
+    scores : ndarray, shape (K, [Z,] Y, X)
+        What goes to ``tile.target``; overwritten by the next tile.
+    """
+    for tile in plan:
+        result = forward_tile(model, read(tile), blob)
+        source: tuple[slice, ...] = (slice(None), *tile.source)
+        yield (
+            tile,
+            special.softmax(result[source], axis=0) if softmax else result[source],
+        )
+
+
+def forward_tile(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
+    """Run the net over one tile; what comes out is overwritten by the next run."""
+    model.net.blobs[model.source].data[0] = tile
+    tops = model.net.forward()
+    whole = tops[blob] if blob in tops else model.net.blobs[blob].data
+    result: NDArray[Any] = whole[0]
+    return result
 
 
 def _result_bytes(model: Model, image: Sequence[int]) -> int:

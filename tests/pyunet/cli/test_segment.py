@@ -108,6 +108,50 @@ def test_softmax_writes_probabilities_and_says_so_in_the_file(cells, tmp_path):
     assert (shares >= 0).all()
 
 
+def test_averages_over_mirrored_versions(cells, tmp_path, capsys):
+    for name, words in (("one", ()), ("mean", ("--average", "mirror"))):
+        assert call(tmp_path / name, cells, *words) == 0
+    assert "61x83 pixels, 4 passes of 1 tile(s) of 104x124" in capsys.readouterr().out
+    flipped = tmp_path / "cells.tif"
+    total = tifffile.imread(tmp_path / "one" / "cells_scores.tif").astype(float)
+    for number, axes in enumerate(((1,), (2,), (1, 2))):
+        save(tmp_path / "flipped.tif", np.flip(tifffile.imread(flipped), axes))
+        assert call(tmp_path / str(number), tmp_path / "flipped.tif") == 0
+        scores = tifffile.imread(tmp_path / str(number) / "flipped_scores.tif")
+        total += np.flip(scores, [axis + 1 for axis in axes])
+    mean = tifffile.imread(tmp_path / "mean" / "cells_scores.tif")
+    np.testing.assert_allclose(mean, total / 4, atol=1e-5)
+
+
+@pytest.mark.parametrize("passes", ["rotate", "all", "3", "0,20"])
+def test_probabilities_may_be_averaged_or_made_of_the_average(cells, tmp_path, passes):
+    words = (cells, "--slices", "0:1", "--average", passes)
+    assert call(tmp_path / "scores", *words) == 0
+    assert call(tmp_path / "after", *words, "--softmax") == 0
+    assert call(tmp_path / "before", *words, "--average-of", "probabilities") == 0
+    found = {}
+    for name in ("scores", "after", "before"):
+        with tifffile.TiffFile(tmp_path / name / "cells_scores.tif") as tiff:
+            found[name] = tiff.asarray()
+            said = tiff.imagej_metadata["pyunet_values"]
+            assert said == ("scores" if name == "scores" else "probabilities")
+    exponents = np.exp(found["scores"])
+    np.testing.assert_allclose(
+        found["after"], exponents / exponents.sum(axis=0), atol=1e-5
+    )
+    np.testing.assert_allclose(found["before"].sum(axis=0), 1, atol=1e-5)
+    assert not np.allclose(found["before"], found["after"], atol=1e-7)
+
+
+def test_a_volume_is_averaged_as_one_image(tmp_path):
+    volume = (reference_image("unet3d") * 255).astype(np.uint8)
+    save(tmp_path / "volume.tif", volume)
+    words = (tmp_path / "volume.tif", "--average", "rotate")
+    assert call(tmp_path / "out", *words, model=REFERENCE / "unet3d") == 0
+    scores = tifffile.imread(tmp_path / "out" / "volume_scores.tif")
+    assert scores.shape == (11, 3, 17, 15)
+
+
 def test_both_kinds_of_weight_files_give_the_same(cells, tmp_path):
     assert call(tmp_path / "a", cells) == 0
     weights = UNET / "weights.caffemodel.h5"
@@ -316,6 +360,16 @@ def test_an_input_is_never_overwritten(cells, tmp_path, capsys):
     line = refused(capsys, tmp_path, cells, "--truth", inputs)
     assert f"{inputs}: is an input and would be overwritten" in line
     assert inputs.read_bytes() == before
+
+
+def test_averages_of_other_passes_are_refused(cells, tmp_path, capsys):
+    line = refused(capsys, tmp_path / "out", cells, "--average", "twice")
+    assert "average 'twice': accepted are mirror, rotate, all" in line
+
+
+def test_what_is_averaged_goes_with_an_average(cells, tmp_path, capsys):
+    line = refused(capsys, tmp_path / "out", cells, "--average-of", "scores")
+    assert "--average-of scores: goes with --average" in line
 
 
 @pytest.mark.parametrize("text", ["0", "388x", "ax3", "-5"])

@@ -1,27 +1,31 @@
 """Augmentation of the U-Net paper: elastic deformation, rotation, mirroring, greys.
 
-Source: Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 3.1: random
-displacement vectors on a coarse 3 x 3 grid, Gaussian with 10 pixels standard
-deviation, per-pixel displacements by bicubic interpolation. A deformation is a field
-of source coordinates, made once and applied to image, label and weights alike.
-Beyond its border an image is mirrored without repeating the edge.
+Source: Ronneberger, Fischer, Brox: U-Net (MICCAI 2015), section 3.1. A deformation is
+a field of source coordinates, made once (`pyunet.data.fields` draws its elastic part)
+and applied to image, label and weights alike. Beyond its border an image is mirrored
+without repeating the edge. Volumes are turned and mirrored within their slices only:
+voxels are seldom as deep as they are wide.
 """
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from pyunet.data.fields import FIELDS, Field, FieldName, Spacing, Std, elastic_field
+from pyunet.data.reading import (
+    read_cubic,
+    read_linear,
+    read_nearest,
+    spline_coefficients,
+)
 from pyunet.errors import DataError
 
-Field = NDArray[np.float32]
 Number = TypeVar("Number", bound=np.generic)
-ORDERS = {"linear": 1, "cubic": 3}
+Interpolation = Literal["linear", "cubic"]
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,14 @@ class Augmentation:
 
     Attributes
     ----------
-    elastic_std : float, default 10
+    field : {"paper", "freiburg"}
+        Kind of elastic deformation, see `pyunet.data.fields`.
+    elastic_std : float or one an axis, default 10
         Standard deviation of the grid's displacements in pixels; 0 turns it off.
     elastic_grid : int, default 3
-        Grid nodes along each axis, the outer ones on the tile's corners.
+        ``paper``: grid nodes along each axis, the outer ones on the tile's corners.
+    elastic_spacing : int or one an axis, default 150
+        ``freiburg``: pixels between control points.
     rotate : bool, default True
         Rotate by a uniform angle of 0 to 360 degrees about the tile's centre.
     mirror : bool, default True
@@ -49,7 +57,8 @@ class Augmentation:
     Raises
     ------
     DataError
-        A magnitude below 0, a grid of fewer than 2 nodes, grey of 1 or more.
+        A magnitude below 0, a grid of fewer than 2 nodes, a spacing below 1, grey of
+        1 or more, a field of another name.
 
     Examples
     --------
@@ -57,89 +66,52 @@ class Augmentation:
     3
     """
 
-    elastic_std: float = 10.0
+    elastic_std: Std = 10.0
     elastic_grid: int = 3
     rotate: bool = True
     mirror: bool = True
     shift: bool = True
     grey: float = 0.2
-    interpolation: Literal["cubic", "linear"] = "cubic"
+    interpolation: Interpolation = "cubic"
+    field: FieldName = "paper"
+    elastic_spacing: Spacing = 150
 
     def __post_init__(self) -> None:
-        if not self.elastic_std >= 0 or self.elastic_grid < 2:
+        if self.field not in FIELDS:
+            raise DataError(
+                f"field {self.field!r}: accepted are {' and '.join(FIELDS)}"
+            )
+        if not np.min(self.elastic_std) >= 0 or self.elastic_grid < 2:
             raise DataError(
                 f"elastic deformation of {self.elastic_std} pixels on a grid of "
                 f"{self.elastic_grid} nodes: accepted are >= 0 pixels and >= 2 nodes"
+            )
+        if np.min(self.elastic_spacing) < 1:
+            raise DataError(
+                f"control points every {self.elastic_spacing} pixels: accepted is 1 "
+                "and more"
             )
         if not 0 <= self.grey < 1:
             raise DataError(f"grey variation {self.grey}: accepted is 0 up to below 1")
 
 
-def elastic_field(
-    shape: tuple[int, int], rng: np.random.Generator, *, std: float, grid: int = 3
-) -> Field:
-    """Draw a smooth random displacement of every pixel.
-
-    Between the nodes of the grid the displacement is a bicubic spline that passes
-    through them (uniform cubic B-spline, mirrored at the outer nodes, as
-    ``scipy.ndimage`` with order 3 and mode "mirror").
-
-    Parameters
-    ----------
-    shape : (Y, X)
-        Size of the tile in pixels.
-    rng : numpy Generator
-        Source of randomness.
-    std : float
-        Standard deviation at the nodes, pixels.
-    grid : int, default 3
-        Nodes along each axis.
-
-    Returns
-    -------
-    ndarray of float32, shape (2, Y, X)
-        Displacements along y and x, pixels.
-
-    Examples
-    --------
-    >>> field = elastic_field((5, 7), np.random.default_rng(0), std=10.0)
-    >>> node = 10 * np.random.default_rng(0).standard_normal()
-    >>> field.shape, bool(np.isclose(field[0, 0, 0], node))
-    ((2, 5, 7), True)
-    """
-    nodes = rng.normal(0.0, std, (2, grid, grid)) if std else np.zeros((2, grid, grid))
-    rows, columns = (_spline_basis(length, grid) for length in shape)
-    field: Field = (rows @ nodes @ columns.T).astype(np.float32)
-    return field
-
-
-@functools.lru_cache(maxsize=8)
-def _spline_basis(length: int, nodes: int) -> NDArray[np.float64]:
-    """Weights of the nodes at every pixel of an axis, shape (length, nodes)."""
-    at = np.linspace(0, nodes - 1, length)
-    columns = [
-        ndimage.map_coordinates(unit, [at], order=3, mode="mirror")
-        for unit in np.eye(nodes)
-    ]
-    return np.stack(columns, axis=1)
-
-
 def random_coordinates(
-    shape: tuple[int, int],
-    centre: tuple[float, float],
+    shape: tuple[int, ...],
+    centre: tuple[float, ...],
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> Field:
     """Draw where every pixel of a tile is read in the image.
 
     The tile is displaced elastically, then mirrored, rotated about its centre and
-    moved to ``centre``.
+    moved to ``centre``. With the field ``freiburg`` the rotation's centre is half the
+    size, as in CreateDeformation: half a pixel beyond the middle of the tile.
 
     Parameters
     ----------
-    shape : (Y, X)
+    shape : ([Z,] Y, X)
         Size of the tile in pixels.
-    centre : (y, x)
+    centre : ([z,] y, x)
         Where the middle of the tile lies in the image, in pixel coordinates.
     augmentation : Augmentation
         What to vary.
@@ -148,8 +120,8 @@ def random_coordinates(
 
     Returns
     -------
-    ndarray of float32, shape (2, Y, X)
-        Coordinates y and x in the image; they may lie outside of it.
+    ndarray of float32, shape (axes, [Z,] Y, X)
+        Coordinates in the image; they may lie outside of it.
 
     Examples
     --------
@@ -158,66 +130,77 @@ def random_coordinates(
     >>> random_coordinates((1, 3), (10, 20), still, rng).tolist()
     [[[10.0, 10.0, 10.0]], [[19.0, 20.0, 21.0]]]
     """
-    y, x = elastic_field(
-        shape, rng, std=augmentation.elastic_std, grid=augmentation.elastic_grid
+    at = elastic_field(
+        shape,
+        rng,
+        std=augmentation.elastic_std,
+        grid=augmentation.elastic_grid,
+        field=augmentation.field,
+        spacing=augmentation.elastic_spacing,
     )
-    y += (np.arange(shape[0], dtype=np.float32) - (shape[0] - 1) / 2)[:, None]
-    x += np.arange(shape[1], dtype=np.float32) - (shape[1] - 1) / 2
     angle = rng.uniform(0, 2 * np.pi) if augmentation.rotate else 0.0
-    side = np.float32(-1 if augmentation.mirror and rng.random() < 0.5 else 1)
+    mirrored = bool(augmentation.mirror and rng.random() < 0.5)
+    beyond = 0.5 if augmentation.field == "freiburg" else 0.0
+    for axis, (place, length) in enumerate(zip(at, shape, strict=True)):
+        ruler = np.arange(length, dtype=np.float32) - np.float32(
+            (length - 1) / 2 + beyond
+        )
+        place += ruler.reshape(-1, *(1,) * (len(shape) - 1 - axis))
+    if mirrored:
+        np.negative(at[-1], out=at[-1])
+    if angle:
+        _turn(at, angle)
+    for place, middle in zip(at, centre, strict=True):
+        place += np.float32(middle + beyond)
+    return at
+
+
+def _turn(at: Field, angle: float) -> None:
+    """Rotate y and x in place."""
+    y, x = at[-2], at[-1]
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
-    x *= side
-    return np.stack(
-        [
-            cos * y - sin * x + np.float32(centre[0]),
-            sin * y + cos * x + np.float32(centre[1]),
-        ]
-    )
+    turned = cos * y - sin * x
+    x *= cos
+    x += sin * y
+    y[...] = turned
 
 
 def prepare_image(
-    image: NDArray[np.float32], interpolation: Literal["cubic", "linear"]
+    image: NDArray[np.float32], interpolation: Interpolation, *, axes: int = 2
 ) -> NDArray[np.float32]:
     """Give what `warp_image` reads: spline coefficients for cubic, else the image.
 
     Parameters
     ----------
-    image : ndarray of float32, shape (..., Y, X)
+    image : ndarray of float32, shape (..., [Z,] Y, X)
         Grey values.
     interpolation : {"cubic", "linear"}
+    axes : int, default 2
+        How many of the last axes are space.
 
     Returns
     -------
     ndarray of float32, same shape
     """
-    if interpolation == "linear":
-        return image
-    prepared = image
-    for axis in (-2, -1):
-        prepared = ndimage.spline_filter1d(
-            prepared, 3, axis=axis, output=np.float32, mode="mirror"
-        )
-    return prepared
+    return image if interpolation == "linear" else spline_coefficients(image, axes)
 
 
 def warp_image(
-    prepared: NDArray[np.float32],
-    coordinates: Field,
-    interpolation: Literal["cubic", "linear"],
+    prepared: NDArray[np.float32], coordinates: Field, interpolation: Interpolation
 ) -> NDArray[np.float32]:
     """Read an image at coordinates, smoothly.
 
     Parameters
     ----------
-    prepared : ndarray of float32, shape (C, Y, X)
+    prepared : ndarray of float32, shape (C, [Z,] Y, X)
         From `prepare_image`, with the same interpolation.
-    coordinates : ndarray, shape (2, tile Y, tile X)
-        Pixel coordinates y, x.
+    coordinates : ndarray, shape (axes, tile ...)
+        Pixel coordinates ([z,] y, x).
     interpolation : {"cubic", "linear"}
 
     Returns
     -------
-    ndarray of float32, shape (C, tile Y, tile X)
+    ndarray of float32, shape (C, tile ...)
 
     Examples
     --------
@@ -226,12 +209,12 @@ def warp_image(
     >>> warp_image(prepare_image(image, "linear"), at, "linear").tolist()
     [[[0.5, 1.0]]]
     """
-    order = ORDERS[interpolation]
-    return np.stack([_read(c, coordinates, order, np.float32) for c in prepared])
+    read = read_linear if interpolation == "linear" else read_cubic
+    return read(prepared, coordinates)
 
 
 def warp_labels(labels: NDArray[Number], coordinates: Field) -> NDArray[Number]:
-    """Read a label image (Y, X) at coordinates (2, tile Y, tile X): nearest pixel.
+    """Read a label image ([Z,] Y, X) at coordinates (axes, tile ...): nearest pixel.
 
     Examples
     --------
@@ -239,20 +222,12 @@ def warp_labels(labels: NDArray[Number], coordinates: Field) -> NDArray[Number]:
     >>> warp_labels(np.array([[3, 7, 9]], np.uint8), at).tolist()
     [[7, 7]]
     """
-    read: NDArray[Number] = _read(labels, coordinates, 0, labels.dtype)
-    return read
+    return read_nearest(labels, coordinates)
 
 
 def warp_weights(weights: NDArray[np.float32], coordinates: Field) -> Field:
-    """Read a weight map (Y, X) at coordinates (2, tile Y, tile X): linear."""
-    read: Field = _read(weights, coordinates, 1, np.float32)
-    return read
-
-
-def _read(plane: NDArray[Any], coordinates: Field, order: int, dtype: Any) -> Any:
-    return ndimage.map_coordinates(
-        plane, coordinates, order=order, mode="mirror", prefilter=False, output=dtype
-    )
+    """Read a weight map ([Z,] Y, X) at coordinates (axes, tile ...): linear."""
+    return np.asarray(read_linear(weights[None], coordinates)[0])
 
 
 def vary_grey(

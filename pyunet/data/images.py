@@ -1,7 +1,8 @@
-"""Read microscope images: TIFF stacks, PNG files, and folders of either."""
+"""Read images: TIFF stacks, PNG and other pictures, and folders of them."""
 
 from __future__ import annotations
 
+import glob
 import logging
 import re
 import struct
@@ -19,7 +20,18 @@ from pyunet.errors import DataError
 
 LOG = logging.getLogger(__name__)
 TIFF = (".tif", ".tiff")
-ACCEPTED = "a TIFF file, a PNG file or a folder of them"
+PICTURES = {
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".bmp": "BMP",
+    ".pbm": "PPM",
+    ".pgm": "PPM",
+    ".pnm": "PPM",
+    ".ppm": "PPM",
+}
+ACCEPTED = "a TIFF, PNG, GIF, JPEG, BMP or PNM file or a folder of them"
 DAMAGE = (OSError, ValueError, KeyError, IndexError, struct.error, RuntimeError)
 
 
@@ -52,7 +64,7 @@ class ImageStack:
 
     Attributes
     ----------
-    array : ndarray, shape (N, C, Y, X)
+    array : ndarray, shape (N, C, Y, X), or (N, C, Z, Y, X) for volumes
         Slices in the file's own type; C is 1, or 3 for colour.
     name : str
         The file's name without its ending, or the folder's name.
@@ -69,16 +81,16 @@ class ImageStack:
 
 
 def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStack:
-    """Read a TIFF file (all its pages), a PNG file, or a folder of them as one stack.
+    """Read a TIFF file (all its pages), a picture, or a folder of them as one stack.
 
     Files of a folder are taken in natural order: 2.tif before 10.tif.
 
     Parameters
     ----------
     path : str or Path
-        File or folder.
+        File, folder, or a pattern such as ``manual/*_1stHO.png``.
     palette_as_index : bool, default False
-        Give the numbers of a PNG with a palette, not its colours (for labels).
+        Give the numbers of a picture with a palette, not its colours (for labels).
 
     Returns
     -------
@@ -101,21 +113,71 @@ def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStac
     ((2, 1, 3, 4), [2, 10])
     """
     path = Path(path)
-    files = _files_of(path)
-    parts: list[NDArray[Any]] = []
-    resolution = None
-    for file in files:
-        array, found = _read_file(file, palette_as_index)
-        if parts and _kind(array) != _kind(parts[0]):
+    files = image_files(path)
+    parts = [read_image_file(f, palette_as_index=palette_as_index) for f in files]
+    resolution = next((found for _, found in parts if found), None)
+    whole = _joined([array for array, _ in parts], files)
+    return ImageStack(whole, _name_of(path), files, resolution)
+
+
+def read_volumes(path: str | Path, *, palette_as_index: bool = False) -> ImageStack:
+    """Read volumes: a TIFF file holds one, its pages are slices along z.
+
+    A folder (or pattern) of files of one slice each is one volume; of files of several
+    slices each is a volume, and all must be of one size.
+
+    Parameters
+    ----------
+    path, palette_as_index
+        As in `read_stack`.
+
+    Returns
+    -------
+    ImageStack
+        Its array has the shape (N, C, Z, Y, X).
+
+    Raises
+    ------
+    DataError
+        As `read_stack`, and for volumes of different sizes.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tifffile.imwrite(f"{folder}/v.tif", np.zeros((5, 8, 9), np.uint8))
+    ...     read_volumes(f"{folder}/v.tif").array.shape
+    (1, 1, 5, 8, 9)
+    """
+    path = Path(path)
+    files = image_files(path)
+    parts = [read_image_file(f, palette_as_index=palette_as_index) for f in files]
+    volumes = [array for array, _ in parts]
+    if all(len(array) == 1 for array in volumes):
+        volumes = [_joined(volumes, files)]
+    for file, array in zip(files, volumes, strict=False):
+        if (len(array), *_kind(array)) != (len(volumes[0]), *_kind(volumes[0])):
+            raise DataError(
+                f"{file}: {len(array)} slices of {_describe(array)}, but {files[0]} "
+                f"has {len(volumes[0])} of {_describe(volumes[0])}: all volumes of one "
+                "folder must be alike"
+            )
+    whole = np.stack([array.transpose(1, 0, 2, 3) for array in volumes])
+    return ImageStack(whole, _name_of(path), files, parts[0][1])
+
+
+def _joined(parts: list[NDArray[Any]], files: list[Path]) -> NDArray[Any]:
+    for file, array in zip(files, parts, strict=True):
+        if _kind(array) != _kind(parts[0]):
             raise DataError(
                 f"{file}: {_describe(array)}, but {files[0]} has "
                 f"{_describe(parts[0])}: all images of one folder must be alike"
             )
-        parts.append(array)
-        resolution = resolution or found
-    name = path.stem if path.is_file() else path.resolve().name
-    whole = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return ImageStack(whole, name, files, resolution)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _name_of(path: Path) -> str:
+    return path.stem if path.is_file() else path.resolve().name
 
 
 def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.float32]:
@@ -167,17 +229,32 @@ def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.fl
     return scaled.astype(np.float32)
 
 
-def _files_of(path: Path) -> list[Path]:
+def image_files(path: Path) -> list[Path]:
+    """List the image files that a path means, in natural order.
+
+    Parameters
+    ----------
+    path : Path
+        File, folder, or a pattern such as ``manual/*_1stHO.png``.
+
+    Raises
+    ------
+    DataError
+        Nothing there, or no image.
+    """
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"{path}: no such file or folder; accepted is {ACCEPTED}")
+        found_files = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207
+        if not found_files:
+            raise DataError(f"{path}: no such file or folder; accepted is {ACCEPTED}")
+        return sorted(found_files, key=natural_order)
     visible = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
-    images = [p for p in visible if p.suffix.lower() in (*TIFF, ".png")]
+    images = [p for p in visible if p.suffix.lower() in (*TIFF, *PICTURES)]
     if not images:
         found = ", ".join(sorted({p.suffix or p.name for p in visible})[:5])
         raise DataError(
-            f"{path}: the folder has no TIFF or PNG file"
+            f"{path}: the folder has no TIFF, PNG or other image file"
             + (f", only {found}" if found else ": it is empty")
         )
     return sorted(images, key=natural_order)
@@ -199,18 +276,29 @@ def natural_order(path: Path) -> list[tuple[bool, int, str]]:
     ]
 
 
-def _read_file(
-    file: Path, palette_as_index: bool
+def read_image_file(
+    file: Path, *, palette_as_index: bool = False
 ) -> tuple[NDArray[Any], Resolution | None]:
+    """Read one file: slices (N, C, Y, X) and the size of their pixels.
+
+    Raises
+    ------
+    DataError
+        No image, of another kind than its name says, or damaged.
+    """
+    suffix = file.suffix.lower()
+    kind = "TIFF" if suffix in TIFF else PICTURES.get(suffix)
+    if kind is None:
+        raise DataError(f"{file}: is no image that can be read; accepted is {ACCEPTED}")
     try:
-        if file.suffix.lower() in TIFF:
+        if kind == "TIFF":
             return _guarded(file, _read_tiff)
-        if file.suffix.lower() == ".png":
-            return _guarded(file, lambda f: (_read_png(f, palette_as_index), None))
+        picture = _guarded(
+            file, lambda f: (_read_picture(f, kind, palette_as_index), None)
+        )
     except (tifffile.TiffFileError, UnidentifiedImageError) as error:
-        kind = "PNG" if file.suffix.lower() == ".png" else "TIFF"
         raise DataError(f"{file}: is no {kind} image") from error
-    raise DataError(f"{file}: is no image that can be read; accepted is {ACCEPTED}")
+    return picture
 
 
 def _guarded(
@@ -280,13 +368,13 @@ def _resolution(tiff: tifffile.TiffFile) -> Resolution | None:
     )
 
 
-def _read_png(file: Path, palette_as_index: bool) -> NDArray[Any]:
-    with Image.open(file, formats=["PNG"]) as image:
+def _read_picture(file: Path, kind: str, palette_as_index: bool) -> NDArray[Any]:
+    with Image.open(file, formats=[kind]) as image:
         if image.mode == "P" and not palette_as_index:
             plain = image.convert("RGB")
         elif image.mode in ("1", "LA"):
             plain = image.convert("L")
-        elif image.mode == "RGBA":
+        elif image.mode in ("RGBA", "CMYK", "YCbCr"):
             plain = image.convert("RGB")
         else:
             plain = image.copy()

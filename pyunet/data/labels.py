@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage import measure
 
-from pyunet.data.images import ImageStack, read_stack
+from pyunet.data.images import ImageStack, read_stack, read_volumes
 from pyunet.errors import DataError
 
 Kind = Literal["auto", "binary", "classes", "instances"]
@@ -27,10 +27,10 @@ class Labels:
 
     Attributes
     ----------
-    classes : ndarray of uint8, shape (N, Y, X)
+    classes : ndarray of uint8, shape (N, [Z,] Y, X)
         0 background or membrane, 1 inside of a cell, or the classes of the file.
-    instances : ndarray of int32, shape (N, Y, X)
-        Cells, numbered within each slice; 0 is background.
+    instances : ndarray of int32, shape (N, [Z,] Y, X)
+        Cells, numbered within each slice or volume; 0 is background.
     sentence : str
         What was understood, for a person.
     """
@@ -46,15 +46,18 @@ def read_labels(
     kind: Kind = "auto",
     inside: int | None = None,
     images: ImageStack | None = None,
+    volume: bool = False,
 ) -> Labels:
     """Read a label stack and say what it means.
 
     Parameters
     ----------
     path : str or Path
-        TIFF stack, PNG, or folder of TIFF/PNG.
+        As `read_stack` takes it.
     kind, inside
         As in `interpret_labels`.
+    volume : bool, default False
+        Read by `read_volumes`, to labels of shape (N, Z, Y, X).
     images : ImageStack, optional
         The images that the labels belong to; count and size must be equal.
 
@@ -63,7 +66,8 @@ def read_labels(
     DataError
         Labels that do not match the images, or as in `interpret_labels`.
     """
-    stack = read_stack(path, palette_as_index=True)
+    read = read_volumes if volume else read_stack
+    stack = read(path, palette_as_index=True)
     if images is not None:
         _check_match(images, stack, Path(path))
     array = stack.array
@@ -100,7 +104,7 @@ def interpret_labels(
 
     Parameters
     ----------
-    array : ndarray, shape (N, Y, X)
+    array : ndarray, shape (N, [Z,] Y, X)
         Whole numbers of any type.
     kind : {"auto", "binary", "classes", "instances"}
         What the numbers are.
@@ -145,7 +149,7 @@ membrane or background (class 0); 9 cells in 1 slice(s)
 
 
 def select_slices(labels: Labels, part: slice, *, name: str = "labels") -> Labels:
-    """Keep some slices, all of which must be there.
+    """Keep some slices (of every volume), all of which must be there.
 
     Parameters
     ----------
@@ -170,13 +174,15 @@ def select_slices(labels: Labels, part: slice, *, name: str = "labels") -> Label
     Traceback (most recent call last):
     pyunet.errors.DataError: labels: slices 4:7 of a stack that has slices 0:6
     """
-    count = len(labels.classes)
+    axis = labels.classes.ndim - 3
+    count = labels.classes.shape[axis]
     first, last = part.start or 0, count if part.stop is None else part.stop
     if not 0 <= first < last <= count:
         raise DataError(
             f"{name}: slices {first}:{last} of a stack that has slices 0:{count}"
         )
-    return Labels(labels.classes[part], labels.instances[part], labels.sentence)
+    at = (slice(None),) * axis + (part,)
+    return Labels(labels.classes[at], labels.instances[at], labels.sentence)
 
 
 def _check_match(images: ImageStack, labels: ImageStack, path: Path) -> None:
@@ -186,8 +192,8 @@ def _check_match(images: ImageStack, labels: ImageStack, path: Path) -> None:
         return
     source = images.paths[0] if len(images.paths) == 1 else images.paths[0].parent
     raise DataError(
-        f"{path}: {label_count} labels of {label_size[0]} x {label_size[1]} pixels do "
-        f"not match {source}: {count} images of {size[0]} x {size[1]} pixels"
+        f"{path}: {label_count} labels of {' x '.join(map(str, label_size))} pixels do "
+        f"not match {source}: {count} images of {' x '.join(map(str, size))} pixels"
     )
 
 
@@ -321,4 +327,5 @@ def _regions(plane: NDArray[Any], *, connectivity: Literal[1, 2]) -> NDArray[np.
 
 def _count(instances: NDArray[np.int32]) -> str:
     cells = sum(np.count_nonzero(np.unique(plane)) for plane in instances)
-    return f"{cells} cells in {len(instances)} slice(s)"
+    what = "slice(s)" if instances.ndim == 3 else "volume(s)"
+    return f"{cells} cells in {len(instances)} {what}"

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from pyunet.data import augmentation as augment
 from pyunet.data.augmentation import Augmentation
+from pyunet.data.fields import Field
 from pyunet.data.labels import Labels
 from pyunet.data.weightmaps import ClassWeights, border_weights, class_weights
 from pyunet.errors import DataError
@@ -23,11 +24,11 @@ class Sample(NamedTuple):
 
     Attributes
     ----------
-    data : ndarray of float, shape (C, input Y, input X)
+    data : ndarray of float, shape (C, input [Z,] Y, X)
         Grey values 0..1.
-    label : ndarray of uint8, shape (1, output Y, output X)
+    label : ndarray of uint8, shape (1, output [Z,] Y, X)
         Classes, of the middle of the tile.
-    weights : ndarray of float, shape (1, output Y, output X)
+    weights : ndarray of float, shape (1, output [Z,] Y, X)
         Pixel weights of the loss.
     """
 
@@ -36,13 +37,30 @@ class Sample(NamedTuple):
     weights: NDArray[np.floating]
 
 
+class Draw(NamedTuple):
+    """A sample, and where it comes from.
+
+    Attributes
+    ----------
+    sample : Sample
+    number : int
+        Image that it was cut from.
+    coordinates : ndarray of float32, shape (axes, input [Z,] Y, X)
+        Where each of its pixels was read in that image.
+    """
+
+    sample: Sample
+    number: int
+    coordinates: Field
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a training set is made from images and labels.
 
     Attributes
     ----------
-    input_shape, output_shape : (Y, X), default (572, 572) and (388, 388)
+    input_shape, output_shape : ([Z,] Y, X), default (572, 572) and (388, 388)
         Sizes of the net's input and output tile in pixels; they share their centre.
     samples : int, default 1000
         Augmented tiles; 0 means the plain tiles that cover each image once.
@@ -58,7 +76,8 @@ class Recipe:
     Raises
     ------
     DataError
-        An output larger than the input, or an odd difference; fewer than 0 samples.
+        An output larger than the input, or an odd difference, or of other axes;
+        fewer than 0 samples.
 
     Examples
     --------
@@ -68,8 +87,8 @@ class Recipe:
 output no larger than the input, and an even difference
     """
 
-    input_shape: tuple[int, int] = (572, 572)
-    output_shape: tuple[int, int] = (388, 388)
+    input_shape: tuple[int, ...] = (572, 572)
+    output_shape: tuple[int, ...] = (388, 388)
     samples: int = 1000
     augmentation: Augmentation = field(default_factory=Augmentation)
     border_weight: float = 10.0
@@ -78,9 +97,10 @@ output no larger than the input, and an even difference
     seed: int = 0
 
     def __post_init__(self) -> None:
-        pairs = list(zip(self.input_shape, self.output_shape, strict=True))
-        if any(o < 1 or o > i or (i - o) % 2 for i, o in pairs):
-            i, o = (f"{y} x {x}" for y, x in (self.input_shape, self.output_shape))
+        pairs = list(zip(self.input_shape, self.output_shape, strict=False))
+        alike = len(self.input_shape) == len(self.output_shape)
+        if not alike or any(o < 1 or o > i or (i - o) % 2 for i, o in pairs):
+            i, o = sizes(self.input_shape), sizes(self.output_shape)
             raise DataError(
                 f"input {i} and output {o}: accepted are an output no larger than the "
                 "input, and an even difference"
@@ -89,15 +109,24 @@ output no larger than the input, and an even difference
             raise DataError(f"{self.samples} samples: accepted are 0 and more")
 
 
+def sizes(shape: tuple[int, ...]) -> str:
+    """Write a shape for a person.
+
+    >>> sizes((20, 512, 512))
+    '20 x 512 x 512'
+    """
+    return " x ".join(map(str, shape))
+
+
 class TileSource:
     """Draws samples from images and labels by a recipe.
 
     Parameters
     ----------
-    images : ndarray of float32, shape (N, C, Y, X)
+    images : ndarray of float32, shape (N, C, [Z,] Y, X)
         Grey values 0..1.
     labels : Labels
-        Of the same N, Y, X.
+        Of the same N, [Z,] Y, X.
     recipe : Recipe
         What to make.
 
@@ -105,6 +134,11 @@ class TileSource:
     ----------
     class_weights : ndarray of float32, shape (K,)
         w_c as it was used.
+
+    Raises
+    ------
+    DataError
+        Tiles with another number of axes than the images.
 
     Examples
     --------
@@ -130,9 +164,15 @@ class TileSource:
             + border_weights(plane, w0=recipe.border_weight, sigma=recipe.border_sigma)
             for classes, plane in zip(labels.classes, cells, strict=True)
         ]
-        height, width = images.shape[2:]
-        self._rows = _grid(height, recipe.output_shape[0])
-        self._columns = _grid(width, recipe.output_shape[1])
+        self._size = images.shape[2:]
+        if len(self._size) != len(recipe.input_shape):
+            raise DataError(
+                f"images of {sizes(self._size)} pixels and tiles of "
+                f"{sizes(recipe.input_shape)}: accepted are as many axes"
+            )
+        self._starts = [
+            _grid(*pair) for pair in zip(self._size, recipe.output_shape, strict=True)
+        ]
 
     def __len__(self) -> int:
         """Count the samples that one pass gives."""
@@ -140,6 +180,10 @@ class TileSource:
 
     def __iter__(self) -> Iterator[Sample]:
         """Give the samples, always the same ones."""
+        return (draw.sample for draw in self.draws())
+
+    def draws(self) -> Iterator[Draw]:
+        """Give the same samples, and where each was read."""
         if self.recipe.samples == 0:
             still = Augmentation(
                 elastic_std=0,
@@ -156,48 +200,53 @@ class TileSource:
 
     def _cut(
         self,
-        positions: Iterator[tuple[int, int, int]],
+        positions: Iterator[tuple[int, ...]],
         how: Augmentation,
         rng: np.random.Generator | None = None,
-    ) -> Iterator[Sample]:
+    ) -> Iterator[Draw]:
         rng = rng or np.random.default_rng(0)
-        images = augment.prepare_image(self._images, how.interpolation)
-        input_shape, output_shape = self.recipe.input_shape, self.recipe.output_shape
-        top, left = (
-            (i - o) // 2 for i, o in zip(input_shape, output_shape, strict=True)
-        )
-        middle = (
-            slice(None),
-            slice(top, top + output_shape[0]),
-            slice(left, left + output_shape[1]),
-        )
-        for number, y, x in positions:
-            centre = (y + (output_shape[0] - 1) / 2, x + (output_shape[1] - 1) / 2)
-            at = augment.random_coordinates(input_shape, centre, how, rng)
-            data = augment.warp_image(images[number], at, how.interpolation)
-            yield Sample(
-                augment.vary_grey(data, rng, how.grey),
-                augment.warp_labels(self._classes[number], at[middle])[None],
-                augment.warp_weights(self._weights[number], at[middle])[None],
+        axes = len(self._size)
+        images = augment.prepare_image(self._images, how.interpolation, axes=axes)
+        output_shape = self.recipe.output_shape
+        middle = (slice(None), *output_window(self.recipe))
+        for number, *start in positions:
+            centre = tuple(
+                s + (o - 1) / 2 for s, o in zip(start, output_shape, strict=True)
             )
+            at = augment.random_coordinates(self.recipe.input_shape, centre, how, rng)
+            data = augment.warp_image(images[number], at, how.interpolation)
+            inner = at[middle]
+            sample = Sample(
+                augment.vary_grey(data, rng, how.grey),
+                augment.warp_labels(self._classes[number], inner)[None],
+                augment.warp_weights(self._weights[number], inner)[None],
+            )
+            yield Draw(sample, number, at)
 
-    def _plain(self) -> list[tuple[int, int, int]]:
-        slices = range(len(self._images))
-        return list(itertools.product(slices, self._rows, self._columns))
+    def _plain(self) -> list[tuple[int, ...]]:
+        return list(itertools.product(range(len(self._images)), *self._starts))
 
-    def _positions(self, rng: np.random.Generator) -> Iterator[tuple[int, int, int]]:
-        """Go through the slices in random order, again and again."""
-        plain = list(itertools.product(self._rows, self._columns))
+    def _positions(self, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
+        """Go through the images in random order, again and again."""
+        plain = list(itertools.product(*self._starts))
         while True:
             for number in rng.permutation(len(self._images)):
                 if self.recipe.augmentation.shift:
-                    sizes = zip(
-                        self._images.shape[2:], self.recipe.output_shape, strict=True
-                    )
-                    y, x = (_random_start(size, tile, rng) for size, tile in sizes)
+                    pairs = zip(self._size, self.recipe.output_shape, strict=True)
+                    start = tuple(_random_start(*pair, rng) for pair in pairs)
                 else:
-                    y, x = plain[rng.integers(len(plain))]
-                yield int(number), y, x
+                    start = plain[rng.integers(len(plain))]
+                yield (int(number), *start)
+
+
+def output_window(recipe: Recipe) -> tuple[slice, ...]:
+    """Give where the output tile lies in the input tile.
+
+    >>> output_window(Recipe())
+    (slice(92, 480, None), slice(92, 480, None))
+    """
+    pairs = zip(recipe.input_shape, recipe.output_shape, strict=True)
+    return tuple(slice((i - o) // 2, (i + o) // 2) for i, o in pairs)
 
 
 def _grid(size: int, tile: int) -> list[int]:

@@ -7,6 +7,7 @@ import tifffile
 
 from pyunet.cli import main
 from pyunet.data.hdf5 import read_training_set
+from tests.support import datasets
 
 CELL = np.pad(np.full((9, 9), 255, np.uint8), ((1, 0), (1, 0)))
 LABELS = np.tile(CELL, (3, 6, 6))
@@ -85,6 +86,41 @@ class TestMake:
         first = next(iter(read_training_set("set/test.txt")))
         np.testing.assert_array_equal(first.label[0], LABELS[0, :36, :40] == 0)
 
+    def test_makes_whole_images(self, here, capsys):
+        assert make("--whole") == 0
+        samples = list(read_training_set("set/train.txt"))
+        assert [s.data.shape for s in samples] == [(1, 60, 60)] * 3
+        for sample, image in zip(samples, tifffile.imread("images.tif"), strict=True):
+            np.testing.assert_allclose(sample.data[0], image / 255, atol=1e-3)
+
+    def test_bends_as_freiburgs_layer(self, here):
+        words = ["--samples", "2", "--elastic-std", "3,3", "--elastic-spacing", "20"]
+        assert make(*words, "--field", "freiburg", "--name", "a") == 0
+        assert make(*words, "--field", "paper", "--name", "b") == 0
+        one, other = (next(read_training_set(f"set/{name}.txt")) for name in "ab")
+        assert (one.data != other.data).any()
+
+    def test_makes_tiles_of_volumes(self, here, capsys):
+        depth = ["--volume", "--input-shape", "3,48,48", "--output-shape", "1,36,40"]
+        assert make("--samples", "2", *depth, "--elastic-std", "0.5,4,4") == 0
+        assert "2 tiles of 1 volume(s)" in capsys.readouterr().out
+        for sample in read_training_set("set/train.txt"):
+            assert sample.data.shape == (1, 3, 48, 48)
+            assert sample.label.shape == sample.weights.shape == (1, 1, 36, 40)
+        assert make("--no-augment", *depth, "--slices", "1:3") == 0
+        first = next(read_training_set("set/test.txt"))
+        np.testing.assert_array_equal(first.label[0, 0], LABELS[1, :36, :40] > 0)
+
+    def test_keeps_colour_and_classes(self, here):
+        images, labels = datasets.tissue(2, 64)
+        datasets.write_folder(here / "rgb", images)
+        datasets.write_folder(here / "classes", labels)
+        files = ["--images", "rgb", "--labels", "classes", "--no-augment"]
+        assert make(*files) == 0
+        first = next(read_training_set("set/test.txt"))
+        assert first.data.shape == (3, 48, 48)
+        np.testing.assert_array_equal(first.label[0], labels[0, :36, :40])
+
 
 class TestRefuses:
     def test_labels_that_do_not_match(self, here, capsys):
@@ -124,7 +160,11 @@ class TestRefuses:
             ("--slices", "5:2"),
             ("--slices", "a:b"),
             ("--input-shape", "5x5"),
+            ("--input-shape", "1,2,3,4"),
             ("--class-weights", "some"),
+            ("--elastic-std", "a"),
+            ("--elastic-spacing", "1.5"),
+            ("--field", "other"),
         ],
     )
     def test_a_value_that_cannot_be_read(self, here, capsys, option, value):

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from scipy.ndimage import map_coordinates
 
 from pyunet.data import augmentation
 from pyunet.data.augmentation import Augmentation
@@ -14,24 +13,11 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-class TestElasticField:
-    def test_is_a_bicubic_spline_through_the_nodes(self):
-        field = augmentation.elastic_field((31, 41), rng(), std=10.0)
-        nodes = rng().normal(0, 10, (2, 3, 3))
-        np.testing.assert_allclose(field[:, ::15, ::20], nodes, rtol=1e-5, atol=1e-5)
-        at = np.meshgrid(np.linspace(0, 2, 31), np.linspace(0, 2, 41), indexing="ij")
-        expected = [map_coordinates(n, at, order=3, mode="mirror") for n in nodes]
-        np.testing.assert_allclose(field, expected, atol=1e-4)
+class _Half:
+    """Draws half of every range."""
 
-    def test_has_the_standard_deviation_at_its_nodes(self):
-        source = rng()
-        corners = [
-            augmentation.elastic_field((3, 3), source, std=10.0) for _ in range(500)
-        ]
-        assert np.std(corners) == pytest.approx(10.0, rel=0.05)
-
-    def test_is_zero_for_magnitude_zero(self):
-        assert not augmentation.elastic_field((9, 9), rng(), std=0.0).any()
+    def uniform(self, low, high):
+        return (low + high) / 2
 
 
 class TestCoordinates:
@@ -53,6 +39,20 @@ class TestCoordinates:
             assert x.tolist() in ([[0, 1, 2]], [[2, 1, 0]])
             turned += x[0, 0] == 2
         assert 70 < turned < 130
+
+    def test_of_a_volume_turn_within_the_slices(self):
+        only = Augmentation(elastic_std=0)
+        at = augmentation.random_coordinates((4, 5, 5), (7, 10, 20), only, rng())
+        assert at.shape == (3, 4, 5, 5)
+        np.testing.assert_array_equal(at[0, :, 0, 0], [5.5, 6.5, 7.5, 8.5])
+        assert (np.ptp(at[0], axis=(1, 2)) == 0).all()
+        assert (at[1:] == at[1:, :1]).all()
+
+    def test_of_freiburg_turn_about_half_the_size(self):
+        # spec: half a turn of N pixels maps index i to N - i
+        only = Augmentation(elastic_std=0, mirror=False, field="freiburg")
+        at = augmentation.random_coordinates((4, 4), (1.5, 1.5), only, _Half())
+        np.testing.assert_allclose(at[0, :, 0], [4, 3, 2, 1], atol=1e-5)
 
     def test_repeat_with_the_seed(self):
         draw = [
@@ -126,7 +126,15 @@ class TestGrey:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"elastic_std": -1}, {"elastic_grid": 1}, {"grey": 1.0}, {"grey": -0.1}],
+    [
+        {"elastic_std": -1},
+        {"elastic_std": (1.0, -1.0)},
+        {"elastic_grid": 1},
+        {"elastic_spacing": 0},
+        {"grey": 1.0},
+        {"grey": -0.1},
+        {"field": "other"},
+    ],
 )
 def test_impossible_magnitudes_are_refused(bad):
     with pytest.raises(DataError, match="accepted"):

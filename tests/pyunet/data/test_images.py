@@ -3,7 +3,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from pyunet.data.images import read_stack, to_unit_range
+from pyunet.data.images import read_stack, read_volumes, to_unit_range
 from pyunet.errors import DataError
 
 GREY = np.arange(12, dtype=np.uint8).reshape(3, 4)
@@ -101,12 +101,16 @@ class TestReadStack:
 
 class TestRefuses:
     def test_an_empty_folder(self, tmp_path):
-        with pytest.raises(DataError, match=r"no TIFF or PNG file: it is empty"):
+        with pytest.raises(
+            DataError, match=r"no TIFF, PNG or other image file: it is empty"
+        ):
             read_stack(tmp_path)
 
     def test_a_folder_of_other_files(self, tmp_path):
-        (tmp_path / "a.jpg").write_bytes(b"x")
-        with pytest.raises(DataError, match=r"no TIFF or PNG file, only \.jpg"):
+        (tmp_path / "a.xyz").write_bytes(b"x")
+        with pytest.raises(
+            DataError, match=r"no TIFF, PNG or other image file, only \.xyz"
+        ):
             read_stack(tmp_path)
 
     def test_a_path_that_is_not_there(self, tmp_path):
@@ -121,9 +125,7 @@ class TestRefuses:
 
     def test_another_kind_of_file(self, tmp_path):
         (tmp_path / "a.txt").write_text("hello")
-        with pytest.raises(
-            DataError, match=r"a\.txt: is no image .* a TIFF file, a PN"
-        ):
+        with pytest.raises(DataError, match=r"a\.txt: is no image .* a TIFF, PNG"):
             read_stack(tmp_path / "a.txt")
 
     @pytest.mark.parametrize("name", ["a.tif", "a.png"])
@@ -178,3 +180,61 @@ class TestToUnitRange:
     def test_refuses_what_is_no_number(self, bad):
         with pytest.raises(DataError, match=r"a\.tif: has NaN or infinite"):
             to_unit_range(np.array([0.5, bad]), name="a.tif")
+
+
+class TestOtherFormats:
+    @pytest.mark.parametrize("ending", ["png", "gif", "bmp", "pgm"])
+    def test_without_loss_are_read_as_written(self, tmp_path, ending):
+        pixels = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+        Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
+        stack = read_stack(tmp_path / f"a.{ending}", palette_as_index=ending == "bmp")
+        np.testing.assert_array_equal(stack.array[0, 0], pixels)
+
+    @pytest.mark.parametrize("ending", ["jpg", "ppm"])
+    def test_of_colour_have_three_channels(self, tmp_path, ending):
+        pixels = np.full((8, 9, 3), (200, 30, 90), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"a.{ending}")
+        array = read_stack(tmp_path / f"a.{ending}").array
+        assert array.shape == (1, 3, 8, 9)
+        np.testing.assert_allclose(array[0, :, 4, 4], (200, 30, 90), atol=4)
+
+    def test_are_chosen_by_a_pattern(self, tmp_path):
+        for number, name in enumerate(("1_a.png", "1_b.png", "2_a.png", "10_a.png")):
+            Image.new("L", (4, 3), number).save(tmp_path / name)
+        stack = read_stack(tmp_path / "*_a.png")
+        assert stack.array[:, 0, 0, 0].tolist() == [0, 2, 3]
+
+
+class TestVolumes:
+    def test_of_a_stack_are_one(self, tmp_path):
+        stack = np.arange(60, dtype=np.uint8).reshape(5, 3, 4)
+        tifffile.imwrite(tmp_path / "v.tif", stack, photometric="minisblack")
+        found = read_volumes(tmp_path / "v.tif")
+        np.testing.assert_array_equal(found.array, stack[None, None])
+        assert found.name == "v"
+
+    def test_of_a_folder_of_slices_are_one(self, tmp_path):
+        for number in range(3):
+            Image.new("L", (4, 2), number).save(tmp_path / f"{number}.png")
+        array = read_volumes(tmp_path).array
+        assert array.shape == (1, 1, 3, 2, 4)
+        assert array[0, 0, :, 0, 0].tolist() == [0, 1, 2]
+
+    def test_of_a_folder_of_stacks_are_several(self, tmp_path):
+        for number in range(2):
+            tifffile.imwrite(
+                tmp_path / f"{number}.tif",
+                np.full((5, 2, 3, 4), number, np.uint8),
+                imagej=True,
+                metadata={"axes": "ZCYX"},
+            )
+        array = read_volumes(tmp_path).array
+        assert array.shape == (2, 2, 5, 3, 4)
+        assert array[:, 0, 0, 0, 0].tolist() == [0, 1]
+
+    def test_of_different_depths_are_refused(self, tmp_path):
+        for depth in (2, 3):
+            stack = np.zeros((depth, 3, 4), np.uint8)
+            tifffile.imwrite(tmp_path / f"{depth}.tif", stack, photometric="minisblack")
+        with pytest.raises(DataError, match=r"3\.tif: 3 slices of 3 x 4 pixels"):
+            read_volumes(tmp_path)

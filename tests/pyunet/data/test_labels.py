@@ -141,3 +141,17 @@ def test_slices_beyond_the_stack_are_refused():
     labels = Labels(np.zeros((3, 1, 1), "u1"), np.zeros((3, 1, 1), "i4"), "")
     with pytest.raises(DataError, match="slices 1:4 of a stack that has slices 0:3"):
         select_slices(labels, slice(1, 4))
+
+
+def test_labels_of_volumes_hang_together_in_depth(tmp_path):
+    volume = np.zeros((4, 12, 12), np.uint8)
+    volume[:3, 1:5, 1:5] = 1
+    volume[1:, 7:11, 7:11] = 1
+    tifffile.imwrite(tmp_path / "v.tif", volume, photometric="minisblack")
+    labels = read_labels(tmp_path / "v.tif", volume=True)
+    assert labels.classes.shape == labels.instances.shape == (1, 4, 12, 12)
+    assert labels.instances.max() == 2
+    assert labels.sentence.endswith("2 cells in 1 volume(s)")
+    assert select_slices(labels, slice(1, 3)).classes.shape == (1, 2, 12, 12)
+    with pytest.raises(DataError, match="slices 2:9 of a stack that has slices 0:4"):
+        select_slices(labels, slice(2, 9))

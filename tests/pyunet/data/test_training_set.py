@@ -2,6 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pyunet.data.augmentation import Augmentation
 from pyunet.data.labels import interpret_labels
@@ -104,6 +105,62 @@ class TestAugmentedTiles:
         recipe = dataclasses.replace(self.recipe, augmentation=Augmentation(grey=0))
         data = next(iter(TileSource(colour, LABELS, recipe))).data
         assert data.shape == (3, 52, 56)
+
+
+class TestVolumes:
+    volume = np.random.default_rng(1).random((2, 2, 12, 40, 44), dtype=np.float32)
+    recipe = Recipe((8, 30, 30), (4, 20, 22), samples=3)
+
+    def labels(self, images):
+        classes = (images[:, 0] > 0.5).astype(np.uint8)
+        return interpret_labels(classes, kind="classes")
+
+    def test_give_tiles_of_every_channel(self):
+        source = TileSource(self.volume, self.labels(self.volume), self.recipe)
+        for data, label, weights in source:
+            assert data.shape == (2, 8, 30, 30)
+            assert label.shape == weights.shape == (1, 4, 20, 22)
+
+    def test_are_covered_by_plain_tiles(self):
+        recipe = dataclasses.replace(self.recipe, samples=0)
+        labels = self.labels(self.volume)
+        samples = list(TileSource(self.volume, labels, recipe))
+        assert len(samples) == 2 * 3 * 2 * 2
+        np.testing.assert_array_equal(
+            samples[0].label[0], labels.classes[0, :4, :20, :22]
+        )
+        mirrored = np.pad(
+            self.volume[0], ((0, 0), (2, 2), (5, 5), (4, 4)), mode="reflect"
+        )
+        np.testing.assert_allclose(
+            samples[0].data, mirrored[:, :8, :30, :30], atol=1e-6
+        )
+
+    def test_bend_image_and_label_alike(self):
+        smooth = ndimage.gaussian_filter(self.volume, (0, 0, 2, 3, 3))[:, :1]
+        blobs = (smooth > 0.5).astype(np.float32)
+        how = Augmentation(
+            grey=0, interpolation="linear", elastic_std=(0.5, 3.0, 3.0),
+            field="freiburg", elastic_spacing=(6, 15, 15),
+        )  # fmt: skip
+        recipe = dataclasses.replace(self.recipe, augmentation=how)
+        for data, label, _ in TileSource(blobs, self.labels(blobs), recipe):
+            middle = data[0, 2:6, 5:25, 4:26]
+            assert np.mean((middle > 0.5) == label[0]) > 0.9
+
+    def test_need_tiles_of_three_axes(self):
+        with pytest.raises(DataError, match="12 x 40 x 44 pixels and tiles of 52 x 56"):
+            TileSource(self.volume, self.labels(self.volume), PLAIN)
+        with pytest.raises(DataError, match="input 8 x 30 x 30 and output 20 x 22"):
+            Recipe((8, 30, 30), (20, 22))
+
+
+def test_draws_say_where_each_tile_was_read():
+    source = TileSource(IMAGES, LABELS, PLAIN)
+    draws = list(source.draws())
+    assert [draw.number for draw in draws] == [0] * 4 + [1] * 4
+    np.testing.assert_array_equal(draws[0].coordinates[:, 6, 8], [0, 0])
+    np.testing.assert_array_equal(draws[0].sample.data, next(iter(source)).data)
 
 
 @pytest.mark.parametrize("output", [(60, 40), (39, 40), (0, 40)])

@@ -65,6 +65,8 @@ TOOLS = (
 # no wheel of plyvel for Python 3.13 yet
 LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
+NIFTI = "nibabel>=5"
+METRICS = ("laptrack>=0.16", "py-ctcmetrics>=1.3", "pysodmetrics>=1.6")
 
 setup(
     name="pyunet",
@@ -87,7 +89,10 @@ setup(
     ],
     python_requires=">=3.10",
     packages=find_packages(include=["caffe*", "pyunet*"]),
-    package_data={"caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"]},
+    package_data={
+        "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
+        "pyunet.reproduction": ["published.tsv", "measured.toml", "recipes/*.toml"],
+    },
     cmdclass={"build_py": BuildWithNets},
     entry_points={
         "console_scripts": [
@@ -107,13 +112,19 @@ setup(
         "tifffile>=2023.7",
         "scikit-image>=0.22",
         "tqdm>=4.60",
+        'tomli>=2 ; python_version < "3.11"',
     ],
     extras_require={
         "leveldb": [LEVELDB],
         "draw": [DRAW],
+        "metrics": [*METRICS],
+        "nifti": [NIFTI],
         "dev": [
             LEVELDB,
             DRAW,
+            *METRICS,
+            NIFTI,
+            "scikit-learn",
             "pytest>=8",
             "pytest-cov",
             "pytest-xdist",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -11,8 +12,14 @@ settings.register_profile(
     "pyunet", deadline=None, derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("pyunet")
-# tests read the log; a shell that mutes it would make them fail
-os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(autouse=True)
+def _log_as_at_the_start() -> Iterator[None]:
+    """Log everything: a shell, or `init_log` in another test, may have muted it."""
+    os.environ.pop("GLOG_minloglevel", None)
+    yield
+    os.environ.pop("GLOG_minloglevel", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,14 @@ import pytest
 import pyunet
 
 ROOT = Path(__file__).resolve().parents[1]
-NETS = ("phseg_v5", "unet_isbi2012", "unet_isbi2012_narrow", "unet_demo")
+NETS = (
+    "phseg_v5",
+    "unet_demo",
+    "unet_isbi2012",
+    "unet_isbi2012_narrow",
+    "unet_isbi2012_online",
+    "unet_vessels",
+)
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:

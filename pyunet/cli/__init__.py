@@ -1,8 +1,8 @@
 """The command ``pyunet VERB ...``.
 
-A verb is a module ``pyunet.cli.<verb>`` with three names: ``HELP`` (one line),
-``add_arguments(parser)`` and ``run(args) -> int`` (the exit status). Such a module
-imports what is heavy inside its functions, so that ``pyunet --help`` is instant.
+A verb is a module ``pyunet.cli.<verb>`` (``_`` for ``-``) with three names: ``HELP``
+(one line), ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status). Such a
+module imports what is heavy inside its functions, so that ``pyunet --help`` is instant.
 Only the module of the verb that was typed is imported.
 """
 
@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pyunet import __version__
 from pyunet.errors import PyunetError
 
-VERBS = ("data", "segment", "evaluate")
+VERBS = ("data", "segment", "segment-and-track", "evaluate", "info", "reproduce")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,7 +83,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
     typed = [word for word in words if word in VERBS][:1]
     for name in typed or VERBS:
-        module = importlib.import_module(f"pyunet.cli.{name}")
+        module = importlib.import_module(f"pyunet.cli.{name.replace('-', '_')}")
         verb = verbs.add_parser(
             name,
             help=module.HELP,

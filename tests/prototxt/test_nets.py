@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -13,8 +14,15 @@ from caffe.proto import caffe_pb2
 from caffe.proto.files import read_net, read_solver
 
 ROOT = Path(__file__).resolve().parents[2]
-NETS = ("phseg_v5", "unet_isbi2012", "unet_isbi2012_narrow", "unet_demo")
-V2_NETS = NETS[1:]
+NETS = (
+    "phseg_v5",
+    "unet_isbi2012",
+    "unet_isbi2012_narrow",
+    "unet_demo",
+    "unet_isbi2012_online",
+    "unet_vessels",
+)
+OFFLINE_V2_NETS = NETS[1:4]
 
 # Outputs of the convolutions of a level, from the top to the bottom, and of the
 # up-convolution to the top level.
@@ -23,6 +31,8 @@ WIDTHS = {
     "unet_isbi2012": ((64, 128, 256, 512, 1024), 64),
     "unet_isbi2012_narrow": ((16, 32, 64, 128, 256), 16),
     "unet_demo": ((16, 32, 64), 16),
+    "unet_isbi2012_online": ((64, 128, 256, 512, 1024), 64),
+    "unet_vessels": ((16, 32, 64), 16),
 }
 
 
@@ -86,6 +96,8 @@ class TestDeploy:
             ("phseg_v5", 572, 388),
             ("phseg_v5", 588, 404),
             ("unet_isbi2012", 572, 388),
+            ("unet_isbi2012_online", 572, 388),
+            ("unet_vessels", 268, 228),
             ("unet_isbi2012_narrow", 572, 388),
             ("unet_isbi2012_narrow", 188, 4),
             ("unet_demo", 188, 148),
@@ -116,13 +128,13 @@ class TestDeploy:
 
 
 class TestTrain:
-    @pytest.mark.parametrize("name", V2_NETS)
+    @pytest.mark.parametrize("name", OFFLINE_V2_NETS)
     def test_weighs_the_loss_pixel_by_pixel(self, name):
         (loss,) = (x for x in read_net(train(name)).layer if x.top[:] == ["loss"])
         assert loss.type == "SoftmaxWithLoss"
         assert list(loss.bottom) == ["score", "label", "weights"]
 
-    @pytest.mark.parametrize("name", NETS[:3])
+    @pytest.mark.parametrize("name", [*NETS[:3], "unet_isbi2012_online"])
     def test_drops_out_at_the_end_of_the_contracting_path(self, name):
         dropped = [
             (layer.bottom[0], layer.top[0], layer.dropout_param.dropout_ratio)
@@ -139,6 +151,64 @@ class TestTrain:
             if layer.HasField("convolution_param")
         }
         assert fillers == {"msra"}
+
+
+class TestOnline:
+    @pytest.fixture
+    def net(self, tmp_path, monkeypatch):
+        """The training net on two images that are their own label and weights."""
+        text = (ROOT / "prototxt/unet_isbi2012_online/train.prototxt").read_text()
+        discs = np.hypot(*(np.mgrid[:512, :512] % 64 - 32)) < 20
+        shown = np.stack([discs, ~discs])[:, None].astype(np.float32)
+        with h5py.File(tmp_path / "whole.h5", "w") as file:
+            file["data"], file["label"], file["weights"] = shown, shown, shown
+        (tmp_path / "train.txt").write_text(f"{tmp_path}/whole.h5\n")
+        path = tmp_path / "train.prototxt"
+        path.write_text(text.replace("data/isbi2012_whole", str(tmp_path)))
+        caffe.set_random_seed(3)
+        return caffe.Net(str(path), caffe.TRAIN)
+
+    def test_bends_labels_and_weights_as_the_image(self, net):
+        assert net.blobs["tile"].data.shape == (1, 1, 572, 572)
+        net.forward(end="augment_greys")
+        net.forward(start="deform_label", end="deform_weights")
+        image = net.blobs["deformed"].data[0, 0, 92:480, 92:480]
+        label = net.blobs["tile_label"].data[0, 0]
+        weights = net.blobs["tile_weights"].data[0, 0]
+        assert label.shape == (388, 388)
+        assert set(np.unique(label)) == {0, 1}
+        assert np.mean((image > 0.5) == label) > 0.99
+        np.testing.assert_allclose(weights, image, atol=1e-6)
+
+    def test_draws_another_tile_each_time(self, net):
+        net.forward(end="deform_data")
+        first = net.blobs["deformed"].data.copy()
+        net.forward(end="deform_data")
+        assert np.abs(net.blobs["deformed"].data - first).mean() > 0.1
+
+    def test_differs_from_the_paper_s_net_in_data_layers_alone(self):
+        ours, theirs = (
+            [layer.name for layer in read_net(train(name)).layer]
+            for name in ("unet_isbi2012_online", "unet_isbi2012")
+        )
+        rest = [name for name in ours if name in theirs]
+        assert rest == theirs
+        added = [name for name in ours if name not in theirs]
+        assert added == [
+            "create_deformation", "deform_data", "augment_greys", "plain_tile",
+            "deform_label", "deform_weights", "plain_label", "plain_weights",
+        ]  # fmt: skip
+
+    def test_is_tested_on_plain_tiles(self):
+        text = (ROOT / "prototxt/unet_isbi2012_online/train.prototxt").read_text()
+        net = read_net(train("unet_isbi2012_online"))
+        tested = [
+            layer.type
+            for layer in net.layer
+            if [rule.phase for rule in layer.include] == [caffe_pb2.TEST]
+        ]
+        assert tested == ["HDF5Data", "Concat", "Concat", "Concat", "Accuracy"]
+        assert "data/isbi2012/test.txt" in text
 
 
 class TestPhsegV5:
@@ -180,7 +250,7 @@ class TestSolver:
         solver = read_solver(ROOT / "prototxt" / name / "solver.prototxt")
         assert (ROOT / solver.net).samefile(train(name))
 
-    @pytest.mark.parametrize("name", NETS[:2])
+    @pytest.mark.parametrize("name", [*NETS[:2], "unet_isbi2012_online"])
     def test_of_the_full_width_is_the_papers(self, name):
         solver = read_solver(ROOT / "prototxt" / name / "solver.prototxt")
         assert solver.type == "SGD"

@@ -16,6 +16,8 @@ TILES = {
     "unet_demo": (92, 52),
     "unet_isbi2012": (188, 4),
     "unet_isbi2012_narrow": (188, 4),
+    "unet_isbi2012_online": (188, 188),
+    "unet_vessels": (60, 20),
 }
 
 
@@ -30,8 +32,8 @@ def train_net(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def make(model):
-        path = PROTOTXT / model / "train.prototxt"
-        layer = next(x for x in files.read_net(path).layer if x.type == "HDF5Data")
+        net = files.read_net(PROTOTXT / model / "train.prototxt")
+        layer = next(x for x in net.layer if x.type == "HDF5Data")
         listed = Path(layer.hdf5_data_param.source)
         listed.parent.mkdir(parents=True, exist_ok=True)
         listed.write_text("tiles.h5\n")
@@ -42,8 +44,12 @@ def train_net(tmp_path, monkeypatch):
                 file["data"] = rng.random((2, 1, size, size), np.float32)
                 file["label"] = rng.integers(0, 2, (2, 1, out, out))
                 file["weights"] = rng.random((2, 1, out, out), np.float32) + 0.5
+        for layer in net.layer:
+            if layer.HasField("create_deformation_param"):
+                layer.create_deformation_param.ny = size
+                layer.create_deformation_param.nx = size
         caffe.set_random_seed(5)
-        return caffe.Net(str(path), caffe.TRAIN)
+        return caffe.Net(net, caffe.TRAIN)
 
     return make
 

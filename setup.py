@@ -97,6 +97,7 @@ setup(
     entry_points={
         "console_scripts": [
             "caffe=caffe.cli:main",
+            "caffe_unet=pyunet.fiji.main:main",
             "pyunet=pyunet.cli:main",
             *(f"{tool}=caffe.cli.{tool}:main" for tool in TOOLS),
         ]

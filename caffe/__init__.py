@@ -41,6 +41,10 @@ _HOMES = {
     "Classifier": "caffe.classifier",
     "Detector": "caffe.detector",
     "layer_type_list": "caffe.engine.net",
+    "describe_device": "caffe.engine.devices",
+    "device_count": "caffe.engine.devices",
+    "device_memory": "caffe.engine.devices",
+    "device_name": "caffe.engine.devices",
     "layers": "caffe.net_spec",
     "params": "caffe.net_spec",
     "NetSpec": "caffe.net_spec",
@@ -50,6 +54,7 @@ _HOMES = {
     "FileError": "caffe.errors",
     "PrototxtError": "caffe.errors",
     "DeviceError": "caffe.errors",
+    "OutOfMemoryError": "caffe.errors",
     "PeerError": "caffe.errors",
 }
 _MODULES = (

@@ -7,6 +7,7 @@
     │   └── FileError          a file that is missing, damaged or of another kind
     │       └── PrototxtError  a text file that does not parse: file:line:column
     ├── DeviceError            a device that is not there
+    ├── OutOfMemoryError       too little memory (also a MemoryError)
     └── PeerError              a process of the same training that is not there
 
 Form of a text: what is wrong (with the value): what is accepted, and where.
@@ -31,6 +32,10 @@ class PrototxtError(FileError):
 
 class DeviceError(CaffeError):
     """A device that was asked for and is not there."""
+
+
+class OutOfMemoryError(CaffeError, MemoryError):
+    """The device or the machine has too little memory; the text: out of memory."""
 
 
 class PeerError(CaffeError):

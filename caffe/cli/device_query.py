@@ -22,7 +22,10 @@ def run(flags: Flags) -> int:
 
     log("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
     for number in wanted(flags.gpu):
-        devices.describe(number)
+        devices.describe_device(number)
     if not flags.gpu:
-        log("caffe.cpp:143", f"{devices.count()} GPUs found; -gpu all describes them")
+        log(
+            "caffe.cpp:143",
+            f"{devices.device_count()} GPUs found; -gpu all describes them",
+        )
     return 0

@@ -23,7 +23,7 @@ def wanted(gpu: str) -> list[int]:
         from caffe.engine import common, devices
 
         common.set_device(0)
-        return list(range(devices.count()))
+        return list(range(devices.device_count()))
     try:
         numbers = [int(number) for number in gpu.split(",") if gpu]
     except ValueError:
@@ -59,7 +59,7 @@ def choose(gpu: str, source: str) -> None:
         log(source, "Use CPU.")
         common.set_mode_cpu()
         return
-    name = devices.name(numbers[0])
+    name = devices.device_name(numbers[0])
     log(source, f"Use GPU with device ID {numbers[0]}")
     log(source, f"GPU device name: {name}")
     common.set_mode_gpu()
@@ -80,7 +80,7 @@ def choose_for_training(gpu: str) -> list[int]:
         log("caffe.cpp:197", "Use CPU.")
         common.set_mode_cpu()
         return []
-    names = [devices.name(number) for number in numbers]
+    names = [devices.device_name(number) for number in numbers]
     log("caffe.cpp:204", f"Using GPUs {', '.join(map(str, numbers))}")
     for number, name in zip(numbers, names, strict=True):
         log("caffe.cpp:209", f"GPU {number}: {name}")

@@ -28,7 +28,7 @@ _PROGRAM = "parse_log"
 _STAMP = re.compile(r"^\s*[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,6})\s")
 _ITERATION = re.compile(r"Iteration (\d+)")
 _RATE = re.compile(r"lr = ([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)")
-_OUTPUT = r" net output #\d+: (\S+) = ([-+]?(?:nan|inf)|[\d.eE+-]+)"
+_OUTPUT = r" net output #\d+: (\S+) = ([-+]?(?:(?i:nan|inf(?:inity)?))|[\d.eE+-]+)"
 _OUTPUTS = {
     "train": re.compile(f"Train{_OUTPUT}"),
     "test": re.compile(f"Test{_OUTPUT}"),

@@ -8,18 +8,18 @@ from caffe.engine import common
 from caffe.engine.log import log
 
 
-def count() -> int:
+def device_count() -> int:
     """Count the GPUs that the engine can use.
 
     Examples
     --------
-    >>> count() >= 0
+    >>> device_count() >= 0
     True
     """
     return torch.cuda.device_count()
 
 
-def name(device_id: int) -> str:
+def device_name(device_id: int) -> str:
     """Return what the maker calls a GPU.
 
     Raises
@@ -31,7 +31,20 @@ def name(device_id: int) -> str:
     return torch.cuda.get_device_name(device_id)
 
 
-def describe(device_id: int) -> None:
+def device_memory(device_id: int) -> tuple[int, int]:
+    """Return the free and the whole memory of a GPU in bytes.
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device.
+    """
+    common.set_device(device_id)
+    free, total = torch.cuda.mem_get_info(device_id)
+    return int(free), int(total)
+
+
+def describe_device(device_id: int) -> None:
     """Log the properties of a GPU as Caffe does.
 
     Raises

@@ -14,6 +14,7 @@ from caffe.engine.blob import Blob
 from caffe.engine.layer import layer_type_list as layer_type_list
 from caffe.engine.layers.python import PythonLayer
 from caffe.engine.log import log
+from caffe.engine.memory import memory_errors
 from caffe.engine.node import Node, naming
 from caffe.engine.numbered import Numbered
 from caffe.engine.runner import Runner
@@ -77,6 +78,7 @@ class Net(Trainable, Numbered):
     [[0.0, 2.0]]
     """
 
+    @memory_errors()
     def __init__(
         self,
         network_file: Any,

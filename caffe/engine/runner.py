@@ -10,6 +10,7 @@ from caffe.engine import common
 from caffe.engine.blob import Memory
 from caffe.engine.debug import DebugInfo
 from caffe.engine.executors import Fused, Hooks, Inspecting, is_input
+from caffe.engine.memory import memory_errors
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
 from caffe.errors import CheckError
@@ -68,12 +69,14 @@ class Runner:
             forward.append(self._debug.forward)
             backward.append(self._debug.backward)
 
+    @memory_errors()
     def forward(self) -> float:
         """Run all layers, so that every blob can be read; return the loss."""
         if self._in_test and not self._layer_by_layer():
             return self._forward_fused()
         return self.forward_layers(0, self._last)
 
+    @memory_errors()
     def forward_loss(self) -> float:
         """Run all layers for the sake of the loss and the outputs."""
         if self._in_test or self.keep_blobs or self._layer_by_layer():
@@ -84,6 +87,7 @@ class Runner:
         self._mark_freed(_no_data)
         return loss
 
+    @memory_errors()
     def forward_backward(self) -> float:
         """Run forward and backward, add to param diffs, return the loss."""
         if self._diffs_are_held() or self._layer_by_layer():
@@ -100,6 +104,7 @@ class Runner:
             self._mark_freed(_no_data)
         return loss
 
+    @memory_errors()
     def forward_layers(self, first: int, last: int) -> float:
         """Run the layers from one number to another, on what stands in the blobs."""
         if first > 0:
@@ -110,6 +115,7 @@ class Runner:
             first, last, common.device(), prepare=self.prepare
         )
 
+    @memory_errors()
     def backward(self, first: int, last: int) -> None:
         """Run the backward of the layers from `last` down to `first`."""
         order = self._inspecting.backward_order(first, last)
@@ -119,6 +125,7 @@ class Runner:
         if self._debug is not None:
             self._debug.totals()
 
+    @memory_errors()
     def recompute(self, *, grad: bool = False) -> None:
         """Compute the blobs that the last fused forward did not keep."""
         if self._replayable is None:

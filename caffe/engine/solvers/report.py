@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine.log import log
+from caffe.engine.log import log, number
 from caffe.engine.net import Net
 
 
@@ -24,7 +24,7 @@ def weighted(net: Net, name: str, value: float) -> str:
     if not weight:
         return ""
     share = float(np.float32(weight) * np.float32(value))
-    return f" (* {weight:.6g} = {share:.6g} loss)"
+    return f" (* {number(weight)} = {number(share)} loss)"
 
 
 def progress(
@@ -48,7 +48,7 @@ def progress(
     log(
         "solver.cpp:239",
         f"Iteration {iteration} ({per_second:.6g} iter/s, {seconds:.6g}s/"
-        f"{interval} iters), loss = {loss:.6g}",
+        f"{interval} iters), loss = {number(loss)}",
     )
     scores(net, list(outputs(net)), "solver.cpp:258", "    Train")
 
@@ -57,9 +57,9 @@ def scores(
     net: Net, values: Sequence[tuple[str, float]], source: str, which: str
 ) -> None:
     """Log values of outputs, numbered."""
-    for number, (name, value) in enumerate(values):
+    for place, (name, value) in enumerate(values):
         ending = weighted(net, name, value)
-        log(source, f"{which} net output #{number}: {name} = {value:.6g}{ending}")
+        log(source, f"{which} net output #{place}: {name} = {number(value)}{ending}")
 
 
 class MeanOutputs:

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 
 from caffe.engine import common, parallel, snapshot
-from caffe.engine.log import log
+from caffe.engine.log import log, number
+from caffe.engine.memory import memory_errors
 from caffe.engine.net import Net
 from caffe.engine.solvers import nets, report, resume, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
-from caffe.errors import CheckError
+from caffe.errors import FileError
 from caffe.proto import caffe_pb2, files, text
 
 Callback = Callable[[], object]
@@ -62,6 +63,7 @@ class Solver(ABC):
         be written where they shall be.
     """
 
+    @memory_errors()
     def __init__(self, source: Any, folder: Path | None = None) -> None:
         if isinstance(source, (str, os.PathLike)):
             self.param = files.read_solver(source)
@@ -82,7 +84,7 @@ class Solver(ABC):
         self._warned = False
         shown = text.to_text(self.param).rstrip()
         log("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
-        self._check()
+        state.check_settings(self.param)
         self._window = SmoothedLoss(self.param.average_loss)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed + common.solver_rank())
@@ -178,12 +180,23 @@ class Solver(ABC):
             return
         if self._displays() and common.root_solver():
             loss = window.add(self.net.forward_loss())
-            log("solver.cpp:327", f"Iteration {self.iter}, loss = {loss:.6g}")
+            log("solver.cpp:327", f"Iteration {self.iter}, loss = {number(loss)}")
         if self.param.test_interval and self.iter % self.param.test_interval == 0:
             self.test_all()
         log("solver.cpp:332", "Optimization Done.")
 
+    @memory_errors()
     def _run(self, end: int) -> None:
+        try:
+            self._iterate(end)
+        except FileError as error:
+            # who asks to stop may have taken the data away at once: the Fiji plugin
+            if self._peers.count > 1 or self.action_function() != "stop":
+                raise
+            log("solver.cpp:223", f"Stopped within an iteration: {error}", "W")
+            self.stopped_early = True
+
+    def _iterate(self, end: int) -> None:
         last, since = self.iter, time.monotonic()
         while self.iter < end:
             self.net.clear_param_diffs()
@@ -272,7 +285,7 @@ class Solver(ABC):
                 return
             means.add(net)
         if self.param.test_compute_loss:
-            log("solver.cpp:399", f"Test loss: {means.loss:.6g}")
+            log("solver.cpp:399", f"Test loss: {number(means.loss)}")
         report.scores(net, means.values, "solver.cpp:414", "    Test")
 
     def _obey(self) -> None:
@@ -377,22 +390,6 @@ class Solver(ABC):
             window = SmoothedLoss(self.param.average_loss)
             window.restore(resume.part(forgotten, "loss/"))
             self._resumed_window = window
-
-    def _check(self) -> None:
-        if self.param.average_loss < 1:
-            raise CheckError(
-                f"average_loss must be 1 or more, it is {self.param.average_loss}"
-            )
-        if self.param.iter_size < 1:
-            raise CheckError(
-                f"iter_size must be 1 or more, it is {self.param.iter_size}"
-            )
-        if self.param.snapshot:
-            if not self.param.HasField("snapshot_prefix"):
-                raise CheckError(
-                    "In solver params, snapshot is specified but snapshot_prefix is not"
-                )
-            state.check_prefix(self.param.snapshot_prefix)
 
 
 def _place() -> tuple[int, int]:

@@ -195,6 +195,30 @@ def fingerprint(path: PathLike) -> str:
         return digest.hexdigest()
 
 
+def check_settings(param: Any) -> None:
+    """Refuse what would fail during the training, or after it.
+
+    Parameters
+    ----------
+    param : SolverParameter
+
+    Raises
+    ------
+    CheckError
+        If a count is not positive, or snapshots have no place.
+    """
+    for name in ("average_loss", "iter_size"):
+        if getattr(param, name) < 1:
+            value = getattr(param, name)
+            raise CheckError(f"{name} must be 1 or more, it is {value}")
+    if param.snapshot:
+        if not param.HasField("snapshot_prefix"):
+            raise CheckError(
+                "In solver params, snapshot is specified but snapshot_prefix is not"
+            )
+        check_prefix(param.snapshot_prefix)
+
+
 def check_prefix(prefix: str) -> None:
     """Make the folder of the snapshots and see that files can be put there.
 

@@ -225,7 +225,8 @@ class TestLog:
         (warning,) = [line for line in found if line.startswith("W")]
         assert "the loss is nan after 0 updates" in warning
         assert solver.iter == 3
-        assert any(line.endswith(", loss = nan") for line in found)
+        # the spelling that Java's Double.valueOf reads, for the Fiji plugin
+        assert any(line.endswith(", loss = NaN") for line in found)
 
     def test_the_test_loss_is_shown_if_asked_for(self, make, capsys):
         make(TESTED + "test_compute_loss: true").step(1)

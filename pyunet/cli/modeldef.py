@@ -1,0 +1,79 @@
+"""``pyunet modeldef create|show|check``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pyunet.cli.modeldef_create as modeldef_create
+import pyunet.cli.modeldef_show as modeldef_show
+
+HELP = "make, show and check model definitions (.modeldef.h5) of the Fiji plugin"
+CHECK = "say what is wrong with a .modeldef.h5, before the plugin or caffe_unet does"
+CHECK_EXAMPLE = """\
+example:
+  pyunet modeldef check cells_v1.modeldef.h5 --weights cells_v1.caffemodel.h5
+
+prints what is wrong, what it leads to, and what is accepted; notes are worth knowing.
+The exit status is 1 if caffe_unet or the plugin would refuse the model, or results
+would be wrong, else 0.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the commands of this verb."""
+    from pyunet.cli import add_debug
+
+    parser.set_defaults(run=run)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, text, example, add, command in (
+        (
+            "create",
+            modeldef_create.HELP,
+            modeldef_create.EXAMPLE,
+            modeldef_create.add,
+            modeldef_create.run,
+        ),
+        (
+            "show",
+            modeldef_show.HELP,
+            modeldef_show.EXAMPLE,
+            modeldef_show.add,
+            modeldef_show.run,
+        ),
+        ("check", CHECK, CHECK_EXAMPLE, _add_check, _check),
+    ):
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=example,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(sub)
+        add_debug(sub, default=argparse.SUPPRESS)
+        sub.set_defaults(command=command, prog=sub.prog)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command that was typed."""
+    return int(args.command(args))
+
+
+def _add_check(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", type=Path, metavar="MODEL", help=".modeldef.h5")
+    add("--weights", type=Path, metavar="W", help=".caffemodel.h5 or .caffemodel")
+
+
+def _check(args: argparse.Namespace) -> int:
+    from pyunet.modeldef.checks import check_modeldef
+    from pyunet.modeldef.findings import problems
+
+    findings = check_modeldef(args.model, weights=args.weights)
+    for found in findings:
+        print(found)
+    grave = problems(findings)
+    name = f"{args.model} and {args.weights}" if args.weights else str(args.model)
+    print(f"{name}: {f'{len(grave)} problem(s)' if grave else 'nothing is wrong'}")
+    return 1 if grave else 0

@@ -16,14 +16,29 @@ import pytest
 import pyunet
 
 ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("README.md", "deploy.prototxt", "solver.prototxt", "train.prototxt")
 NETS = (
+    "2d_cell_net_v0",
+    "3dUnet_miccai2016_no_BN",
     "phseg_v5",
+    "phseg_v5new6",
+    "phseg_v7",
+    "snemi_v6",
     "unet_demo",
     "unet_isbi2012",
     "unet_isbi2012_narrow",
     "unet_isbi2012_online",
     "unet_vessels",
 )
+# what some nets bring besides: a model definition for the Fiji plugin, and its text
+# where that is not train.prototxt
+BESIDES = {
+    "2d_cell_net_v0": ("2d_cell_net_v0.modeldef.h5",),
+    "3dUnet_miccai2016_no_BN": ("3dUnet_miccai2016_no_BN.modeldef.h5",),
+    "phseg_v5new6": ("phseg_v5new6.modeldef.h5", "finetune.prototxt"),
+    "phseg_v7": ("phseg_v7.modeldef.h5", "finetune.prototxt"),
+    "snemi_v6": ("snemi_v6.modeldef.h5",),
+}
 
 
 def run(*command: str | Path, cwd: Path = ROOT) -> str:
@@ -123,8 +138,9 @@ class TestWheel:
             " for net in root.iterdir() for file in net.iterdir()))"
         )
         found = run(installed / "python", "-c", code, cwd=tmp_path).split()
-        kinds = ("README.md", "deploy.prototxt", "solver.prototxt", "train.prototxt")
-        assert found == sorted(f"{net}/{kind}" for net in NETS for kind in kinds)
+        assert found == sorted(
+            f"{net}/{file}" for net in NETS for file in (*KINDS, *BESIDES.get(net, ()))
+        )
 
     def test_brings_the_schema(self, installed, tmp_path):
         code = (

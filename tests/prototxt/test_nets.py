@@ -21,11 +21,16 @@ NETS = (
     "unet_demo",
     "unet_isbi2012_online",
     "unet_vessels",
+    "phseg_v5new6",
+    "phseg_v7",
+    "2d_cell_net_v0",
+    "snemi_v6",
+    "3dUnet_miccai2016_no_BN",
 )
 OFFLINE_V2_NETS = NETS[1:4]
 
 # Outputs of the convolutions of a level, from the top to the bottom, and of the
-# up-convolution to the top level.
+# up-convolution to the top level. The plugin's other nets are in test_plugin_nets.py.
 WIDTHS = {
     "phseg_v5": ((64, 128, 256, 512, 1024), 128),
     "unet_isbi2012": ((64, 128, 256, 512, 1024), 64),
@@ -33,6 +38,8 @@ WIDTHS = {
     "unet_demo": ((16, 32, 64), 16),
     "unet_isbi2012_online": ((64, 128, 256, 512, 1024), 64),
     "unet_vessels": ((16, 32, 64), 16),
+    "phseg_v5new6": ((64, 128, 256, 512, 1024), 128),
+    "phseg_v7": ((64, 128, 256, 512, 1024), 64),
 }
 
 
@@ -77,13 +84,13 @@ class TestParameters:
         assert parameters(*WIDTHS["phseg_v5"]) == 31_100_354
         assert parameters(*WIDTHS["unet_isbi2012"]) == 31_030_658
 
-    @pytest.mark.parametrize("name", NETS)
+    @pytest.mark.parametrize("name", WIDTHS)
     def test_of_the_deploy_net_are_as_many_as_the_widths_say(self, name):
         net = caffe.Net(deploy(name), caffe.TEST)
         count = sum(blob.count for blobs in net.params.values() for blob in blobs)
         assert count == parameters(*WIDTHS[name])
 
-    @pytest.mark.parametrize("name", NETS)
+    @pytest.mark.parametrize("name", WIDTHS)
     def test_count_stands_in_the_readme(self, name):
         text = (ROOT / "prototxt" / name / "README.md").read_text(encoding="utf-8")
         assert f"{parameters(*WIDTHS[name]):,}" in text
@@ -134,7 +141,10 @@ class TestTrain:
         assert loss.type == "SoftmaxWithLoss"
         assert list(loss.bottom) == ["score", "label", "weights"]
 
-    @pytest.mark.parametrize("name", [*NETS[:3], "unet_isbi2012_online"])
+    @pytest.mark.parametrize(
+        "name",
+        [*NETS[:3], "unet_isbi2012_online", "phseg_v5new6", "phseg_v7"],
+    )
     def test_drops_out_at_the_end_of_the_contracting_path(self, name):
         dropped = [
             (layer.bottom[0], layer.top[0], layer.dropout_param.dropout_ratio)

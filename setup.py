@@ -66,6 +66,7 @@ TOOLS = (
 LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
 NIFTI = "nibabel>=5"
+ROIS = "roifile>=2025.5"
 METRICS = ("laptrack>=0.16", "py-ctcmetrics>=1.3", "pysodmetrics>=1.6")
 
 setup(
@@ -120,11 +121,13 @@ setup(
         "draw": [DRAW],
         "metrics": [*METRICS],
         "nifti": [NIFTI],
+        "fiji": [ROIS],
         "dev": [
             LEVELDB,
             DRAW,
             *METRICS,
             NIFTI,
+            ROIS,
             "scikit-learn",
             "pytest>=8",
             "pytest-cov",

@@ -18,7 +18,17 @@ from collections.abc import Iterator, Sequence
 from pyunet import __version__
 from pyunet.errors import PyunetError
 
-VERBS = ("data", "segment", "segment-and-track", "evaluate", "info", "reproduce")
+VERBS = (
+    "data",
+    "finetune",
+    "segment",
+    "segment-and-track",
+    "evaluate",
+    "info",
+    "reproduce",
+    "doctor",
+    "modeldef",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

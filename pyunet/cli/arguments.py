@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 
 def add_slices(parser: argparse.ArgumentParser, text: str) -> None:
@@ -36,6 +37,48 @@ def add_label_meaning(parser: argparse.ArgumentParser) -> None:
         choices=(0, 255),
         help="for 0/255 labels: the value of the inside of cells (default: found)",
     )
+
+
+def add_element_size(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add ``--element-size-um SIZE``.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    text : str
+        What holds without it, for its help.
+    """
+    parser.add_argument(
+        "--element-size-um",
+        type=element_size,
+        metavar="SIZE",
+        help="micrometres a pixel of the images, e.g. 0.5 for all axes, 0.4x0.5 for y "
+        f"and x, 2x0.5x0.5 for z, y and x (default: {text})",
+    )
+
+
+def element_size(text: str) -> tuple[float, ...]:
+    """Read the size of a pixel, one number for all axes or one each, (z)yx.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        Anything but numbers above 0.
+
+    Examples
+    --------
+    >>> element_size("0.5"), element_size("2x0.5x0.5")
+    ((0.5,), (2.0, 0.5, 0.5))
+    """
+    try:
+        sizes = tuple(float(part) for part in text.lower().split("x"))
+    except ValueError:
+        sizes = ()
+    if len(sizes) not in (1, 2, 3) or not all(0 < size < math.inf for size in sizes):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no pixel size such as 0.5 or 2x0.5x0.5"
+        )
+    return sizes
 
 
 def slices(text: str) -> slice:

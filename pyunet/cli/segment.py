@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyunet.cli.arguments import add_slices
+from pyunet.cli import segment_inputs
+from pyunet.cli.arguments import add_element_size, add_slices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pyunet.data.images import ImageStack
     from pyunet.inference.averaging import Pass
     from pyunet.inference.engine import Model
+    from pyunet.inference.inputs import Inputs
     from pyunet.inference.outputs import Outputs, Values
     from pyunet.inference.tiling import Plan
 
@@ -32,10 +34,17 @@ NAME_scores.tif (float32, one channel a class) and NAME_overlay.png; with --trut
 NAME_comparison.png as well. Pixel sizes are kept. A stack is segmented slice by
 slice by a 2-D net, as one volume by a 3-D net.
 
+A model definition (.modeldef.h5, of the Fiji plugin or pyunet finetune) says at which
+pixel size its net sees images and how grey values are normalised: images are rescaled
+to it, each slice by itself, and the scores are read back linearly at the image's own
+pixels; labels are decided on those. Frames of a time series are segmented one by one.
+
 example:
   pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out stack.tif
   pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out \\
       --average 7 stack.tif
+  pyunet segment --model cells.modeldef.h5 --weights cells.caffemodel.h5 --out out \\
+      --element-size-um 0.32 cells.tif
 """
 
 
@@ -64,7 +73,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add(
         "--model", required=True, metavar="MODEL",
-        help="folder with deploy.prototxt, a prototxt file, or a model's name",
+        help="folder with deploy.prototxt, a prototxt file, a .modeldef.h5, or a "
+        "model's name",
     )  # fmt: skip
     add(
         "--weights", required=True, metavar="FILE",
@@ -72,6 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--out", required=True, metavar="OUT", help="folder for the results")
     add_slices(parser, "only these slices of a stack")
+    add_element_size(parser, "the file's, else the model definition's own")
     add(
         "--softmax", action="store_true",
         help="write probabilities in place of raw scores",
@@ -106,23 +117,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Segment all images; the first error ends the run."""
     from pyunet.data.images import read_stack
-    from pyunet.inference.engine import load_model
-    from pyunet.zoo import find_model
 
     slices = args.slices or slice(None)
     tile_size = _parse_tile_size(args.tile_size)
     passes = _parse_average(args)
     values = _Values(softmax=args.softmax, of=args.average_of or "scores")
     places = _places(args)
-    model = load_model(find_model(args.model), args.weights, gpu=args.gpu)
+    model, definition = segment_inputs.load(args)
     memory = _memory(args.memory, on_gpu=args.gpu is not None)
     for path, outputs in places:
         started = time.monotonic()
-        stack = _cut(read_stack(path), slices, path)
-        truth = _read_truth(args.truth, stack, slices)
-        _check_channels(model, stack, path)
-        plan = _plan(model, stack, memory, tile_size, passes)
-        labels = _write(model, stack, plan, outputs, values)
+        stack = segment_inputs.cut(read_stack(path), slices, path)
+        truth = segment_inputs.read_truth(args.truth, stack, slices)
+        inputs = segment_inputs.prepare(args, stack, path, model, definition)
+        plan = _plan(model, stack, inputs, memory, tile_size, passes)
+        labels = _write(model, stack, inputs, plan, outputs, values)
         _draw(outputs, stack, labels, truth)
         _report(outputs, plan, stack, time.monotonic() - started)
     return 0
@@ -183,51 +192,6 @@ def _parse_tile_size(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _cut(stack: ImageStack, slices: slice, path: Path) -> ImageStack:
-    from dataclasses import replace
-
-    from pyunet.errors import DataError
-
-    array = stack.array[slices]
-    if len(array) == 0:
-        raise DataError(
-            f"{path}: has {len(stack.array)} slices, none of them is in --slices "
-            f"{slices.start or 0}:{'' if slices.stop is None else slices.stop}"
-        )
-    return replace(stack, array=array)
-
-
-def _read_truth(
-    path: str | None, stack: ImageStack, slices: slice
-) -> NDArray[np.generic] | None:
-    """Read hand labels, 0 is background; they may be of the chosen slices only."""
-    if path is None:
-        return None
-    from pyunet.data.images import read_stack
-    from pyunet.errors import DataError
-
-    truth = read_stack(path, palette_as_index=True).array[:, 0]
-    chosen = truth if len(truth) == len(stack.array) else truth[slices]
-    found, wanted = chosen.shape, (len(stack.array), *stack.array.shape[2:])
-    if found != wanted:
-        raise DataError(
-            f"{path}: labels of {found} slices, rows and columns; the images have "
-            f"{wanted}"
-        )
-    return chosen
-
-
-def _check_channels(model: Model, stack: ImageStack, path: Path) -> None:
-    from pyunet.errors import DataError
-
-    channels = stack.array.shape[1]
-    if channels != model.channels:
-        raise DataError(
-            f"{path}: has {channels} channel(s); the net {model.deploy} takes "
-            f"{model.channels} (blob '{model.source}')"
-        )
-
-
 def _is_volume(model: Model) -> bool:
     return len(model.axes) == 3
 
@@ -271,6 +235,7 @@ def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
 def _plan(
     model: Model,
     stack: ImageStack,
+    inputs: Inputs,
     memory: tuple[int, int],
     sizes: list[int] | None,
     passes: tuple[Pass, ...] | None,
@@ -279,8 +244,7 @@ def _plan(
     from pyunet.inference.predict import make_plan
 
     limit, held = memory
-    count, _, *extent = stack.array.shape
-    image = (count, *extent) if _is_volume(model) else tuple(extent)
+    image = inputs.extent
     held = held + stack.array.nbytes if held else 0
     if passes is None:
         return make_plan(model, image, memory=limit, held=held, tile_size=sizes)
@@ -290,7 +254,12 @@ def _plan(
 
 
 def _write(
-    model: Model, stack: ImageStack, plan: Plans, outputs: Outputs, values: _Values
+    model: Model,
+    stack: ImageStack,
+    inputs: Inputs,
+    plan: Plans,
+    outputs: Outputs,
+    values: _Values,
 ) -> NDArray[np.unsignedinteger]:
     from pyunet.inference.outputs import write_stacks
 
@@ -299,7 +268,7 @@ def _write(
     count, _, *extent = stack.array.shape
     return write_stacks(
         outputs,
-        _scores(model, stack, plan, values),
+        _scores(model, inputs, plan, values, stack.name),
         (count, classes, extent[0], extent[1]),
         values=values.written(model),
         resolution=stack.resolution,
@@ -307,16 +276,16 @@ def _write(
 
 
 def _scores(
-    model: Model, stack: ImageStack, plan: Plans, values: _Values
+    model: Model, inputs: Inputs, plan: Plans, values: _Values, name: str
 ) -> Iterator[NDArray[np.float32]]:
     """Give the scores (K, Y, X) of one slice after the other."""
-    volume = _is_volume(model)
-    for scores in _images_scores(model, stack, plan, values):
-        yield from scores.swapaxes(0, 1) if volume else [scores]
+    for raw in _images_scores(model, inputs, plan, values, name):
+        scores = inputs.restore(raw)
+        yield from scores.swapaxes(0, 1) if _is_volume(model) else [scores]
 
 
 def _images_scores(
-    model: Model, stack: ImageStack, plan: Plans, values: _Values
+    model: Model, inputs: Inputs, plan: Plans, values: _Values, name: str
 ) -> Iterator[NDArray[np.float32]]:
     """Give the scores (K, [Z,] Y, X) of one image after the other."""
     from scipy import special
@@ -324,39 +293,20 @@ def _images_scores(
     from pyunet.inference.averaging import average_arrays
     from pyunet.inference.predict import segment_arrays
 
-    volume = _is_volume(model)
-    images = _arrays(stack, volume)
-    total = 1 if volume else len(stack.array)
     raw = not model.gives_probabilities
     if not isinstance(plan, dict):
         yield from segment_arrays(
-            model, images, plan,
-            total=total, softmax=raw and values.softmax, label=stack.name,
+            model, inputs.arrays(), plan, total=inputs.count, output=model.output,
+            softmax=raw and values.softmax, label=name,
         )  # fmt: skip
         return
     each = values.of == "probabilities" and raw
     for mean in average_arrays(
-        model, images, plan,
-        total=total, of="probabilities" if each else "scores", label=stack.name,
+        model, inputs.arrays(), plan, total=inputs.count, output=model.output,
+        of="probabilities" if each else "scores", label=name,
     ):  # fmt: skip
         after = raw and values.softmax and not each
         yield special.softmax(mean, axis=0) if after else mean
-
-
-def _arrays(stack: ImageStack, volume: bool) -> Iterator[NDArray[np.float32]]:
-    """Scale the slices, one at a time where the scale does not depend on the others."""
-    import numpy as np
-
-    from pyunet.data.images import to_unit_range
-
-    array = stack.array
-    if volume or array.dtype not in (np.uint8, np.uint16):
-        array = to_unit_range(array, name=stack.name)
-    if volume:
-        yield array.swapaxes(0, 1)
-    else:
-        for one in array:
-            yield one if one.dtype == np.float32 else to_unit_range(one)
 
 
 def _draw(

@@ -8,6 +8,7 @@ to one running sum: how much memory is taken does not depend on the number of pa
 - At other angles a tile reads the image, which goes on beyond its border as its mirror
   image, through a cubic spline; the canvas is so large that the whole image has its
   place on it; the scores are read back by the exact inverse of the rotation, linearly.
+  Around models that want zeros beyond the image there are zeros.
 
 In volumes the y/x plane is mirrored and turned, every z alike.
 """
@@ -34,7 +35,7 @@ from pyunet.inference.predict import (
     prepare,
     tile_scores,
 )
-from pyunet.inference.tiling import Plan, Tile, mirror_index, read_tile
+from pyunet.inference.tiling import Plan, Tile, blank_outside, mirror_index, read_tile
 
 Values = Literal["scores", "probabilities"]
 Item = TypeVar("Item", bound=np.generic)
@@ -363,11 +364,16 @@ def _read_rotated(
     depth = _mirrored_depth(spline, plan, tile)
     part = np.empty((len(depth), *plan.tile[-2:]), np.float32)
     flat = spline.reshape(-1, *spline.shape[-2:])
+    beyond = "constant" if plan.padding == "zero" else "mirror"
     for target, plane in zip(part, depth, strict=True):
         ndimage.map_coordinates(
-            flat[plane], places, output=target, order=3, mode="mirror", prefilter=False
+            flat[plane], places, output=target, order=3, mode=beyond, prefilter=False
         )
-    return part.reshape(len(spline), *plan.tile)
+    whole = part.reshape(len(spline), *plan.tile)
+    if plan.padding == "zero":
+        around = (*tile.start[:-2], 0, 0), (*plan.image[:-2], *plan.tile[-2:])
+        blank_outside(whole, *around)  # what map_coordinates cannot: slices
+    return whole
 
 
 def _centre(extent: Sequence[int]) -> tuple[float, float]:

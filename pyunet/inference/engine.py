@@ -19,8 +19,9 @@ from typing import Any
 from google.protobuf import text_format
 
 from pyunet.errors import DataError
-from pyunet.inference.geometry import Axis, find_axes, work_sizes
-from pyunet.inference.layers import Layer, read_layers
+from pyunet.inference.tiling import Padding
+from pyunet.nets.geometry import Axis, find_axes, work_sizes
+from pyunet.nets.layers import Layer, read_layers
 
 LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
@@ -34,7 +35,7 @@ class Model:
     Attributes
     ----------
     deploy : Path
-        Its prototxt.
+        Its prototxt, or its model definition.
     net : caffe.Net
     source, output : str
         The blobs that take the image and give the scores.
@@ -43,6 +44,8 @@ class Model:
     layers : tuple of Layer
     axes : tuple of Axis
         Valid tile sizes, for (Y, X) or (Z, Y, X).
+    padding : {"mirror", "zero"}
+        What the net is to see beyond an image.
     """
 
     deploy: Path
@@ -52,6 +55,7 @@ class Model:
     channels: int
     layers: tuple[Layer, ...]
     axes: tuple[Axis, ...]
+    padding: Padding = "mirror"
 
     @property
     def gives_probabilities(self) -> bool:
@@ -123,8 +127,8 @@ def load_model(
     for path, what in ((deploy, "prototxt"), (weights, "weights")):
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file; the model's {what} are wanted")
-    caffe = _import_caffe()
-    _choose_device(caffe, gpu)
+    caffe = import_caffe()
+    choose_device(caffe, gpu)
     try:
         net = caffe.Net(str(deploy), str(weights), caffe.TEST)
     except (RuntimeError, OSError) as error:
@@ -146,8 +150,8 @@ def load_net(prototxt: Path, *, train: bool = False) -> Any:
     DataError
         A file that cannot be read, or is no net.
     """
-    caffe = _import_caffe()
-    _choose_device(caffe, None)
+    caffe = import_caffe()
+    choose_device(caffe, None)
     try:
         return caffe.Net(str(prototxt), caffe.TRAIN if train else caffe.TEST)
     except (RuntimeError, OSError) as error:
@@ -191,7 +195,8 @@ def _read_prototxt(path: Path) -> Any:
     return message
 
 
-def _choose_device(caffe: ModuleType, gpu: int | None) -> None:
+def choose_device(caffe: ModuleType, gpu: int | None) -> None:
+    """Let a caffe compute on the CPU, or on a GPU by its number."""
     if gpu is None:
         caffe.set_mode_cpu()
     else:
@@ -201,7 +206,7 @@ def _choose_device(caffe: ModuleType, gpu: int | None) -> None:
         LOG.info("using the caffe of %s", getattr(caffe, "__file__", "elsewhere"))
 
 
-def _import_caffe() -> ModuleType:
+def import_caffe() -> ModuleType:
     """Import whatever ``caffe`` is there: quiet, and kind to other programs."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

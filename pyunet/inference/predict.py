@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,11 @@ def make_plan(
         return fixed + int(ALLOCATOR_FACTOR * model.activation_bytes(tile))
 
     if tile_size is None:
-        return plan_tiles(
+        best = plan_tiles(
             image, model.axes, cost=model.multiply_adds, memory=needed, limit=memory
         )
-    plan = fixed_tiles(image, model.axes, tile_size)
+        return replace(best, padding=model.padding)
+    plan = replace(fixed_tiles(image, model.axes, tile_size), padding=model.padding)
     if needed(plan.tile) > memory:
         raise DataError(
             f"a tile of {format_shape(plan.tile)} needs "

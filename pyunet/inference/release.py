@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model
 from pyunet.inference.frames import Frames, Normalisation
-from pyunet.inference.geometry import Axis
 from pyunet.inference.predict import FloatArray, forward_tile
 from pyunet.inference.resize import resize_by, resize_to, scaled_size
 from pyunet.inference.tiling import mirror_index
+from pyunet.nets.geometry import Axis
 
 FLIPS = ((), (-2,), (-1,), (-2, -1))
 ROWS = -2

@@ -3,7 +3,8 @@
 Tiles are moved by multiples of the net's downsampling factor. The grids of its
 poolings then lie on the same pixels in every tile, and any tiling gives the scores of
 one big tile. What lies beyond the image is its mirror image without repeating the
-edge pixel; it is read by index, no padded copy of the image is made.
+edge pixel (or zero, where a model wants it so); it is read by index, no padded copy of
+the image is made.
 """
 
 from __future__ import annotations
@@ -12,14 +13,16 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.errors import DataError
-from pyunet.inference.geometry import Axis
 from pyunet.inference.memory import format_bytes
+from pyunet.nets.geometry import Axis
+
+Padding = Literal["mirror", "zero"]
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,14 @@ class Plan:
         Spatial extents of the image, (Y, X) or (Z, Y, X), in pixels.
     tile : tuple of int
         Spatial extents of the net's input.
+    padding : {"mirror", "zero"}
+        What lies beyond the image.
     """
 
     axes: tuple[Axis, ...]
     image: tuple[int, ...]
     tile: tuple[int, ...]
+    padding: Padding = "mirror"
 
     @property
     def output(self) -> tuple[int, ...]:
@@ -293,7 +299,37 @@ def read_tile(image: NDArray[Any], plan: Plan, tile: Tile) -> NDArray[Any]:
     ]
     index: tuple[Any, ...] = (slice(None), *np.ix_(*places))
     part: NDArray[Any] = image[index]
+    if plan.padding == "zero":
+        blank_outside(part, tile.start, plan.image)
     return part
+
+
+def blank_outside(
+    part: NDArray[Any], start: Sequence[int], image: Sequence[int]
+) -> None:
+    """Set to zero what a part of an image holds of its surroundings.
+
+    Parameters
+    ----------
+    part : ndarray, shape (..., [Z,] Y, X)
+        Changed in place.
+    start : sequence of int
+        Image position of its first pixel, for as many of its last axes as it is long.
+    image : sequence of int
+        The image's extents on these axes.
+
+    Examples
+    --------
+    >>> part = np.ones((1, 5))
+    >>> blank_outside(part, [-1], [3])
+    >>> part.tolist()
+    [[0.0, 1.0, 1.0, 1.0, 0.0]]
+    """
+    first = part.ndim - len(start)
+    for axis, (begin, length) in enumerate(zip(start, image, strict=True), first):
+        places = np.arange(begin, begin + part.shape[axis])
+        outside = (places < 0) | (places >= length)
+        part[(slice(None),) * axis + (outside,)] = 0
 
 
 def format_shape(shape: Sequence[int]) -> str:

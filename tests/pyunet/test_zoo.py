@@ -49,3 +49,25 @@ def test_an_unknown_name_lists_the_known_ones():
 def test_a_path_is_not_looked_up_among_the_names():
     with pytest.raises(DataError, match="no such file"):
         zoo.find_model("missing/unet_isbi2012")
+
+
+def test_a_definition_is_found_by_file_folder_and_name(tmp_path, monkeypatch):
+    folder = tmp_path / "pyunet" / "_prototxt" / "cells"
+    folder.mkdir(parents=True)
+    path = folder / "cells.modeldef.h5"
+    path.touch()
+    monkeypatch.setattr(zoo.resources, "files", lambda _: tmp_path / "pyunet")
+    for model in (path, folder, "cells", "cells.modeldef.h5"):
+        assert zoo.find_definition(model) == path
+    assert zoo.find_model("cells.modeldef.h5") == path
+    assert zoo.model_names() == []
+    with pytest.raises(DataError, match=r"none: no such file.*\.modeldef\.h5: cells$"):
+        zoo.find_definition("none")
+
+
+@pytest.mark.parametrize(("names", "said"), [((), "none"), (("a", "b"), "a.*, b.*")])
+def test_a_folder_with_none_or_several_definitions_is_refused(tmp_path, names, said):
+    for name in names:
+        (tmp_path / f"{name}.modeldef.h5").touch()
+    with pytest.raises(DataError, match=f"wanted is one file .*; there is {said}"):
+        zoo.find_definition(tmp_path)

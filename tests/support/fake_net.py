@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from pyunet.inference.layers import Layer
+from pyunet.nets.layers import Layer
 
 
 class FakeBlob:

@@ -5,7 +5,7 @@ import argparse
 import pytest
 
 from pyunet.cli import main
-from pyunet.cli.arguments import slices
+from pyunet.cli.arguments import element_size, slices
 
 
 @pytest.mark.parametrize("text", ["3", "a:b", "1:2:3", "-1:4", "4:4", "5:2"])
@@ -14,8 +14,15 @@ def test_slices_are_two_rising_numbers_with_a_colon(text):
         slices(text)
 
 
+@pytest.mark.parametrize("text", ["", "a", "1x", "0", "-1", "inf", "nan", "1x1x1x1"])
+def test_a_pixel_size_is_one_to_three_numbers_above_zero(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="is no pixel size such as"):
+        element_size(text)
+
+
 @pytest.mark.parametrize(
-    "verb", [["data", "make"], ["data", "synthetic"], ["segment"], ["evaluate"]]
+    "verb",
+    [["data", "make"], ["data", "synthetic"], ["segment"], ["evaluate"], ["finetune"]],
 )
 def test_the_help_of_every_verb_ends_with_an_example(verb, capsys):
     assert main([*verb, "--help"]) == 0

@@ -1,6 +1,7 @@
 """The mean over mirrored and rotated versions: exact inverses, one running sum."""
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +22,9 @@ from pyunet.inference.averaging import (
     plan_passes,
 )
 from pyunet.inference.engine import Model, load_model
-from pyunet.inference.geometry import find_axes
 from pyunet.inference.predict import make_plan, segment_array
 from pyunet.inference.tiling import fixed_tiles
+from pyunet.nets.geometry import find_axes
 from tests.support.fake_net import FakeNet, layer, unet
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
@@ -183,6 +184,25 @@ def test_a_rotated_tile_sees_the_mirror_image_beyond_the_border():
     image = smooth(60, 80)
     found = average(model, image, [Pass(45)], tile_size=[30])
     np.testing.assert_allclose(found, segment(model, image), atol=2e-2)
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+@pytest.mark.parametrize("degrees", [90, 30])
+def test_a_turned_tile_sees_zeros_beyond_the_border_where_the_model_wants_it(
+    axes, degrees
+):
+    # A mean over 3 pixels an axis of a constant image: less of it only at the border.
+    mean = layer("convolution", ["data"], "score", kernel=3, axes=axes)
+    kernel = np.full((1, 1, *(3,) * axes), 3.0**-axes, np.float32)
+    model = replace(model_of([mean], {"score": kernel}), padding="zero")
+    size = (5, 20, 30)[-axes:]
+    found = average(model, np.ones((1, *size), np.float32), [Pass(degrees)])[0]
+    middle = (slice(4, -4),) * 2
+    inside = found[..., middle[0], middle[1]]
+    depth = 1 if axes == 2 else np.array([2 / 3, 1, 1, 1, 2 / 3]).reshape(-1, 1, 1)
+    np.testing.assert_allclose(inside, np.broadcast_to(depth, inside.shape), atol=1e-5)
+    edge = found[..., 0, 10:20]
+    assert (edge < 0.95 * found[..., 10, 10:20]).all()
 
 
 def test_the_engine_and_a_real_net_agree_with_single_passes():

@@ -75,8 +75,8 @@ def test_the_unets_of_the_project_have_the_geometry_of_2015(name):
     from google.protobuf import text_format
 
     from caffe.proto import caffe_pb2
-    from pyunet.inference.geometry import Axis, find_axes
-    from pyunet.inference.layers import read_layers
+    from pyunet.nets.geometry import Axis, find_axes
+    from pyunet.nets.layers import read_layers
 
     text = (PROTOTXT / name / "deploy.prototxt").read_text()
     message = text_format.Parse(text, caffe_pb2.NetParameter())

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model
-from pyunet.inference.geometry import find_axes
 from pyunet.inference.predict import make_plan, segment_array, segment_arrays
 from pyunet.inference.tiling import Plan, fixed_tiles, tile_sizes
+from pyunet.nets.geometry import find_axes
 from tests.support.fake_net import FakeNet, unet
 
 PLENTY = 10**12

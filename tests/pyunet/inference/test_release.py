@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model, load_model
 from pyunet.inference.frames import Frames
-from pyunet.inference.geometry import Axis, find_axes
 from pyunet.inference.release import RowTiles, Segmentation, forward_tiles
 from pyunet.inference.resize import resize_to
+from pyunet.nets.geometry import Axis, find_axes
 from tests.support.fake_net import FakeNet, layer, unet
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"

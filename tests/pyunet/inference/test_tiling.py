@@ -1,5 +1,6 @@
 """Plans: every pixel once, the same scores as one big tile, the least work."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyunet.errors import DataError
-from pyunet.inference.geometry import Axis
 from pyunet.inference.tiling import (
     Plan,
     fixed_tiles,
@@ -18,6 +18,7 @@ from pyunet.inference.tiling import (
     tile_count,
     tile_sizes,
 )
+from pyunet.nets.geometry import Axis
 
 UNET = Axis(factor=16, smallest=188, shrink=184, before=92)
 
@@ -100,6 +101,20 @@ def test_a_tile_reads_the_mirror_image_beyond_both_ends():
         [4, 3, 4, 5, 4],
         [1, 0, 1, 2, 1],
     ]
+
+
+def test_a_tile_reads_zeros_beyond_both_ends_where_a_model_wants_it():
+    image = np.arange(1.0, 7.0).reshape(1, 2, 3)
+    axes = (Axis(1, 3, 2, 1), Axis(1, 3, 2, 1))
+    plan = replace(fixed_tiles((2, 3), axes, [2, 3]), padding="zero")
+    (tile,) = plan
+    assert read_tile(image, plan, tile)[0].tolist() == [
+        [0, 0, 0, 0, 0],
+        [0, 1, 2, 3, 0],
+        [0, 4, 5, 6, 0],
+        [0, 0, 0, 0, 0],
+    ]
+    assert image.tolist() == [[[1, 2, 3], [4, 5, 6]]]
 
 
 def test_a_512_image_is_one_tile_of_700_pixels_if_memory_allows():

@@ -1,0 +1,1 @@
+"""Finetuning without Fiji: from images and annotations to the files of a run."""

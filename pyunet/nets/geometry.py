@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pyunet.errors import DataError
-from pyunet.inference.layers import Layer
+from pyunet.nets.layers import Layer
 
 LARGEST_SEARCHED = 8192
 NOT_LOCAL = ("innerproduct", "flatten", "reshape", "spp", "mvn", "recurrent", "lstm")

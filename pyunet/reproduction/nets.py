@@ -10,8 +10,8 @@ from google.protobuf import text_format
 
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
-from pyunet.inference.geometry import Axis, find_axes
-from pyunet.inference.layers import read_layers
+from pyunet.nets.geometry import Axis, find_axes
+from pyunet.nets.layers import read_layers
 from pyunet.reproduction.recipes import Recipe
 from pyunet.zoo import find_model
 

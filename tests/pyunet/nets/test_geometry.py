@@ -8,8 +8,8 @@ from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
 from pyunet.errors import DataError
-from pyunet.inference.geometry import Axis, find_axes, work_sizes
-from pyunet.inference.layers import read_layers
+from pyunet.nets.geometry import Axis, find_axes, work_sizes
+from pyunet.nets.layers import read_layers
 from tests.support.fake_net import FakeNet, layer, unet
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "tiled"

@@ -5,7 +5,7 @@ from google.protobuf import text_format
 
 from caffe.proto import caffe_pb2
 from pyunet.errors import DataError
-from pyunet.inference.layers import read_layers
+from pyunet.nets.layers import read_layers
 
 
 def read(text, axes=2):

@@ -5,4 +5,4 @@ imported where they are used: ``pyunet.data``, ``pyunet.inference`` and
 ``pyunet.metrics``; the command is ``pyunet`` (``pyunet.cli``).
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["--version"])
-    pyunet 0.2.0
+    pyunet 0.3.0
     0
     """
     words = sys.argv[1:] if argv is None else list(argv)

@@ -26,6 +26,11 @@ _CLASSES = {
 _announced: set[str] = set()
 
 
+def is_hdf5(path: str | os.PathLike[str]) -> bool:
+    """Tell by its signature whether a file is HDF5."""
+    return bool(h5py.is_hdf5(os.fspath(path)))
+
+
 @contextmanager
 def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     """Open a file for reading; what HDF5 can't read in it is a `FileError`.

@@ -10,7 +10,9 @@ import torch
 from caffe.engine import common
 from caffe.errors import OutOfMemoryError
 
-_SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED")  # of libraries
+_SIGNS = (  # of libraries; the last one is oneDNN's word for it
+    "can't allocate memory", "out of memory", "ALLOC_FAILED", "could not create a",
+)  # fmt: skip
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def copy_trained_from(net: Trained, path: PathLike) -> None:
     ----------
     net : Net
     path : path
-        A ``.caffemodel``, or HDF5 if the name ends in ``.h5``.
+        A ``.caffemodel``, or HDF5 by its content or its name.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def copy_trained_from(net: Trained, path: PathLike) -> None:
     CheckError
         If it does not fit the net. The net is unchanged then.
     """
-    if os.fspath(path).endswith(".h5"):
+    if os.fspath(path).endswith(".h5") or hdf5.is_hdf5(path):
         copy_trained_from_hdf5(net, path)
     else:
         copy_trained_from_proto(net, files.read_net_binary(path), path)

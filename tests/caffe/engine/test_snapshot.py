@@ -104,6 +104,14 @@ class TestHDF5:
         other.copy_from(str(tmp_path / "w.caffemodel.h5"))
         assert np.array_equal(other.params["conv"][0].data, kernels())
 
+    def test_the_content_says_that_it_is_hdf5_not_the_name(self, build, tmp_path):
+        net = build()
+        net.params["conv"][0].data[...] = kernels()
+        net.save_hdf5(tmp_path / "w.caffemodel")
+        other = build()
+        other.copy_from(str(tmp_path / "w.caffemodel"))
+        assert np.array_equal(other.params["conv"][0].data, kernels())
+
     def test_layers_that_the_net_lacks_are_ignored_aloud(self, build, weights, capsys):
         build().copy_from(weights(gone_0=np.zeros(2)))
         assert "] Ignoring source layer gone\n" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,6 +123,8 @@ def _finetuning(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
     )
     yield "disk radius", f"{definition.disk_radius_px} px"
     yield "classes", ", ".join(definition.class_names) or "not named"
+    if definition.command_line:
+        yield "cancelled", f"it goes on with: {shlex.join(definition.command_line)}"
     try:
         solver = parse_solver(definition.solver_prototxt)
     except DataError as error:

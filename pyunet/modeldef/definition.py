@@ -47,6 +47,7 @@ PAD_OUTPUT = PARAM + "padOutput"
 MEMORY_MAP = PARAM + "mapInputNumPxGPUMemMB"
 DISK_RADIUS = PARAM + "diskRadiusPx"
 CLASS_NAMES = PARAM + "classNames"
+COMMAND_LINE = "/commandLine"
 WEIGHTS = PARAM + "pixelwise_loss_weights/"
 LOSS_WEIGHTS: Mapping[str, str] = {
     "border_weight_factor": WEIGHTS + "borderWeightFactor",
@@ -118,6 +119,9 @@ class ModelDefinition:
         The first is "Background"; empty where the file has none.
     memory_map : tuple of (int, int)
         Pixels of an input tile, and megabytes of GPU memory that it takes.
+    command_line : tuple of str
+        In the file that the plugin saves of a cancelled finetuning: what it calls to
+        go on (caffe_unet_cli.md, section 6.4).
     missing : tuple of str
         Datasets that the Fiji plugin refuses to do without and the file lacks.
     """
@@ -139,6 +143,7 @@ class ModelDefinition:
     disk_radius_px: int = 2
     class_names: tuple[str, ...] = ()
     memory_map: tuple[tuple[int, int], ...] = ()
+    command_line: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
 
     @property
@@ -268,6 +273,8 @@ def datasets_of(definition: ModelDefinition) -> dict[str, Any]:
         values[name] = float(getattr(definition.loss_weights, field))
     if definition.class_names:
         values[CLASS_NAMES] = definition.class_names
+    if definition.command_line:
+        values[COMMAND_LINE] = definition.command_line
     if definition.memory_map:
         values[MEMORY_MAP] = tuple(zip(*definition.memory_map, strict=True))
     _check_vectors(definition)
@@ -299,6 +306,7 @@ def _read_optional(file: h5py.File) -> dict[str, Any]:
         "normalization_type": (NORMALIZATION, read_integer),
         "disk_radius_px": (DISK_RADIUS, read_integer),
         "class_names": (CLASS_NAMES, read_texts),
+        "command_line": (COMMAND_LINE, read_texts),
         "memory_map": (MEMORY_MAP, read_memory_map),
     }
     found = _readable(file, readers)

@@ -2,6 +2,7 @@ import subprocess
 import sys
 
 import h5py
+import numpy as np
 import pytest
 
 from pyunet.cli import main
@@ -235,6 +236,16 @@ def test_show_names_what_is_missing_or_not_used(path, capsys):
     assert "missing        /solver_prototxt" in out
     assert "not used       /modeldef, /unet_param/input_num_channels" in out
     assert "memory map     10 px: 1 MB, 20 px: 2 MB" in out
+
+
+def test_show_says_how_a_finetuning_that_the_plugin_cancelled_goes_on(path, capsys):
+    words = ["caffe", "train", "-snapshot", "my job-snapshot_iter_26.solverstate.h5"]
+    with h5py.File(path, "a") as file:
+        file["commandLine"] = np.array(words, dtype="S40")
+    _, out, _ = modeldef(capsys, "show", path)
+    line = "caffe train -snapshot 'my job-snapshot_iter_26.solverstate.h5'"
+    assert f"cancelled      it goes on with: {line}\n" in out
+    assert "not used" not in out
 
 
 def test_show_does_not_stop_at_texts_that_caffe_cannot_read(path, capsys):

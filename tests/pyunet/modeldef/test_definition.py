@@ -63,6 +63,7 @@ def definitions(draw):
         disk_radius_px=draw(INTS),
         class_names=tuple(draw(st.lists(TEXTS, max_size=4))),
         memory_map=tuple(draw(st.lists(st.tuples(INTS, INTS), max_size=4))),
+        command_line=tuple(draw(st.lists(TEXTS, max_size=4))),
     )
 
 

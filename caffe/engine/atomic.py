@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from caffe.errors import FileError
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file under a temporary name beside it, flush it, then rename it.
-
-    Whatever goes wrong, a file that stood at `path` before survives and nothing
-    else is left behind.
-
-    Parameters
-    ----------
-    path : path
-        Where the file shall stand.
-    content : bytes
-
-    Raises
-    ------
-    FileError
-        If it can't be written; the text says why (a full disk, a missing folder).
+    """Write a file as `write_parts` does, from one piece.
 
     Examples
     --------
@@ -33,12 +20,36 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     ...     Path(folder, "a").read_bytes()
     b'text'
     """
+    write_parts(path, [content])
+
+
+def write_parts(
+    path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]
+) -> None:
+    """Write a file under a temporary name beside it, flush it, then rename it.
+
+    Whatever goes wrong, a file that stood at `path` before survives and nothing
+    else is left behind.
+
+    Parameters
+    ----------
+    path : path
+        Where the file shall stand.
+    parts : iterable of bytes
+        Its content; may make each part only when it is asked for.
+
+    Raises
+    ------
+    FileError
+        If it can't be written; the text says why (a full disk, a missing folder).
+    """
     target = Path(path)
     temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         try:
             with temporary.open("wb") as file:
-                file.write(content)
+                for part in parts:
+                    file.write(part)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(target)

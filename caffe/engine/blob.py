@@ -93,6 +93,25 @@ class Memory:
             self._value = value
             self._host_is_valid = False
 
+    def room(self, shape: Shape, *, anew: bool) -> torch.Tensor:
+        """Memory on the CPU for a new value, which the caller fills at once.
+
+        What Python holds stays the memory. Else it is that of the old value, if that
+        is on the CPU; or new memory if others still need the old value.
+        """
+        self.pending = None
+        host = self._host if self.handed_out else None
+        if host is not None and host.numel() == self.count:
+            self._value = None
+            self._host_is_valid = True
+            return host.view(shape)
+        value = None if anew else self._value
+        if value is None or value.device.type != "cpu" or value.shape != shape:
+            self._host = self._value = None
+            value = self._value = _empty(shape)
+        self._host_is_valid = False
+        return value.detach()
+
     @property
     def empty(self) -> bool:
         """True if no number is stored: all are 0."""
@@ -136,6 +155,15 @@ def channels_last(value: torch.Tensor) -> torch.Tensor:
     """Lay out 2-D and 3-D images, or kernels, with the channels last in memory."""
     layout = _LAYOUTS.get(value.dim())
     return value if layout is None else value.contiguous(memory_format=layout)
+
+
+def _empty(shape: Shape) -> torch.Tensor:
+    """Memory laid out as `channels_last` would lay it out."""
+    value = torch.empty(shape)
+    layout = _LAYOUTS.get(len(shape))
+    if layout is None or value.is_contiguous(memory_format=layout):
+        return value
+    return torch.empty(shape, memory_format=layout)
 
 
 def shaped(value: torch.Tensor, shape: Shape) -> torch.Tensor:
@@ -241,6 +269,16 @@ class Blob:
         Where Python holds the memory it keeps its row-major order.
         """
         self.data_memory.put(channels_last(values.reshape(self._shape)))
+
+    def room(self, *, anew: bool = False) -> torch.Tensor:
+        """Memory for new values, to be filled at once, in the layout of `fill`.
+
+        Parameters
+        ----------
+        anew : bool, default False
+            Do not write over the old values, unless Python holds their memory.
+        """
+        return self.data_memory.room(self._shape, anew=anew)
 
     def share_data(self, other: Blob) -> None:
         """Use the values of another blob from now on."""

@@ -55,6 +55,11 @@ class Runner:
         """Functions to call around the backward of each layer."""
         return self._inspecting.backward_hooks
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward left something to a backward, parameters among it."""
+        return self._inspecting.remembers
+
     def set_debug_info(self, value: bool) -> None:
         """Log from now on, or no more, how large the numbers in the net are."""
         if value == (self._debug is not None):

@@ -17,10 +17,18 @@ from caffe.engine.blob import Blob
 from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
 from caffe.proto import blobs as protos
-from caffe.proto import files
+from caffe.proto import wire
+from caffe.proto.stored import (
+    Numbers,
+    StoredBlob,
+    StoredLayer,
+    opened_weights,
+    serialise,
+)
 
 PathLike = str | os.PathLike[str]
 _AXES_OF_KERNELS = 4
+_BLOCK = 1 << 20  # numbers on their way from a file into a blob
 
 
 class Entry(Protocol):
@@ -43,8 +51,16 @@ class Trained(Protocol):
     def _layer_names(self) -> list[str]:
         """Names of all layers in order."""
 
-    def to_proto(self, *, write_diff: bool = False) -> Any:
-        """NetParameter with the blobs of every layer."""
+    @property
+    def written_blobs(self) -> Iterable[Blob]:
+        """Blobs of every layer in order."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward left its parameters to a backward."""
+
+    def outline(self) -> Any:
+        """NetParameter with the blobs of every layer, without their numbers."""
 
 
 @dataclass
@@ -73,44 +89,16 @@ def copy_trained_from(net: Trained, path: PathLike) -> None:
     Raises
     ------
     FileError
-        If the file is missing, truncated or something else.
+        If the file is missing, truncated or something else. The net is unchanged
+        then, unless what the file holds goes away while it is being copied.
     CheckError
         If it does not fit the net. The net is unchanged then.
     """
     if os.fspath(path).endswith(".h5") or hdf5.is_hdf5(path):
         copy_trained_from_hdf5(net, path)
     else:
-        copy_trained_from_proto(net, files.read_net_binary(path), path)
-
-
-def copy_trained_from_proto(net: Trained, source: Any, name: PathLike) -> None:
-    """Copy blobs of a NetParameter into the layers that bear the same names.
-
-    Parameters
-    ----------
-    net : Net
-    source : NetParameter
-        Of today's form.
-    name : path
-        Of the file, for messages.
-
-    Raises
-    ------
-    CheckError
-        If number or shapes of the blobs of a layer differ. The net is unchanged then.
-    """
-    targets = _targets(net)
-    copies: list[_Copy] = []
-    for layer in source.layer:
-        if layer.name not in targets:
-            log("net.cpp:741", f"Ignoring source layer {layer.name}")
-            continue
-        entries = targets[layer.name]
-        if len(layer.blobs) != len(entries):
-            raise _other_number(name, layer.name, len(layer.blobs), len(entries))
-        for entry, blob in zip(entries, layer.blobs, strict=True):
-            copies.append(_Copy(entry.blob, _values(name, entry, blob)))
-    _make(copies)
+        with opened_weights(path) as layers:
+            _copy_stored(net, layers, path)
 
 
 def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
@@ -142,7 +130,8 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
                 copies += _copies_of_layer(path, name, data[name], targets[name])
             else:
                 log("net.cpp:823", f"Ignoring source layer {name}")
-    _make(copies)
+    for copy in copies:
+        copy.make()
 
 
 def write_weights(
@@ -167,8 +156,14 @@ def write_weights(
     if hdf5_format:
         hdf5.write(path, lambda file: _fill_hdf5(net, file, write_diff=write_diff))
     else:
-        content = net.to_proto(write_diff=write_diff).SerializeToString()
-        atomic.write_bytes(path, content)
+        numbers = (
+            (
+                Numbers(blob.count, blob.values),
+                Numbers(blob.count, blob.gradients) if write_diff else None,
+            )
+            for blob in net.written_blobs
+        )
+        atomic.write_parts(path, serialise(net.outline(), wire.NET, numbers))
 
 
 def find_beside(path: str, neighbour: PathLike) -> str:
@@ -196,21 +191,46 @@ def _targets(net: Trained) -> dict[str, list[Entry]]:
     return targets
 
 
-def _make(copies: list[_Copy]) -> None:
-    for copy in copies:
-        copy.make()
+def _copy_stored(net: Trained, layers: Iterable[StoredLayer], path: PathLike) -> None:
+    targets = _targets(net)
+    pairs: list[tuple[Blob, StoredBlob]] = []
+    for layer in layers:
+        if layer.name not in targets:
+            log("net.cpp:741", f"Ignoring source layer {layer.name}")
+            continue
+        entries = targets[layer.name]
+        if len(layer.blobs) != len(entries):
+            raise _other_number(path, layer.name, len(layer.blobs), len(entries))
+        for entry, stored in zip(entries, layer.blobs, strict=True):
+            _check_fits(path, entry, stored)
+            pairs.append((entry.blob, stored))
+    for blob, stored in pairs:
+        _fill(blob.room(anew=net.remembers), stored)
 
 
-def _values(path: PathLike, entry: Entry, blob: Any) -> NDArray[Any]:
+def _check_fits(path: PathLike, entry: Entry, stored: StoredBlob) -> None:
     try:
-        shape = protos.shape_of(blob)
-        if protos.same_shape(entry.blob.shape, blob):
-            return protos.to_array(blob)
+        shape = protos.shape_of(stored.header)
+        same = protos.same_shape(entry.blob.shape, stored.header)
+        if same:
+            protos.check_count(shape, stored.count)
     except CheckError as error:
         raise FileError(
             f"{path}: layer '{entry.layer_name}', param {entry.index}: {error}"
         ) from error
-    raise _other_shape(path, entry, shape)
+    if not same:
+        raise _other_shape(path, entry, shape)
+
+
+def _fill(room: torch.Tensor, stored: StoredBlob) -> None:
+    """Copy numbers from a file, a few megabytes at a time, in the order of axes."""
+    rows = room.view(-1) if room.is_contiguous() else room
+    width = prod(rows.shape[1:])
+    step = max(1, _BLOCK // max(1, width))
+    for first in range(0, len(rows), step):
+        block = rows[first : first + step]
+        values = stored.part(first * width, first * width + block.numel())
+        block.copy_(torch.from_numpy(values).view(block.shape))
 
 
 def _layers_of(data: Any, targets: dict[str, list[Entry]]) -> list[str]:

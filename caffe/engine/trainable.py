@@ -82,6 +82,26 @@ class Trainable:
 
     def to_proto(self, write_diff: bool = False) -> Any:
         """Make the NetParameter, with all parameters, that a snapshot holds."""
+        net = self.outline()
+        messages = [message for layer in net.layer for message in layer.blobs]
+        for message, blob in zip(messages, self.written_blobs, strict=True):
+            blob_protos.put(message, "data", blob.values())
+            if write_diff:
+                blob_protos.put(message, "diff", blob.gradients())
+        return net
+
+    @property
+    def written_blobs(self) -> list[Blob]:
+        """Parameters in the order in which a snapshot holds them, shared ones too."""
+        return [blob for node in self._wiring.nodes for blob in node.blobs]
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward left something to a backward, parameters among it."""
+        return self._runner.remembers
+
+    def outline(self) -> Any:
+        """Make the NetParameter of a snapshot with blobs that have shapes only."""
         net = caffe_pb2.NetParameter(name=self.name)
         for node in self._wiring.nodes:
             layer = net.layer.add()
@@ -89,12 +109,8 @@ class Trainable:
             layer.ClearField("blobs")
             if node.op.loss and not layer.loss_weight:
                 layer.loss_weight.append(1)
-            layer.blobs.extend(
-                blob_protos.to_proto(
-                    blob.values(), blob.gradients() if write_diff else None
-                )
-                for blob in node.blobs
-            )
+            for blob in node.blobs:
+                layer.blobs.add(shape={"dim": blob.shape})
         return net
 
     def state_dict(self) -> dict[str, NDArray[Any]]:

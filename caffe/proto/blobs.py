@@ -11,12 +11,11 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from caffe.errors import CheckError, FileError
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, wire
 from caffe.proto.text import read_bytes
 
 _LEGACY = ("num", "channels", "height", "width")
 _MOST_AXES = 32
-_FLOAT_WIRE_TAGS = {"data": b"\x2a", "diff": b"\x32"}
 
 
 def shape_of(blob: Any) -> tuple[int, ...]:
@@ -79,20 +78,41 @@ def to_array(blob: Any, *, diff: bool = False) -> NDArray[Any]:
     >>> to_array(blob).tolist()
     [[1.0], [2.0]]
     """
-    single, double = (
-        (blob.diff, blob.double_diff) if diff else (blob.data, blob.double_data)
-    )
-    with np.errstate(over="ignore"):  # a double beyond the floats is an infinity
-        values = np.array(double if double else single, dtype=np.float32)
+    values = values_of(blob, diff=diff)
     shape = shape_of(blob)
-    if values.size != prod(shape):
-        raise CheckError(
-            f"a blob of shape {shape} needs {prod(shape)} values, it has {values.size}"
-        )
+    check_count(shape, values.size)
     try:
         return values.reshape(shape)
     except ValueError as error:  # no numbers, but extents beyond what numpy counts
         raise CheckError(f"a blob can't have shape {shape}: {error}") from error
+
+
+def check_count(shape: tuple[int, ...], count: int) -> None:
+    """Refuse a blob that has not as many values as its shape says.
+
+    Raises
+    ------
+    CheckError
+    """
+    if count != prod(shape):
+        raise CheckError(
+            f"a blob of shape {shape} needs {prod(shape)} values, it has {count}"
+        )
+
+
+def values_of(blob: Any, *, diff: bool = False) -> NDArray[np.float32]:
+    """Values (or gradients) of a BlobProto in a row, whatever its shape.
+
+    Examples
+    --------
+    >>> values_of(caffe_pb2.BlobProto(double_data=[0.5])).tolist()
+    [0.5]
+    """
+    single, double = (
+        (blob.diff, blob.double_diff) if diff else (blob.data, blob.double_data)
+    )
+    with np.errstate(over="ignore"):  # a double beyond the floats is an infinity
+        return np.array(double if double else single, dtype=np.float32)
 
 
 def read(path: str | PathLike[str], wanted: str) -> NDArray[Any]:
@@ -129,23 +149,18 @@ def to_proto(values: NDArray[Any], diff: NDArray[Any] | None = None) -> Any:
     """
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(np.shape(values))
-    _put(blob, "data", values)
+    put(blob, "data", values)
     if diff is not None:
-        _put(blob, "diff", diff)
+        put(blob, "diff", diff)
     return blob
 
 
-def _put(blob: Any, name: str, values: NDArray[Any]) -> None:
-    """Set packed floats through their wire form: 40 times faster than `extend`."""
+def put(blob: Any, name: str, values: NDArray[Any]) -> None:
+    """Set ``data`` or ``diff`` of a BlobProto that has none, but not its shape.
+
+    They go through their wire form: 40 times faster than `extend`.
+    """
     raw = np.ascontiguousarray(values, dtype="<f4").tobytes()
     if raw:
-        blob.MergeFromString(_FLOAT_WIRE_TAGS[name] + _varint(len(raw)) + raw)
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+        tag = wire.tag(blob.DESCRIPTOR.fields_by_name[name].number, wire.LENGTH)
+        blob.MergeFromString(tag + wire.varint(len(raw)) + raw)

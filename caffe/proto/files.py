@@ -37,6 +37,7 @@ _KINDS = {
     b"\x93NUMPY": "a numpy array",
     b"%PDF": "a PDF document",
 }
+START = 4096
 _WANTED = "a binary Caffe net (.caffemodel) is accepted here"
 
 
@@ -138,32 +139,77 @@ def read_net_binary(path: str | PathLike[str], *, crop: Crop = "as_written") -> 
         If the net cannot be upgraded.
     """
     raw = read_bytes(path)
-    kind = _other_kind(raw)
+    with parsing(path, raw[:START], len(raw)):
+        return todays_net(path, raw, crop)
+
+
+@contextmanager
+def parsing(path: str | PathLike[str], start: bytes, size: int) -> Iterator[None]:
+    """Make errors of parsing a trained net say what the file may be instead.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    start
+        Its first `START` bytes.
+    size
+        Number of all its bytes.
+
+    Raises
+    ------
+    FileError
+    """
+    kind = _other_kind(start)
     if kind:
         raise FileError(f"{path}: is {kind}; {_WANTED}")
     try:
-        net = parse_net(raw)
-        _check_names(path, net)
-        with _named(path):
-            upgrade_net(net, crop=crop)
+        yield
     except (DecodeError, UnicodeDecodeError) as error:
         raise FileError(
-            f"{path}: is cut short, damaged, or of another kind ({len(raw)} bytes that "
+            f"{path}: is cut short, damaged, or of another kind ({size} bytes that "
             f"do not parse as a net); {_WANTED}"
         ) from error
-    return net
+    except OSError as error:
+        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
 
 
-def _other_kind(raw: bytes) -> str | None:
+def _other_kind(start: bytes) -> str | None:
     """Name the kind of a file that is no binary net, as far as its bytes tell."""
-    if not raw:
+    if not start:
         return "empty"
-    for start, kind in _KINDS.items():
-        if raw.startswith(start):
+    for signature, kind in _KINDS.items():
+        if start.startswith(signature):
             return kind
-    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in raw[:4096]):
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in start):
         return "a text file"
     return None
+
+
+def todays_net(path: str | PathLike[str], raw: bytes, crop: Crop) -> Any:
+    """Parse the bytes of a trained net, and upgrade it.
+
+    Parameters
+    ----------
+    path
+        The file, for messages.
+    raw, crop
+        As in `caffe.proto.freiburg.parse_net` and `upgrade_net`.
+
+    Raises
+    ------
+    FileError
+        If it is no trained net.
+    CheckError
+        If it cannot be upgraded.
+    google.protobuf.message.DecodeError, UnicodeDecodeError
+        If the bytes can't be parsed.
+    """
+    net = parse_net(raw)
+    _check_names(path, net)
+    with _named(path):
+        upgrade_net(net, crop=crop)
+    return net
 
 
 def _check_names(path: str | PathLike[str], net: Any) -> None:

@@ -7,9 +7,10 @@ import math
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from google.protobuf import text_encoding, text_format
 from google.protobuf.message import Message
@@ -74,8 +75,27 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
     FileError
         If the file cannot be read.
     """
-    try:
+    with _readable(path):
         return Path(path).read_bytes()
+
+
+def open_bytes(path: str | PathLike[str]) -> BinaryIO:
+    """Open a file for reading bytes.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read.
+    """
+    with _readable(path):
+        return Path(path).open("rb")
+
+
+@contextmanager
+def _readable(path: str | PathLike[str]) -> Iterator[None]:
+    """Make a `FileError` of what the system says against reading a file."""
+    try:
+        yield
     except OSError as error:
         raise FileError(f"{path}: cannot read it: {error.strerror}") from error
     except ValueError as error:  # a name with a NUL in it

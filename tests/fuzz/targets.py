@@ -20,7 +20,7 @@ from caffe.engine import graph
 from caffe.engine.solvers import state
 from caffe.engine.sources.hdf5 import HDF5Rows
 from caffe.errors import CaffeError
-from caffe.proto import blobs, caffe_pb2, files, text
+from caffe.proto import blobs, caffe_pb2, files, stored, text
 
 NET = """
 name: "small"
@@ -55,13 +55,35 @@ def prototxt(data: bytes, folder: Path) -> None:
 
 
 def caffemodel(data: bytes, folder: Path) -> None:
-    """Trained weights, binary."""
+    """Trained weights, binary; numbers left in the file are those of the messages."""
     path = folder / "input.caffemodel"
     path.write_bytes(data)
     with suppress(CaffeError):
         text.to_text(files.read_net_binary(path, crop="coordinate_maps"))
+    by_messages, in_place = _weights_by_messages(path), _weights_in_place(path)
+    if by_messages != in_place:
+        raise AssertionError(f"{by_messages} by messages, {in_place} in place")
     with suppress(CaffeError):
         small_net().copy_from(path)
+
+
+def _weights_by_messages(path: Path) -> list[tuple[str, list[bytes]]] | None:
+    """Names and numbers of the layers; None if the file is refused."""
+    with suppress(CaffeError):
+        return [
+            (layer.name, [blobs.values_of(blob).tobytes() for blob in layer.blobs])
+            for layer in files.read_net_binary(path).layer
+        ]
+    return None
+
+
+def _weights_in_place(path: Path) -> list[tuple[str, list[bytes]]] | None:
+    with suppress(CaffeError), stored.opened_weights(path) as layers:
+        return [
+            (layer.name, [blob.part(0, blob.count).tobytes() for blob in layer.blobs])
+            for layer in layers
+        ]
+    return None
 
 
 def solverstate(data: bytes, folder: Path) -> None:

@@ -183,6 +183,11 @@ class Inspecting:
                 self._backward_node(node, self._record(index, device), device)
             self.backward_hooks.run_after(index)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a forward left something to a backward."""
+        return bool(self._records)
+
     def forget(self) -> None:
         """Give up what backwards would need."""
         self._records.clear()

@@ -8,6 +8,7 @@ import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from caffe.engine import atomic, hdf5
 from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
 from caffe.proto import blobs as protos
-from caffe.proto import caffe_pb2
+from caffe.proto import caffe_pb2, wire
+from caffe.proto.stored import Numbers, serialise
 
 PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
@@ -71,9 +73,10 @@ def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> None:
         iter=state.iteration,
         learned_net=state.learned_net,
         current_step=state.current_step,
-        history=[protos.to_proto(values) for values in state.history],
+        history=[{"shape": {"dim": values.shape}} for values in state.history],
     )
-    atomic.write_bytes(path, message.SerializeToString())
+    numbers = ((Numbers(v.size, partial(np.asarray, v)), None) for v in state.history)
+    atomic.write_parts(path, serialise(message, wire.SOLVER_STATE, numbers))
 
 
 def read(path: PathLike) -> SolverState:

@@ -4,7 +4,7 @@ import os
 import pytest
 
 from caffe.engine import atomic
-from caffe.errors import FileError
+from caffe.errors import CheckError, FileError
 from tests.support.files import names
 
 
@@ -13,6 +13,19 @@ def test_a_file_is_replaced_in_one_piece(tmp_path):
     path.write_bytes(b"old")
     atomic.write_bytes(path, b"new")
     assert path.read_bytes() == b"new"
+    assert names(tmp_path) == ["a.bin"]
+
+
+def test_a_part_that_cannot_be_made_leaves_the_old_file_and_nothing_else(tmp_path):
+    def parts():
+        yield b"new"
+        raise CheckError("no gradient")
+
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(CheckError, match="no gradient"):
+        atomic.write_parts(path, parts())
+    assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
 
 

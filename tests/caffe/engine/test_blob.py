@@ -113,3 +113,43 @@ def test_cleared_gradients_are_zero_in_an_old_view_too():
     view[...] = 3
     blob.diff_memory.clear()
     assert view.tolist() == blob.grad_tensor(CPU).tolist() == [0, 0]
+
+
+class TestRoom:
+    @pytest.mark.parametrize(
+        "shape", [(), (3,), (2, 3), (4, 3, 2, 2), (4, 3, 1, 1), (2, 1, 3, 3), (2,) * 5]
+    )
+    @pytest.mark.parametrize("filled", [False, True])
+    def test_has_the_layout_that_fill_gives(self, shape, filled):
+        blob, other = Blob(shape), Blob(shape)
+        other.fill(torch.ones(shape))
+        if filled:
+            blob.fill(torch.zeros(shape))
+        room = blob.room()
+        assert room.stride() == other.tensor(CPU).stride()
+        room.fill_(1)
+        assert np.array_equal(blob.values(), np.ones(shape))
+
+    def test_is_the_memory_that_python_holds(self):
+        blob = Blob((4, 3, 2, 2))
+        view = blob.data
+        blob.room(anew=True).fill_(5)
+        assert (view == 5).all()
+
+    def test_is_that_of_the_old_values_or_new(self):
+        blob = Blob((4, 3, 2, 2))
+        blob.fill(torch.ones(4, 3, 2, 2))
+        old = blob.tensor(CPU)
+        blob.room(anew=True).fill_(5)
+        assert (old == 1).all()
+        old = blob.tensor(CPU)
+        blob.room().fill_(6)
+        assert (old == 6).all()
+        assert (blob.data == 6).all()
+
+    def test_is_new_after_the_blob_was_reshaped(self):
+        blob = Blob((4, 3, 2, 2))
+        blob.fill(torch.ones(4, 3, 2, 2))
+        blob.reshape(12, 4)
+        blob.room()[...] = torch.arange(48).view(12, 4)
+        assert blob.data.ravel().tolist() == list(range(48))

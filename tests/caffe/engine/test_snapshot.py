@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.engine import snapshot
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2, files
 from tests.support.files import names, tree
@@ -201,8 +202,6 @@ class TestHDF5:
         assert (other.params["b"][0].data == 9).all()
 
     def test_gradients_go_into_a_group_of_their_own(self, build, tmp_path):
-        from caffe.engine import snapshot
-
         net = build()
         net.params["conv"][1].diff[...] = 4
         path = tmp_path / "w.h5"

@@ -19,7 +19,7 @@ from pathlib import Path
 import google.protobuf
 
 from caffe.errors import PrototxtError
-from caffe.proto import caffe_pb2, files, freiburg, text
+from caffe.proto import caffe_pb2, files, freiburg, stored, text
 
 folder, major = Path(sys.argv[1]), sys.argv[2]
 assert google.protobuf.__version__.startswith(major), google.protobuf.__version__
@@ -32,6 +32,15 @@ for name in ("v0", "v1", "v1_data"):
 net = files.read_net_binary(folder / "v1.caffemodel")
 assert len(net.layer) == 15
 assert len(net.layer[2].blobs[0].data) == 36
+with stored.opened_weights(folder / "v1.caffemodel") as layers:
+    for layer, whole in zip(layers, net.layer):
+        for blob, message in zip(layer.blobs, whole.blobs):
+            assert blob.part(0, blob.count).tolist() == list(message.data)
+vector = caffe_pb2.BlobProtoVector(blobs=[{"shape": {"dim": [2, 1]}}])
+ones = stored.Numbers(2, lambda: [1.0, 1.0])
+raw = b"".join(stored.serialise(vector, {1: None}, [(ones, None)]))
+vector.blobs[0].data.extend([1, 1])
+assert raw == vector.SerializeToString()
 assert files.read_solver(folder / "solver_old.prototxt").type == "AdaGrad"
 pool = b"\\n\\x01p\\x12\\x07Pooling" + bytes.fromhex("ca070418032002")
 net = freiburg.parse_net(b"\\xa2\\x06" + bytes([len(pool)]) + pool)

@@ -47,6 +47,20 @@ def test_states_are_written_as_the_original_writes_them(case, tmp_path, monkeypa
     assert found == caffe_pb2.SolverState.FromString(raw)
 
 
+def test_the_file_is_the_message_byte_by_byte(tmp_path):
+    history = [np.arange(6, dtype="f4").reshape(2, 3).T, np.zeros(0, "f4"), np.ones(())]
+    state.write(
+        state.SolverState(7, "a.caffemodel", 2, history),
+        tmp_path / "s",
+        hdf5_format=False,
+    )
+    message = caffe_pb2.SolverState(iter=7, learned_net="a.caffemodel", current_step=2)
+    message.history.add(shape={"dim": [3, 2]}, data=[0, 3, 1, 4, 2, 5])
+    message.history.add(shape={"dim": [0]})
+    message.history.add(shape={}, data=[1])
+    assert (tmp_path / "s").read_bytes() == message.SerializeToString()
+
+
 def test_a_state_of_another_method_is_refused(solver, folder):
     other = REFERENCE / "solvers" / "sgd_fixed" / "snap_iter_10.solverstate"
     raw = other.read_bytes()

@@ -13,11 +13,13 @@ import contextlib
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pyunet import __version__
 from pyunet.errors import PyunetError
 
+AddArguments = Callable[[argparse.ArgumentParser], object]
+Run = Callable[[argparse.Namespace], int]
 VERBS = (
     "data",
     "finetune",
@@ -107,6 +109,34 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             if verb.get_default("run") is None:
                 verb.set_defaults(run=module.run)
     return parser
+
+
+def add_commands(
+    parser: argparse.ArgumentParser,
+    commands: Iterable[tuple[str, str, str, AddArguments, Run]],
+) -> None:
+    """Give a verb commands of its own.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+        The verb's.
+    commands : iterable of (name, help, examples, add, run)
+        ``add(parser)`` adds the command's arguments, ``run(args)`` carries it out.
+    """
+    parser.set_defaults(run=lambda args: int(args.command(args)))
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, text, examples, add, run in commands:
+        sub = subparsers.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        add(sub)
+        add_debug(sub, default=argparse.SUPPRESS)
+        sub.set_defaults(command=run, prog=sub.prog)
 
 
 def add_debug(parser: argparse.ArgumentParser, *, default: object) -> None:

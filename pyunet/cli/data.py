@@ -22,37 +22,29 @@ writes demo/train/images.tif and labels.tif (255 inside cells, 0 membrane).
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands of this verb."""
-    from pyunet.cli import add_debug
+    from pyunet.cli import add_commands
 
-    parser.set_defaults(run=run)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, text, example, add, command in (
-        ("make", data_make.HELP, data_make.EXAMPLE, data_make.add, data_make.run),
-        ("check", data_check.HELP, data_check.EXAMPLE, data_check.add, data_check.run),
+    add_commands(
+        parser,
         (
-            "preview",
-            data_preview.HELP,
-            data_preview.EXAMPLE,
-            data_preview.add,
-            data_preview.run,
+            ("make", data_make.HELP, data_make.EXAMPLE, data_make.add, data_make.run),
+            (
+                "check",
+                data_check.HELP,
+                data_check.EXAMPLE,
+                data_check.add,
+                data_check.run,
+            ),
+            (
+                "preview",
+                data_preview.HELP,
+                data_preview.EXAMPLE,
+                data_preview.add,
+                data_preview.run,
+            ),
+            ("synthetic", SYNTHETIC, SYNTHETIC_EXAMPLE, _add_synthetic, _synthetic),
         ),
-        ("synthetic", SYNTHETIC, SYNTHETIC_EXAMPLE, _add_synthetic, _synthetic),
-    ):
-        sub = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add(sub)
-        add_debug(sub, default=argparse.SUPPRESS)
-        sub.set_defaults(command=command, prog=sub.prog)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command that was typed."""
-    return int(args.command(args))
+    )
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:

@@ -22,42 +22,28 @@ would be wrong, else 0.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands of this verb."""
-    from pyunet.cli import add_debug
+    from pyunet.cli import add_commands
 
-    parser.set_defaults(run=run)
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, text, example, add, command in (
+    add_commands(
+        parser,
         (
-            "create",
-            modeldef_create.HELP,
-            modeldef_create.EXAMPLE,
-            modeldef_create.add,
-            modeldef_create.run,
+            (
+                "create",
+                modeldef_create.HELP,
+                modeldef_create.EXAMPLE,
+                modeldef_create.add,
+                modeldef_create.run,
+            ),
+            (
+                "show",
+                modeldef_show.HELP,
+                modeldef_show.EXAMPLE,
+                modeldef_show.add,
+                modeldef_show.run,
+            ),
+            ("check", CHECK, CHECK_EXAMPLE, _add_check, _check),
         ),
-        (
-            "show",
-            modeldef_show.HELP,
-            modeldef_show.EXAMPLE,
-            modeldef_show.add,
-            modeldef_show.run,
-        ),
-        ("check", CHECK, CHECK_EXAMPLE, _add_check, _check),
-    ):
-        sub = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=example,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        add(sub)
-        add_debug(sub, default=argparse.SUPPRESS)
-        sub.set_defaults(command=command, prog=sub.prog)
-
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command that was typed."""
-    return int(args.command(args))
+    )
 
 
 def _add_check(parser: argparse.ArgumentParser) -> None:

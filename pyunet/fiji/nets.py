@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,39 +17,11 @@ from pyunet.errors import DataError
 from pyunet.fiji.devices import load_caffe
 from pyunet.fiji.log import CheckFailedError, log
 from pyunet.modeldef.definition import ModelDefinition
+from pyunet.modeldef.nets import deploy_text
 from pyunet.modeldef.shapes import Shape
 
 PLACE = "net.cpp:60"
 FloatArray = NDArray[np.float32]
-
-
-def test_prototxt(model: ModelDefinition, channels: int, tile_in: Shape) -> str:
-    """Write the text of a model's net in phase TEST (tiled_predict.md, section 4).
-
-    Parameters
-    ----------
-    model : ModelDefinition
-    channels : int
-    tile_in : tuple of int
-        Pixels of an input tile.
-
-    Examples
-    --------
-    >>> model = ModelDefinition("id", "name: 'n'", "data3", (1.0, 1.0), (2, 2), (4, 4),
-    ...                         (-12, -12))
-    >>> print(test_prototxt(model, 1, (18, 20)))
-    state: { phase: TEST }
-    layer { name: "data3" type: "Input" top: "data3" input_param {
-      shape { dim: 1 dim: 1 dim: 18 dim: 20 } } }
-    name: 'n'
-    """
-    name = json.dumps(model.input_blob_name, ensure_ascii=False)
-    dims = " ".join(f"dim: {extent}" for extent in (1, channels, *tile_in))
-    return (
-        "state: { phase: TEST }\n"
-        f'layer {{ name: {name} type: "Input" top: {name} input_param {{\n'
-        f"  shape {{ {dims} }} }} }}\n{model.model_prototxt}"
-    )
 
 
 class TileNet:
@@ -87,7 +58,7 @@ class TileNet:
         self.tile_in = tile_in
         self._source = model.input_blob_name
         self._channels = channels
-        self.net = _build(test_prototxt(model, channels, tile_in), weights)
+        self.net = _build(deploy_text(model, channels, tile_in), weights)
         self.outputs = sorted(self.net.outputs)
         if weights and h5py.is_hdf5(weights):
             _warn_of_other_shapes(self.net, weights, channels)

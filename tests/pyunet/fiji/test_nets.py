@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.fiji import nets
 from pyunet.fiji.log import CheckFailedError
 from pyunet.fiji.nets import TileNet
 from pyunet.modeldef import read_modeldef
+from pyunet.modeldef.nets import deploy_text
 from tests.support.tiled_nets import geometry, layer, model, tile_net
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
@@ -113,7 +113,7 @@ def test_weights_that_fit_bring_no_warning(said, tmp_path):
 
 def test_the_name_of_the_input_may_hold_any_character():
     name = 'data "3"'
-    text = nets.test_prototxt(
+    text = deploy_text(
         geometry((2, 2), (4, 4), (-12, -12), input_blob_name=name), 1, (18, 18)
     )
     from google.protobuf import text_format

@@ -1,0 +1,260 @@
+"""Weights by name, as torch keeps them: to ``.pt`` files and back into a net.
+
+A layer ``conv`` has ``conv.weight`` and ``conv.bias``. BatchNorm has what torch's has:
+``running_mean`` and ``running_var``, divided by the third blob of Caffe's; weights of
+an InnerProduct layer with ``transpose`` are turned. Blobs of layers that torch does
+not know go by their numbers.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import warnings
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from caffe.engine import atomic
+from caffe.errors import CheckError, FileError
+from caffe.export.layers import Layer, describe
+
+Arrays = dict[str, NDArray[np.float32]]
+_WEIGHT_AND_BIAS = (
+    "Convolution",
+    "Deconvolution",
+    "Embed",
+    "InnerProduct",
+    "PReLU",
+    "Scale",
+)
+_WRAPPERS = ("state_dict", "model_state_dict", "model")
+_COUNTER = "num_batches_tracked"
+_SHOWN = 4
+
+
+def module_name(layer: str) -> str:
+    """Give the name under which a module of torch can hold a layer.
+
+    It is the layer's own, but for what torch refuses: dots, and names of attributes.
+
+    Examples
+    --------
+    >>> module_name("conv_d0a-b"), module_name("fc6.1"), module_name("forward")
+    ('conv_d0a-b', 'fc6_1', 'forward_')
+    """
+    name = layer.replace(".", "_") or "_"
+    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == "training" else name
+
+
+def blob_names(layer: Layer) -> list[str]:
+    """Name the blobs of a layer as torch's modules do."""
+    count = len(layer.blobs)
+    if layer.type == "BatchNorm":
+        return ["running_mean", "running_var", _COUNTER]
+    if layer.type == "Bias" or (layer.type == "Scale" and len(layer.bottoms) > 1):
+        return ["bias"][:count]
+    if layer.type in _WEIGHT_AND_BIAS:
+        return ["weight", "bias"][:count]
+    return [str(index) for index in range(count)]
+
+
+def state_dict(net: Any) -> Arrays:
+    """Give the weights of a net by name.
+
+    Parameters
+    ----------
+    net : caffe.Net
+
+    Returns
+    -------
+    dict of str to ndarray
+        float32, but for torch's counters of batches (int64).
+
+    Examples
+    --------
+    >>> import caffe
+    >>> from caffe import layers as L
+    >>> n = caffe.NetSpec()
+    >>> n.x = L.Input(input_param={"shape": {"dim": [1, 2, 5, 5]}})
+    >>> n.y = L.Convolution(n.x, num_output=3, kernel_size=3)
+    >>> {name: a.shape for name, a in state_dict(caffe.Net(n.to_proto(), 1)).items()}
+    {'y.weight': (3, 2, 3, 3), 'y.bias': (3,)}
+    """
+    return {
+        f"{module_name(layer.name)}.{name}": values
+        for layer in describe(net).layers
+        for name, values in zip(blob_names(layer), _from_caffe(layer), strict=True)
+    }
+
+
+def fill(net: Any, arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """Give a net the weights of these names; all of them, or none.
+
+    Parameters
+    ----------
+    net : caffe.Net
+    arrays : mapping of str to array
+        As `state_dict` gives them.
+
+    Returns
+    -------
+    list of str
+        Names of arrays that the net has no use for.
+
+    Raises
+    ------
+    CheckError
+        An array is missing, or has another shape.
+    """
+    layers = [layer for layer in describe(net).layers if layer.blobs]
+    names = [
+        f"{module_name(layer.name)}.{name}"
+        for layer in layers
+        for name in blob_names(layer)
+    ]
+    wanted = [name for name in names if not name.endswith(f".{_COUNTER}")]
+    missing = [name for name in wanted if name not in arrays]
+    if missing:
+        raise CheckError(
+            f"there is no {_listed(missing)}; the net wants {len(wanted)} arrays, "
+            f"there are {_listed(list(arrays))}"
+        )
+    found = {layer.name: _to_caffe(layer, arrays) for layer in layers}
+    for name, values in found.items():
+        for blob, array in zip(net.params[name], values, strict=True):
+            blob.data[...] = array
+    return [
+        name
+        for name in arrays
+        if name not in names and not name.endswith(f".{_COUNTER}")
+    ]
+
+
+def write_state_dict(net: Any, path: str | os.PathLike[str]) -> None:
+    """Write the weights of a net as a file for ``torch.load(..., weights_only=True)``.
+
+    Parameters
+    ----------
+    net : caffe.Net
+    path : path
+        A ``.pt`` file.
+
+    Raises
+    ------
+    FileError
+        It cannot be written.
+    """
+    memory = io.BytesIO()
+    tensors = {n: torch.from_numpy(np.array(a)) for n, a in state_dict(net).items()}
+    torch.save(tensors, memory)
+    atomic.write_parts(path, [memory.getbuffer()])
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> Arrays:
+    """Read the weights of a ``.pt`` or ``.pth`` file; nothing in it is executed.
+
+    Parameters
+    ----------
+    path : path
+        A state_dict, or a training's checkpoint with one in it. Names that all begin
+        with ``module.`` lose it.
+
+    Returns
+    -------
+    dict of str to ndarray
+        float32.
+
+    Raises
+    ------
+    FileError
+        A file that cannot be read, holds more than tensors and plain values, or no
+        tensors.
+    """
+    found = _loaded(path)
+    while isinstance(found, Mapping) and (inner := _wrapped(found)) is not None:
+        found = inner
+    tensors = dict(_tensors(found)) if isinstance(found, Mapping) else {}
+    if not tensors:
+        raise FileError(f"{path}: holds no tensors by name; accepted is a state_dict")
+    if all(name.startswith("module.") for name in tensors):
+        tensors = {n.removeprefix("module."): a for n, a in tensors.items()}
+    return tensors
+
+
+def _wrapped(found: Mapping[Any, Any]) -> Mapping[Any, Any] | None:
+    """Give the state_dict in a training's checkpoint."""
+    inner = [found[w] for w in _WRAPPERS if isinstance(found.get(w), Mapping)]
+    return inner[0] if inner else None
+
+
+def _loaded(path: str | os.PathLike[str]) -> Any:
+    """Load tensors and plain values; anything else is an error."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TorchScript is refused just below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise FileError(f"{path}: cannot read it: {error.strerror}") from error
+    except Exception as error:  # a damaged pickle may raise anything
+        if isinstance(error, pickle.PickleError) and zipfile.is_zipfile(path):
+            raise FileError(
+                f"{path}: holds more than tensors and plain values (Python objects "
+                "are not loaded: they could run anything); accepted is a state_dict: "
+                "torch.save(net.state_dict(), ...)"
+            ) from error
+        raise FileError(
+            f"{path}: is no state_dict of torch.save (a TorchScript file, another "
+            "kind, or damaged); accepted is torch.save(net.state_dict(), ...)"
+        ) from error
+
+
+def _tensors(found: Mapping[Any, Any]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for name, value in found.items():
+        if isinstance(value, torch.Tensor):
+            yield str(name), value.detach().to(torch.float32).numpy()
+
+
+def _from_caffe(layer: Layer) -> Iterable[NDArray[Any]]:
+    blobs = layer.blobs
+    if layer.type == "BatchNorm":
+        mean, variance, weight = blobs
+        factor = 1 / weight[0] if weight[0] else np.float32(0)
+        return mean * factor, variance * factor, np.zeros((), np.int64)
+    if layer.type == "InnerProduct" and layer.param.inner_product_param.transpose:
+        return np.ascontiguousarray(blobs[0].T), *blobs[1:]
+    if layer.type == "PReLU":
+        return (blobs[0].reshape(-1),)
+    return blobs
+
+
+def _to_caffe(layer: Layer, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+    module = module_name(layer.name)
+    values: list[NDArray[Any]] = []
+    for name, like in zip(blob_names(layer), _from_caffe(layer), strict=True):
+        key = f"{module}.{name}"
+        if name == _COUNTER:
+            values.append(np.ones(1, np.float32))
+            continue
+        value = np.asarray(arrays[key], np.float32)
+        if value.shape != like.shape:
+            raise CheckError(
+                f"'{key}' has shape {value.shape}; layer '{layer.name}' "
+                f"({layer.type}) of the net wants {like.shape}"
+            )
+        values.append(value)
+    if layer.type == "InnerProduct" and layer.param.inner_product_param.transpose:
+        values[0] = values[0].T
+    return [v.reshape(b.shape) for v, b in zip(values, layer.blobs, strict=True)]
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
+    more = len(names) - _SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown

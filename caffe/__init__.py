@@ -6,6 +6,7 @@ needs no torch (`caffe.proto`, `caffe.cli`) does not load it.
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import import_module
 from typing import Any
@@ -29,6 +30,10 @@ _HOMES = {
     "set_mode_gpu": "caffe.engine.common",
     "set_device": "caffe.engine.common",
     "set_random_seed": "caffe.engine.common",
+    "backend": "caffe.engine.common",
+    "precision": "caffe.engine.common",
+    "set_backend": "caffe.engine.common",
+    "set_precision": "caffe.engine.common",
     "set_solver_count": "caffe.engine.common",
     "set_solver_rank": "caffe.engine.common",
     "set_multiprocess": "caffe.engine.common",
@@ -63,6 +68,7 @@ _MODULES = (
     "detector",
     "draw",
     "errors",
+    "export",
     "io",
     "net_spec",
     "proto",
@@ -74,13 +80,24 @@ __all__ = ["TEST", "TRAIN", "init_log", "log", *sorted(_HOMES), *_MODULES]
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
+        value = getattr(_imported(_HOMES[name]), name)
     elif name in (*_MODULES, "_caffe"):
-        value = import_module(f"caffe.{name}")
+        value = _imported(f"caffe.{name}")
     else:
         raise AttributeError(f"module 'caffe' has no attribute '{name}'")
     globals()[name] = value
     return value
+
+
+def _imported(name: str) -> Any:
+    """Import a module without looking for garbage: torch's import leaves none."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        return import_module(name)
+    finally:
+        if running:
+            gc.enable()
 
 
 def __dir__() -> list[str]:

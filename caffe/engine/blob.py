@@ -41,11 +41,21 @@ class Memory:
         self._host: torch.Tensor | None = None
         self._value: torch.Tensor | None = None
         self._host_is_valid = False
+        self._changes = 0
+
+    @property
+    def stamp(self) -> tuple[int, int] | None:
+        """Another one as soon as the numbers are others; None: Python may write."""
+        value = self._host if self._value is None else self._value
+        if self.handed_out or value is None or self.pending is not None:
+            return None
+        return self._changes, value._version
 
     def resize(self, count: int) -> None:
         """Room for `count` numbers; another count than before gives zeros."""
         if count != self.count:
             self.count = count
+            self._changes += 1
             self.pending = self._host = self._value = None
             self._host_is_valid = False
 
@@ -82,6 +92,9 @@ class Memory:
     def put(self, value: torch.Tensor) -> None:
         """Take a new value from a layer."""
         self.pending = None
+        self._changes += 1
+        if value.dtype is torch.bfloat16:
+            value = value.float()
         self.count = value.numel()
         if self._host is not None and self._host.numel() != self.count:
             self._host = None
@@ -100,6 +113,7 @@ class Memory:
         is on the CPU; or new memory if others still need the old value.
         """
         self.pending = None
+        self._changes += 1
         host = self._host if self.handed_out else None
         if host is not None and host.numel() == self.count:
             self._value = None
@@ -120,6 +134,7 @@ class Memory:
     def clear(self) -> None:
         """Make all numbers 0; what Python can't see takes no memory then."""
         self.pending = None
+        self._changes += 1
         self.release()
         if self._host is not None:
             self._host.zero_()
@@ -129,6 +144,7 @@ class Memory:
     def release(self) -> None:
         """Give up a value that is about to be made anew, unless Python may see it."""
         if not self.handed_out:
+            self._changes += 1
             self._value = self._host = None
             self._host_is_valid = False
 
@@ -147,6 +163,7 @@ class Memory:
             host.view(self._value.shape).copy_(self._value)
         self._host_is_valid = True
         if self._value is not None and self._value.device.type == "cpu":
+            self._changes += 1
             self._value = None
         return host
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine.log import mute
+from caffe.engine.log import log, mute
 from caffe.errors import CheckError, DeviceError
 
 
@@ -64,12 +64,18 @@ class RandomStreams:
                 stream.set_state(torch.from_numpy(np.array(value)))
 
 
+PRECISIONS = ("float32", "bf16", "tf32")
+BACKENDS = ("torch", "onnxruntime", "openvino")
+
+
 class _World:
     """Caffe's thread-wide settings."""
 
     def __init__(self) -> None:
         self.gpu = False
         self.device_id = 0
+        self.precision = PRECISIONS[0]
+        self.backend = BACKENDS[0]
         self.solver_count = 1
         self.solver_rank = 0
         self.multiprocess = False
@@ -93,17 +99,102 @@ def set_mode_gpu() -> None:
         If there is no such device.
     """
     _check_device(_WORLD.device_id)
-    use_ieee_float32()
+    allow_tf32(_WORLD.precision == "tf32")
     _WORLD.gpu = True
 
 
-def use_ieee_float32() -> None:
-    """Keep torch from rounding to TF32, which it does in convolutions by default."""
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU round to TF32, which torch does in convolutions by default, or not."""
     if hasattr(torch.backends, "fp32_precision"):
-        torch.backends.fp32_precision = "ieee"
+        torch.backends.fp32_precision = "tf32" if allowed else "ieee"
     else:
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = allowed
+        torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def set_precision(name: str) -> None:
+    """Choose what convolutions and inner products round to from now on.
+
+    Parameters
+    ----------
+    name : {"float32", "bf16", "tf32"}
+        ``float32``, the default, is Caffe's. ``bf16``: weights stay float32; what these
+        layers read and write has 8 binary digits, except the scores and losses at the
+        end of a net. ``tf32``: 11 binary digits, on NVIDIA GPUs from Ampere on.
+
+    Raises
+    ------
+    CheckError
+        For another name.
+
+    Examples
+    --------
+    >>> set_precision("bf16")
+    >>> precision()
+    'bf16'
+    >>> set_precision("float32")
+    """
+    if name not in PRECISIONS:
+        raise CheckError(
+            f"precision '{name}' is not known: {', '.join(PRECISIONS)} are accepted"
+        )
+    if name == "bf16" and not (_WORLD.gpu or _computes_bfloat16()):
+        log(
+            "common.cpp:160",
+            "this CPU has no instructions for bfloat16: float32 is faster",
+            "W",
+        )
+    _WORLD.precision = name
+    if _WORLD.gpu:
+        allow_tf32(name == "tf32")
+
+
+def precision() -> str:
+    """Give the name that `set_precision` was told last.
+
+    Raises
+    ------
+    DeviceError
+        If it is ``tf32`` and nets compute on the CPU.
+    """
+    if _WORLD.precision == "tf32" and not _WORLD.gpu:
+        raise DeviceError(
+            "precision tf32 needs an NVIDIA GPU; float32 and bf16 work on the CPU"
+        )
+    return _WORLD.precision
+
+
+def set_backend(name: str) -> None:
+    """Choose what computes whole forwards of phase TEST on the CPU from now on.
+
+    Training, parts of a forward, and forwards with hooks always run on torch.
+
+    Parameters
+    ----------
+    name : {"torch", "onnxruntime", "openvino"}
+        The others come with ``pip install "pyunet[speed]"``.
+
+    Raises
+    ------
+    CheckError
+        For another name.
+    """
+    if name not in BACKENDS:
+        raise CheckError(
+            f"backend '{name}' is not known: {', '.join(BACKENDS)} are accepted"
+        )
+    _WORLD.backend = name
+
+
+def backend() -> str:
+    """Give the name that `set_backend` was told last.
+
+    Examples
+    --------
+    >>> backend()
+    'torch'
+    """
+    return _WORLD.backend
 
 
 def set_device(device_id: int) -> None:
@@ -197,6 +288,11 @@ def multiprocess() -> bool:
 def set_multiprocess(value: bool) -> None:
     """Kept for pycaffe's sake: here ranks are always processes, never threads."""
     _WORLD.multiprocess = bool(value)
+
+
+def _computes_bfloat16() -> bool:
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())
 
 
 def _check_device(device_id: int) -> None:

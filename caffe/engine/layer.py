@@ -10,18 +10,28 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
 
 from caffe.engine.blob import Blob
+from caffe.engine.packing import Packing
 from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
 Blobs = Sequence[Blob]
 Tensors = list[torch.Tensor]
 Arity = tuple[int, int | None]
+
+
+class Half(Enum):
+    """What a layer does in precision bf16."""
+
+    NEVER = "its bottoms are made float32"
+    PASSES = "it hands on bfloat16 unharmed"
+    COMPUTES = "it computes in the type of its bottoms, and is faster in bfloat16"
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,11 @@ class Context:
         Shape of any blob of the net by its name.
     rank, ranks : int
         Number of this process among those that train together, and how many they are.
+    packing : Packing
+        Keeps what the layer derives from its parameters.
+    captured : bool
+        True while a forward is recorded to be replayed: nothing is read back from the
+        device.
     recomputing : bool
         True while a forward is done again to show what was not kept of it: statistics
         and state stay, nothing is drawn.
@@ -76,8 +91,10 @@ class Context:
     log: Callable[[str, str], None]
     shape_of: Callable[[str], Shape]
     state: dict[str, Any] = field(default_factory=dict)
+    packing: Packing = field(default_factory=Packing)
     rank: int = 0
     ranks: int = 1
+    captured: bool = False
     recomputing: bool = False
 
 
@@ -112,6 +129,10 @@ class Operator(ABC):
     backward_needs_top : bool
         The gradient is computed from the value of a top, which therefore may not be
         overwritten by an in-place layer behind it.
+    half : Half
+        What it does in precision bf16; options of the layer may decide.
+    rectifies : bool
+        It has a `forward_rectified`.
     """
 
     type: ClassVar[str]
@@ -126,6 +147,8 @@ class Operator(ABC):
     aliases_parameter: ClassVar[bool] = False
     differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
     backward_needs_top: ClassVar[bool] = True
+    half: Half = Half.NEVER
+    rectifies: ClassVar[bool] = False
 
     def __init__(self, param: Any, context: Context) -> None:
         self.param = param
@@ -167,6 +190,24 @@ class Operator(ABC):
         Called where nobody needs the bottom any more.
         """
         return self.forward([bottom], params, context)[0]
+
+    def forward_rectified(
+        self, bottom: torch.Tensor, params: Tensors, context: Context, slope: float
+    ) -> torch.Tensor:
+        """Top of a one-bottom layer after a ReLU of this `negative_slope`."""
+        raise NotImplementedError
+
+    def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
+        """Bytes that a forward without gradients takes beside blobs.
+
+        Returns
+        -------
+        lasting : int
+            Of what is derived from the parameters and kept.
+        passing : int
+            Of what is given up at the end of the forward.
+        """
+        return 0, 0
 
 
 class BlobOperator(Operator):

@@ -9,7 +9,8 @@ import torch
 from caffe.engine import common
 from caffe.engine.blob import Memory
 from caffe.engine.debug import DebugInfo
-from caffe.engine.executors import Fused, Hooks, Inspecting, is_input
+from caffe.engine.executors import Graphed, Hooks, Inspecting, is_input
+from caffe.engine.executors.exported import Exported
 from caffe.engine.memory import memory_errors
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
@@ -38,12 +39,22 @@ class Runner:
         self._wiring = wiring
         self._in_test = phase == caffe_pb2.TEST
         self._inspecting = Inspecting(wiring)
-        self._fused = Fused(wiring)
+        self._fused = Graphed(wiring)
+        self._exported: tuple[str, Exported] | None = None
         self._debug: DebugInfo | None = None
         self._runs_on_blobs = any(n.op.runs_on_blobs for n in wiring.nodes)
         self._last = len(wiring.nodes) - 1
         # tops of data layers in the last fused forward, to compute the rest again
         self._replayable: dict[str, torch.Tensor] | None = None
+
+    @property
+    def cuda_graphs(self) -> bool:
+        """False keeps a GPU from replaying steps."""
+        return self._fused.graphs.wanted
+
+    @cuda_graphs.setter
+    def cuda_graphs(self, value: bool) -> None:
+        self._fused.graphs.wanted = value
 
     @property
     def forward_hooks(self) -> Hooks:
@@ -175,10 +186,21 @@ class Runner:
 
     def _forward_fused(self) -> float:
         self._inspecting.forget()
-        loss, inputs = self._fused.forward(common.device(), self.prepare)
+        device, backend = common.device(), common.backend()
+        if backend == "torch" or device.type != "cpu":
+            loss, inputs = self._fused.forward(device, self.prepare)
+        else:
+            outputs = self._exported_by(backend).forward(common.precision())
+            loss, inputs = 0.0, self._fused.take(outputs, device)
         self._replayable = inputs
         self._mark_freed(self.recompute)
         return loss
+
+    def _exported_by(self, backend: str) -> Exported:
+        """Give the net to another library, once."""
+        if self._exported is None or self._exported[0] != backend:
+            self._exported = (backend, Exported(self._wiring, backend))
+        return self._exported[1]
 
     def _mark_freed(self, callback: Callable[[], None]) -> None:
         held = {*self._wiring.held, *self._wiring.outputs}

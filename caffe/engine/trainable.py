@@ -61,6 +61,15 @@ class Trainable:
     def keep_blobs(self, value: bool) -> None:
         self._runner.keep_blobs = value
 
+    @property
+    def cuda_graphs(self) -> bool:
+        """False keeps a GPU from replaying steps: each operation is started anew."""
+        return self._runner.cuda_graphs
+
+    @cuda_graphs.setter
+    def cuda_graphs(self, value: bool) -> None:
+        self._runner.cuda_graphs = value
+
     def set_debug_info(self, value: bool) -> None:
         """Log from now on, or no more, how large the numbers in the net are."""
         self._runner.set_debug_info(value)

@@ -244,7 +244,7 @@ class Wiring:
             self.entries.append(ParamEntry(node.name, index, blob, owner is None))
             node.param_propagate.append(spec.lr_mult != 0)
             node.needs_backward |= spec.lr_mult != 0
-        node.blobs = blobs
+        node.blobs = node.context.packing.blobs = blobs
         return owned
 
     def _share(

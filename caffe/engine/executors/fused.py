@@ -3,26 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import prod
 
 import torch
 
+from caffe.engine import common
 from caffe.engine.blob import Blob, shaped
-from caffe.engine.executors.shared import is_input, layout, weighted_loss
+from caffe.engine.executors.shared import (
+    half_layers,
+    is_input,
+    layout,
+    typed,
+    weighted_loss,
+)
+from caffe.engine.layers.neuron import ReLULayer
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
 
 
 @dataclass
 class _Step:
-    """One layer of the fused plan; names are those of the memory's first blob."""
+    """One layer of the fused plan; names are those of the memory's first blob.
+
+    Attributes
+    ----------
+    half : bool
+        It runs on bfloat16 where that is asked for.
+    rectifier : ReLULayer or None
+        What stands behind it, which it does in the same go.
+    frees : list of str
+        What is used here for the last time.
+    """
 
     node: Node
     bottoms: list[str]
     tops: list[str]
     in_place: bool
-    frees: list[str]
+    half: bool
+    rectifier: ReLULayer | None = None
+    frees: list[str] = field(default_factory=list)
 
 
 class Fused:
@@ -32,13 +52,18 @@ class Fused:
         self._wiring = wiring
         self._root: dict[str, str] = {}
         self._leaves: list[tuple[Blob, torch.Tensor]] = []
-        self._steps = self._plan()
+        self._half = False
+        steps = self._plan()
+        self._layers = _with_last_uses(steps)
+        # the same with a rectifier in the step of the layer before it
+        self._steps = _with_last_uses(_merged(steps))
 
     def _plan(self) -> list[_Step]:
         steps: list[_Step] = []
+        half = half_layers(self._wiring.nodes)
         producer: dict[str, Node] = {}
         read: set[str] = set()  # by others than the layer that comes next
-        for node in self._wiring.nodes:
+        for index, node in enumerate(self._wiring.nodes):
             bottoms = [self._root[name] for name in node.bottom]
             alias = node.op.aliases_bottom
             for name in node.top:
@@ -51,12 +76,7 @@ class Fused:
                 read.update(bottoms)
                 read.difference_update(tops)
                 producer.update(dict.fromkeys(tops, node))
-            steps.append(_Step(node, bottoms, tops, safe, []))
-        last_use: dict[str, _Step] = {}
-        for step in steps:
-            last_use.update(dict.fromkeys((*step.bottoms, *step.tops), step))
-        for name, step in last_use.items():
-            step.frees.append(name)
+            steps.append(_Step(node, bottoms, tops, safe, index in half))
         return steps
 
     def forward(
@@ -73,12 +93,27 @@ class Fused:
         """
         kept = self._kept()
         self._release()
+        self._half = common.precision() == "bf16"
         values: dict[str, torch.Tensor] = {}
+        loss, inputs = self._infer(self._steps, values, kept, device, prepare)
+        self._publish(values)
+        return float(loss), inputs
+
+    def _infer(
+        self,
+        steps: list[_Step],
+        values: dict[str, torch.Tensor],
+        kept: set[str],
+        device: torch.device,
+        prepare: Callable[[Node], None] | None,
+    ) -> tuple[torch.Tensor | float, dict[str, torch.Tensor]]:
+        """Run layers without gradients; the loss, and what data layers gave."""
         inputs: dict[str, torch.Tensor] = {}
         loss: torch.Tensor | float = 0.0
         with torch.no_grad():
-            for step in self._steps:
-                prepare(step.node)
+            for step in steps:
+                if prepare is not None:
+                    prepare(step.node)
                 tops = self._run(step, values, device, grad=False)
                 if is_input(step.node) or step.node.op.source:
                     inputs.update(zip(step.tops, tops, strict=True))
@@ -86,8 +121,26 @@ class Fused:
                 for name in step.frees:
                     if name not in kept:
                         del values[name]
-        self._publish(values)
-        return float(loss), inputs
+        return loss, inputs
+
+    def take(
+        self, outputs: dict[str, torch.Tensor], device: torch.device
+    ) -> dict[str, torch.Tensor]:
+        """Take the outputs of a forward that was computed elsewhere.
+
+        Returns
+        -------
+        dict
+            Tops of input layers, from which the rest can be computed.
+        """
+        self._release()
+        self._publish({self._root[name]: value for name, value in outputs.items()})
+        steps = [step for step in self._steps if is_input(step.node)]
+        return {
+            root: self._input(name, device)
+            for step in steps
+            for root, name in zip(step.tops, step.node.top, strict=True)
+        }
 
     def forward_backward(
         self, device: torch.device, prepare: Callable[[Node], None], *, keep: bool
@@ -101,13 +154,11 @@ class Fused:
         """
         self._release()
         self._leaves.clear()
+        self._half = common.precision() == "bf16"
         values: dict[str, torch.Tensor] = {}
-        loss: torch.Tensor | float = 0.0
-        for step in self._steps:
-            prepare(step.node)
-            grad = step.node.needs_backward
-            tops = self._run(step, values, device, grad=grad, keep=keep)
-            loss = loss + weighted_loss(step.node, tops)
+        # a rectifier's bottom has no gradient of its own where it is merged
+        steps = self._layers if keep else self._steps
+        loss = self._train(steps, values, device, prepare, keep=keep)
         kept = set(values) if keep else self._kept()
         self._publish({n: t.detach() for n, t in values.items() if n in kept})
         values.clear()
@@ -118,17 +169,40 @@ class Fused:
         self._collect(device)
         return float(loss.detach())
 
+    def _train(
+        self,
+        steps: list[_Step],
+        values: dict[str, torch.Tensor],
+        device: torch.device,
+        prepare: Callable[[Node], None] | None,
+        *,
+        keep: bool = False,
+    ) -> torch.Tensor | float:
+        """Run layers forward for a backward; the loss."""
+        loss: torch.Tensor | float = 0.0
+        for step in steps:
+            if prepare is not None:
+                prepare(step.node)
+            grad = step.node.needs_backward
+            tops = self._run(step, values, device, grad=grad, keep=keep)
+            loss = loss + weighted_loss(step.node, tops)
+        return loss
+
     def activation_bytes(self) -> int:
-        """Most bytes that the activations of one forward without gradients take."""
+        """Most bytes that one forward without gradients takes beside the parameters."""
         blobs = self._wiring.blobs
         live: dict[str, int] = {}
-        peak = 0
+        peak = kept = 0
         for step in self._steps:
             made = {n: 4 * prod(blobs[n].shape) for n in step.tops}
             over = step.in_place or step.node.op.aliases_bottom
             extra = 0 if over else sum(live.get(n, 0) for n in made)
             live.update(made)
-            peak = max(peak, sum(live.values()) + extra)
+            lasting, passing = step.node.op.workspace(
+                [blobs[name].shape for name in step.node.bottom]
+            )
+            kept += lasting
+            peak = max(peak, kept + sum(live.values()) + extra + passing)
             for name in step.frees:
                 live.pop(name, None)
         return peak
@@ -172,7 +246,15 @@ class Fused:
                 for b, needs in zip(node.blobs, node.param_propagate, strict=True)
             ]
             with torch.set_grad_enabled(grad), naming(node.name, node.type):
-                if step.in_place:
+                bottoms = typed(node.op, bottoms, half=self._half and step.half)
+                if step.rectifier is not None:
+                    slope = step.rectifier.slope
+                    tops = [
+                        node.op.forward_rectified(
+                            bottoms[0], params, node.context, slope
+                        )
+                    ]
+                elif step.in_place:
                     tops = [node.op.forward_in_place(bottoms[0], params, node.context)]
                 else:
                     tops = node.op.forward(bottoms, params, node.context)
@@ -246,3 +328,35 @@ class Fused:
             ):
                 present.add_(leaf.grad)
         self._leaves.clear()
+
+
+def _merged(steps: list[_Step]) -> list[_Step]:
+    """Let layers that can do it rectify what they make."""
+    merged: list[_Step] = []
+    for step in steps:
+        op = step.node.op
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.node.op.rectifies
+            and last.rectifier is None
+            and isinstance(op, ReLULayer)
+            and step.in_place
+            and last.tops == step.tops
+            and not any((*last.node.loss_weights, *step.node.loss_weights))
+        ):
+            last.rectifier = op
+        else:
+            merged.append(replace(step))
+    return merged
+
+
+def _with_last_uses(steps: list[_Step]) -> list[_Step]:
+    """Enter what each step uses for the last time."""
+    last_use: dict[str, _Step] = {}
+    for step in steps:
+        step.frees = []
+        last_use.update(dict.fromkeys((*step.bottoms, *step.tops), step))
+    for name, step in last_use.items():
+        step.frees.append(name)
+    return steps

@@ -7,8 +7,15 @@ from dataclasses import dataclass
 
 import torch
 
+from caffe.engine import common
 from caffe.engine.blob import Blob, shaped
-from caffe.engine.executors.shared import is_input, layout, weighted_loss
+from caffe.engine.executors.shared import (
+    half_layers,
+    is_input,
+    layout,
+    typed,
+    weighted_loss,
+)
 from caffe.engine.layer import BlobOperator
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
@@ -65,6 +72,7 @@ class Inspecting:
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
         self._records: dict[int, _Record] = {}
+        self._half = half_layers(wiring.nodes)
         self.forward_hooks = Hooks()
         self.backward_hooks = Hooks()
 
@@ -255,8 +263,12 @@ class Inspecting:
             b.tensor(device).detach().requires_grad_(grad and needs)
             for b, needs in zip(node.blobs, node.param_propagate, strict=True)
         ]
+        half = common.precision() == "bf16" and index in self._half
         with torch.set_grad_enabled(grad), naming(node.name, node.type):
-            tops = node.op.forward(leaves, params, node.context)
+            inside = typed(node.op, leaves, half=half) if half else leaves
+            tops = node.op.forward(inside, params, node.context)
+            if half:
+                tops = [t.float() for t in tops]
         if node.op.source:
             tops = [layout(t) for t in tops]
         self._records.pop(index, None)

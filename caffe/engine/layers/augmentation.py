@@ -148,8 +148,9 @@ def _mirrored(place: torch.Tensor, size: int) -> torch.Tensor:
     """Reflect about 0 and size - 1, as often as it takes."""
     if size == 1:
         return torch.zeros_like(place)
-    if ((place >= 0) & (place <= size - 1)).all():
-        return place  # a third of the time, and the usual case
+    # a third of the time, and the usual case; to ask a GPU would be to wait for it
+    if place.is_cpu and ((place >= 0) & (place <= size - 1)).all():
+        return place
     return (torch.remainder(place + (size - 1), 2 * size - 2) - (size - 1)).abs()
 
 
@@ -238,8 +239,8 @@ class ValueAugmentationLayer(Operator):
         while len(points) < wanted:
             more = _draw_curves(options, wanted - len(points), context.rng)
             points = np.concatenate([points, more])
-        tables = torch.from_numpy(points @ self._operator.T).to(bottom.device)
-        return [look_up(bottom, tables)]
+        tables = torch.from_numpy(points @ self._operator.T)
+        return [look_up(bottom, tables.to(bottom.device, non_blocking=True))]
 
 
 def _check_curve_options(options: Any) -> None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from caffe.engine.layer import (
     Context,
+    Half,
     Operator,
     ParameterSpec,
     Shape,
@@ -44,6 +45,7 @@ class InnerProductLayer(Operator):
     """
 
     backward_needs_top = False
+    half = Half.COMPUTES
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the number of outputs."""
@@ -86,8 +88,18 @@ class InnerProductLayer(Operator):
         """Flatten and multiply."""
         leading, inputs = self._split(tuple(bottoms[0].shape))
         x = bottoms[0].reshape(*leading, inputs)
-        matrix = params[0].t() if self.transpose else params[0]
-        return [functional.linear(x, matrix, params[1] if len(params) > 1 else None)]
+        weight, *rest = [_in_type_of(x, p, i, context) for i, p in enumerate(params)]
+        matrix = weight.t() if self.transpose else weight
+        return [functional.linear(x, matrix, rest[0] if rest else None)]
+
+
+def _in_type_of(
+    x: torch.Tensor, param: torch.Tensor, index: int, context: Context
+) -> torch.Tensor:
+    """Turn a parameter into the type of a bottom; once where no gradient is wanted."""
+    if torch.is_grad_enabled() or param.dtype is x.dtype:
+        return param.to(x.dtype)
+    return context.packing.get(index, "type", x.dtype, lambda: param.to(x.dtype))
 
 
 @register("Embed")
@@ -165,6 +177,8 @@ class DropoutLayer(Operator):
 
     The mask is drawn in the order of the axes, whatever the layout of the memory.
     """
+
+    half = Half.PASSES
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the ratio."""

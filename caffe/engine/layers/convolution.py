@@ -12,8 +12,10 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
+from caffe.engine.kernels.convolution import Options, convolve, workspace
 from caffe.engine.layer import (
     Context,
+    Half,
     Operator,
     ParameterSpec,
     Shape,
@@ -22,8 +24,10 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text, window_option
+from caffe.engine.packing import Packing
 from caffe.errors import CheckError
 
+_IMAGE_AXES = 2
 _FORWARD: dict[int, Callable[..., torch.Tensor]] = {
     1: functional.conv1d,
     2: functional.conv2d,
@@ -148,6 +152,7 @@ class BaseConvolution(Operator):
     tops = (1, None)
     equal_bottoms_tops = True
     backward_needs_top = False
+    half = Half.COMPUTES
     transposed: ClassVar[bool]
 
     def setup(self, param: Any, context: Context) -> None:
@@ -214,21 +219,23 @@ class BaseConvolution(Operator):
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Filter every bottom with the same parameters."""
-        return [self._filter(bottom, *params) for bottom in bottoms]
+        return [self._filter(bottom, params, context.packing) for bottom in bottoms]
 
     def _filter(
-        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+        self, x: torch.Tensor, params: Tensors, packing: Packing
     ) -> torch.Tensor:
+        weight, bias = params[0], params[1] if len(params) > 1 else None
         window = self.window(x.dim())
         if window.channel_axis == 1 and window.kernel:
-            return self._call(x, weight, bias, window)
+            return self._call(x, weight, bias, window, packing)
         axis = window.channel_axis
         flat = x.reshape(prod(x.shape[:axis]), *x.shape[axis:])
         if window.kernel:
-            y = self._call(flat, weight, bias, window)
+            y = self._call(flat, weight, bias, window, packing)
         else:
             line = Window(1, (1,), (1,), (0,), (1,))
-            y = self._call(flat[..., None], weight[..., None], bias, line)[..., 0]
+            y = self._call(flat[..., None], weight[..., None], bias, line, packing)
+            y = y[..., 0]
         return y.reshape(*x.shape[:axis], *y.shape[1:])
 
     def _call(
@@ -237,7 +244,10 @@ class BaseConvolution(Operator):
         weight: torch.Tensor,
         bias: torch.Tensor | None,
         window: Window,
+        packing: Packing,
     ) -> torch.Tensor:
+        weight = weight.to(x.dtype)
+        bias = None if bias is None else bias.to(x.dtype)
         axes = len(window.kernel)
         if axes > 3:
             call = _deconvolve if self.transposed else _convolve
@@ -285,10 +295,47 @@ class ConvolutionLayer(BaseConvolution):
     """
 
     transposed = False
+    rectifies = True
 
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Round down."""
         return forward_sizes(sizes, window)
+
+    def forward_rectified(
+        self, bottom: torch.Tensor, params: Tensors, context: Context, slope: float
+    ) -> torch.Tensor:
+        """Filter and rectify, at once where the kernel can."""
+        window = self.window(bottom.dim())
+        if window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES:
+            bias = params[1] if len(params) > 1 else None
+            options = self._options(window, slope)
+            return convolve(bottom, params[0], bias, options, context.packing)
+        (top,) = self.forward([bottom], params, context)
+        return functional.leaky_relu(top, slope, inplace=True)
+
+    def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
+        """Packed weights, and what Winograd's filtering takes for a moment."""
+        shape = bottom_shapes[0]
+        window = self.window(len(shape))
+        if window.channel_axis != 1 or len(window.kernel) != _IMAGE_AXES:
+            return 0, 0
+        weight = (self.num_output, shape[1] // self.group, *window.kernel)
+        return workspace(shape, weight, self._options(window))
+
+    def _options(self, window: Window, slope: float | None = None) -> Options:
+        return Options(window.stride, window.pad, window.dilation, self.group, slope)
+
+    def _call(
+        self,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        window: Window,
+        packing: Packing,
+    ) -> torch.Tensor:
+        if len(window.kernel) == _IMAGE_AXES:
+            return convolve(x, weight, bias, self._options(window), packing)
+        return super()._call(x, weight, bias, window, packing)
 
 
 @register("Deconvolution")

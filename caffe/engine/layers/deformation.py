@@ -150,29 +150,33 @@ class CreateDeformationLayer(Operator):
         return [(batch, *self._sizes, self._components)]
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
-        """Draw the displacements of all samples, then turn and move each."""
-        (shape,) = self.shapes([tuple(bottom.shape) for bottom in bottoms])
-        axes = len(self._sizes)
-        extents = tuple(bottoms[0].shape[2 : 2 + axes]) if bottoms else self._sizes
-        field = np.empty(shape, np.float32)
-        displacements = [self._draw_displacements(context.rng) for _ in field]
-        for n, sample in enumerate(field):
+        """Draw on the host for all samples; deform, turn and move on the device."""
+        ((batch, *sizes, components),) = self.shapes(
+            [tuple(bottom.shape) for bottom in bottoms]
+        )
+        extents = tuple(bottoms[0].shape[2 : 2 + len(sizes)]) if bottoms else sizes
+        points = self._draw_points(batch, context.rng)
+        rows = np.empty((batch, components, 4), np.float32)
+        for n in range(batch):
             image = bottoms[0][n].detach() if bottoms else None
-            matrix = self._draw_matrix(_with_z(extents), image, context.rng)
-            self._fill(sample, displacements[n], matrix)
-        return [torch.from_numpy(field).to(context.device)]
+            matrix = self._draw_matrix(_with_z(tuple(extents)), image, context.rng)
+            rows[n] = matrix[3 - components : 3]
+        moves = None
+        if points is not None:
+            moves = upsampled(points, self._splines, context.device)
+        return [deformation(sizes, moves, _on(context.device, rows))]
 
-    def _draw_displacements(self, rng: np.random.Generator) -> list[Floats]:
-        """One array a component; none without elastic deformation."""
+    def _draw_points(self, batch: int, rng: np.random.Generator) -> Floats | None:
+        """Displacements of the control points (N, components, ...), if any move."""
         if not self._splines:
-            return []
+            return None
         points = tuple(spline.shape[1] for spline in self._splines)
-        result = []
-        for magnitude in self._magnitudes[: self._components]:
-            values = rng.standard_normal(points, np.float32) * np.float32(magnitude)
-            for axis, spline in enumerate(self._splines):
-                values = np.moveaxis(np.tensordot(spline, values, (1, axis)), 0, axis)
-            result.append(values)
+        result = np.empty((batch, self._components, *points), np.float32)
+        for sample in result:
+            pairs = zip(sample, self._magnitudes, strict=False)
+            for component, magnitude in pairs:
+                draws = rng.standard_normal(points, np.float32)
+                component[...] = draws * np.float32(magnitude)
         return result
 
     def _draw_matrix(
@@ -214,17 +218,105 @@ class CreateDeformationLayer(Operator):
         index = min(int(np.searchsorted(sums, draw)), len(sums) - 1)
         return tuple(int(i) for i in np.unravel_index(index, extents))
 
-    def _fill(self, field: Floats, displacements: list[Floats], matrix: Floats) -> None:
-        first = len(self._sizes) - self._components
-        places: list[Floats] = list(np.ogrid[tuple(map(slice, self._sizes))])[first:]
-        if displacements:
-            places = [a + b for a, b in zip(places, displacements, strict=True)]
-        rows = matrix[3 - self._components : 3]
-        for component, row in enumerate(rows):
-            value = row[3]
-            for place, factor in zip(places, row[-1 - len(places) : -1], strict=True):
-                value = value + factor * place.astype(np.float32, copy=False)
-            field[..., component] = value
+
+def upsampled(
+    points: Floats, splines: Sequence[Floats], device: torch.device
+) -> torch.Tensor:
+    """Displacements of all voxels, made of those of the control points.
+
+    Parameters
+    ----------
+    points : (N, components, points along each axis)
+    splines : sequence of (size, points)
+        A matrix an axis.
+    device : torch.device
+        The CPU multiplies in numpy's float32. Others do so in float64, which nobody
+        rounds to TF32 or bfloat16: they agree with the CPU to its rounding.
+
+    Returns
+    -------
+    tensor of (N, components, size of each axis), float32
+    """
+    if device.type != "cpu":
+        return interpolated(_on(device, points), [_on(device, s) for s in splines])
+    sizes = [len(spline) for spline in splines]
+    result = np.empty((*points.shape[:2], *sizes), np.float32)
+    for n, c in np.ndindex(points.shape[:2]):
+        values = points[n, c]
+        for axis, spline in enumerate(splines):
+            values = np.moveaxis(np.tensordot(spline, values, (1, axis)), 0, axis)
+        result[n, c] = values
+    return torch.from_numpy(result)
+
+
+def interpolated(points: torch.Tensor, splines: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Apply a matrix (size, points) along each axis behind the first two, in float64.
+
+    Examples
+    --------
+    >>> sums = torch.tensor([[1.0, 1.0]])
+    >>> interpolated(torch.arange(4.0).reshape(1, 1, 2, 2), [sums, sums])
+    tensor([[[[6.]]]])
+    """
+    values = points.double()
+    for axis, spline in enumerate(splines, 2):
+        values = (values.movedim(axis, -1) @ spline.double().T).movedim(-1, axis)
+    return values.float()
+
+
+def deformation(
+    sizes: Sequence[int], moves: torch.Tensor | None, rows: torch.Tensor
+) -> torch.Tensor:
+    """Field of the places that an affine map gives displaced voxels.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Extents of the field.
+    moves : (N, components, ...) or None
+        Displacements in voxels, on the device of `rows`; None: of nothing.
+    rows : (N, components, 4)
+        The map of homogeneous coordinates (z, y, x, 1).
+
+    Returns
+    -------
+    tensor of (N, ..., components)
+
+    Examples
+    --------
+    >>> shift = torch.tensor([[[0, 1.0, 0, 5], [0, 0, 1, 7]]])
+    >>> deformation((1, 2), None, shift)
+    tensor([[[[5., 7.],
+              [5., 8.]]]])
+    """
+    batch, components = rows.shape[:2]
+    field = rows.new_empty((batch, *sizes, components))
+    places: Tensors = []
+    for axis in range(len(sizes) - components, len(sizes)):
+        ones = [1] * (len(sizes) - axis - 1)
+        steps = torch.arange(sizes[axis], dtype=rows.dtype, device=rows.device)
+        place = steps.reshape(1, -1, *ones)
+        if moves is not None:
+            place = place + moves[:, len(places)]
+        places.append(place)
+    rows = rows.reshape(batch, components, 4, *[1] * len(sizes))
+    # a CPU's cache holds one sample, a GPU rather starts fewer operations
+    step = 1 if rows.is_cpu else max(1, batch)
+    for start in range(0, batch, step):
+        part = slice(start, start + step)
+        near = [place if len(place) == 1 else place[part] for place in places]
+        for component, row in enumerate(rows[part].unbind(1)):
+            *factors, value = row[:, 3 - len(places) :].unbind(1)
+            for factor, place in zip(factors, near, strict=True):
+                # not one operation, which would round once less than numpy does
+                value = value + factor * place
+            field[part, ..., component] = value
+    return field
+
+
+def _on(device: torch.device, values: Floats) -> torch.Tensor:
+    """Values on a device, without waiting for what it does."""
+    return torch.from_numpy(values).to(device, non_blocking=True)
 
 
 def _read_values(options: Any, name: str, count: int) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.layer import Context, Half, Operator, Shape, Tensors, register
 from caffe.errors import CheckError
 
 _BNLL_THRESHOLD = 50  # beyond it the exponential is not computed
@@ -32,6 +32,8 @@ class ReLULayer(NeuronLayer):
 
     The gradient at 0 is ``negative_slope``.
     """
+
+    half = Half.PASSES
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the slope."""

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from caffe.engine.layer import (
     Context,
+    Half,
     Operator,
     Shape,
     Tensors,
@@ -121,6 +122,8 @@ class PoolingLayer(Operator):
         """Check what does not depend on the number of axes."""
         options = param.pooling_param
         self.method = options.pool
+        if self.method == options.MAX and len(param.top) == 1:
+            self.half = Half.PASSES
         if len(param.top) > 1 and self.method != options.MAX:
             raise CheckError("2 tops are given: only MAX pooling has a second one")
         if options.global_pooling:

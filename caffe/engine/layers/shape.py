@@ -8,9 +8,11 @@ from math import prod
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from caffe.engine.layer import (
     Context,
+    Half,
     Operator,
     Shape,
     Tensors,
@@ -23,10 +25,28 @@ from caffe.errors import CheckError
 
 def _cut(x: torch.Tensor, starts: Sequence[int], sizes: Sequence[int]) -> torch.Tensor:
     """View of a box; axes that are kept whole cost nothing."""
-    for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-        if size != x.shape[axis]:
+    if list(x.shape) == list(sizes):
+        return x
+    top: torch.Tensor = _Cut.apply(x, list(starts), list(sizes))
+    return top
+
+
+class _Cut(torch.autograd.Function):
+    """The gradient keeps its channels last; that of torch's views does not."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, starts: list[int], sizes: list[int]
+    ) -> torch.Tensor:
+        rows = list(zip(starts, sizes, x.shape, strict=True))
+        ctx.margins = [m for a, n, whole in rows[::-1] for m in (a, whole - a - n)]
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
             x = x.narrow(axis, start, size)
-    return x
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return functional.pad(grads[0], ctx.margins), None, None
 
 
 @register("Concat")
@@ -49,6 +69,7 @@ class ConcatLayer(Operator):
     """
 
     bottoms = (1, None)
+    half = Half.PASSES
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the axis."""
@@ -169,6 +190,7 @@ class SplitLayer(Operator):
 
     tops = (1, None)
     aliases_bottom = True
+    half = Half.PASSES
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom, for every top."""
@@ -199,6 +221,8 @@ class CropLayer(Operator):
 
     bottoms = (2, 2)
     differentiable_bottoms = (0,)
+    backward_needs_top = True  # a view: no layer behind it may overwrite it
+    half = Half.PASSES
 
     def _box(self, shape: Shape, reference: Shape) -> tuple[list[int], list[int]]:
         """Find start and size of the cut along every axis."""

@@ -160,6 +160,8 @@ def drawing(context: Context) -> torch.Generator:
 
     The state of the generator lies in the state of the layer, as ``"draws"``.
     """
+    if context.captured:
+        return context.generator
     if not context.recomputing or "draws" not in context.state:
         context.state["draws"] = context.generator.get_state().numpy()
         return context.generator
@@ -219,7 +221,7 @@ class Normalizer:
             return valid.where(valid != -1, outputs).clamp(min=1)
         samples = prod(shape[:axis])
         counts = {modes.FULL: outputs, modes.BATCH_SIZE: samples, modes.NONE: 1}
-        return valid.new_tensor(max(1, counts[self._mode]))
+        return valid.new_full((), max(1, counts[self._mode]))
 
 
 def ignored_label(options: Any) -> int | None:
@@ -248,4 +250,6 @@ def number_counted(
     x: torch.Tensor, shape: Sequence[int], counted: torch.Tensor | None
 ) -> torch.Tensor:
     """How many outputs of that shape count, in the type of the scores `x`."""
-    return x.new_tensor(prod(shape)) if counted is None else counted.sum().to(x)
+    if counted is None:
+        return x.new_full((), prod(shape))  # unlike new_tensor, made on the device
+    return counted.sum().to(x)

@@ -34,7 +34,7 @@ _LOG_THRESHOLD = math.log(1e-20)
 
 
 def _read_labels(
-    bottoms: Tensors, axis: int, normalizer: Normalizer
+    bottoms: Tensors, axis: int, normalizer: Normalizer, *, check: bool = True
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Labels, with class 0 where they are ignored, and the mask of those that count."""
     scores = bottoms[0]
@@ -42,7 +42,8 @@ def _read_labels(
     counted = normalizer.counted(labels)
     if counted is not None:
         labels = labels.where(counted, 0)
-    check_labels(labels, scores.shape[axis])
+    if check:
+        check_labels(labels, scores.shape[axis])
     return labels, counted
 
 
@@ -93,6 +94,12 @@ class SoftmaxWithLossLayer(_SoftmaxLossLayer):
     def _axis(self, ndim: int) -> int:
         return canonical_axis(self.param.softmax_param.axis, ndim)
 
+    def look_ahead(self, labels: torch.Tensor, scores: Shape) -> None:
+        """Refuse labels that are no classes, before a forward that can't."""
+        counted = self._normalizer.counted(labels)
+        labels = labels if counted is None else labels.where(counted, 0)
+        check_labels(labels, scores[self._axis(len(scores))])
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number, and the shape of the scores."""
         scores = bottom_shapes[0]
@@ -104,7 +111,9 @@ class SoftmaxWithLossLayer(_SoftmaxLossLayer):
         """Softmax, logarithm, weighted mean."""
         x = as_floats(bottoms[0])
         axis = self._axis(x.dim())
-        labels, counted = _read_labels(bottoms, axis, self._normalizer)
+        labels, counted = _read_labels(
+            bottoms, axis, self._normalizer, check=not context.captured
+        )
         scale: torch.Tensor | None
         if len(bottoms) == 2:
             weights = amounts = None if counted is None else counted.to(x.dtype)

@@ -16,10 +16,10 @@ from queue import SimpleQueue
 from typing import Any, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from caffe.engine.layer import Context, Operator, Shape, Tensors
+from caffe.engine.staging import Staging
 from caffe.errors import CheckError
 
 State = dict[str, Any]
@@ -163,6 +163,16 @@ class Prefetcher:
         self._slots.put(True)
         return batch
 
+    def waiting(self) -> list[NDArray[Any]]:
+        """Give the batch after the one that was taken, if it was read already."""
+        worker = self._worker
+        if worker is None or worker.results.empty():
+            return []
+        try:
+            return self.peek(self._expected)[0]
+        except Exception:  # who takes this batch meets what the thread met
+            return []
+
     def stop(self) -> None:
         """End the thread and wait for it."""
         if self._worker is not None:
@@ -209,6 +219,7 @@ class PrefetchingLayer(Operator):
         reader = self.reader(param, context)
         self._context = context
         self._ahead = Prefetcher(reader.read, depth)
+        self._staging: Staging | None = None
         context.state.update(reader.first_state())
 
     @abstractmethod
@@ -224,7 +235,12 @@ class PrefetchingLayer(Operator):
         """Give the next batch; the state is then that after it."""
         tops, state = self._ahead.take(context.state)
         context.state.update(state)
-        return [torch.from_numpy(top).to(context.device) for top in tops]
+        if self._staging is None or self._staging.device != context.device:
+            self._staging = Staging(context.device)
+        found = self._staging.take(tops)
+        if self._staging.copies:
+            self._staging.announce(self._ahead.waiting())
+        return found
 
 
 def log_size(log: Callable[[str, str], None], source: str, shape: Shape) -> None:

@@ -50,7 +50,7 @@ def test_the_state_of_the_streams_needs_no_pickle(tmp_path):
 
 
 def test_convolutions_on_a_gpu_are_not_rounded_to_tf32():
-    common.use_ieee_float32()
+    common.allow_tf32(False)
     assert torch.backends.cudnn.conv.fp32_precision == "ieee"
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
 

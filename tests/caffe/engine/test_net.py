@@ -299,8 +299,9 @@ def test_layers_and_params_build_a_net_after_a_net_was_built(small):
 
 
 def test_activation_bytes_are_the_peak_of_a_forward(small):
-    # conv (2 channels of 2 floats) and y beside it, after x was dropped at its use
-    assert small.activation_bytes() == 4 * (2 + 4)
+    # conv (2 channels of 2 floats) and y beside it, after x was dropped at its use; the
+    # weights of both layers, 2 and 2, in the order of the kernels
+    assert small.activation_bytes() == 4 * (2 + 4) + 4 * (2 + 2)
 
 
 def test_a_seed_fills_two_nets_alike(build):

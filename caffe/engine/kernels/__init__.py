@@ -1,0 +1,1 @@
+"""How convolutions are computed fast: the same numbers, in other orders of summing."""

@@ -2,7 +2,9 @@
 
 Each measurement is made in a process of its own: `net` is what making the net costs,
 `load` what `copy_from` adds, `save` is `Net.save`, `snapshot` weights, Adam state and
-side-car together. Memory is in shares of the weights file's size: what the process has
+side-car together; `train` is what one that falls due costs a training with small tiles:
+how long no step is done, how much later the whole training ends, and when the files are
+there. Memory is in shares of the weights file's size: what the process has
 grown by since the engine was loaded, the net included, at the end and at the highest.
 Given several trees (checkouts), they take turns; printed are medians.
 
@@ -19,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +30,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "prototxt" / "unet_isbi2012" / "deploy.prototxt"
 WEIGHTS, SAVED = "weights.caffemodel", "again.caffemodel"
-TASKS = ("load", "save", "snapshot")
+TASKS = ("load", "save", "snapshot", "train")
+STEPS, SNAPSHOT_AT = 12, 4  # of `train`
+TILE = 252  # pixels
 Found = dict[str, float]
 
 
@@ -56,16 +61,71 @@ def timed(name: str, work: Callable[[], Any], found: Found) -> Any:
     return result
 
 
-def adam_solver(net_file: Path) -> Any:
+def adam_solver(net_file: Path, more: str = "") -> Any:
     """Make a solver of the net, its state filled as after some steps."""
     import caffe
 
-    text = f'net: "{net_file}" type: "Adam" base_lr: 1e-4 lr_policy: "fixed" '
+    text = f'net: "{net_file}" type: "Adam" base_lr: 1e-4 lr_policy: "fixed" {more}'
     Path("solver.prototxt").write_text(f'{text} max_iter: 1 snapshot_prefix: "s"')
     solver = caffe.get_solver("solver.prototxt")
     for values in solver.history:
         values.uniform_()
     return solver
+
+
+def training_net() -> Path:
+    """Write the net with a loss, for small tiles, so that a step is short."""
+    target = Path("train.prototxt")
+    text = MODEL.read_text().replace("dim: 572", f"dim: {TILE}")
+    target.write_text(
+        text + 'layer { name: "loss" type: "Reduction" bottom: "score" top: "loss" '
+        "reduction_param { operation: MEAN } loss_weight: 1 }"
+    )
+    return target
+
+
+def timed_training(*, snapshot: bool) -> tuple[float, list[float], float]:
+    """Train; seconds in all, between gradients and next step, and until files stand."""
+    solver = adam_solver(
+        training_net(), f"snapshot: {SNAPSHOT_AT if snapshot else STEPS * 9} "
+    )
+    starts: list[float] = []
+    ends: list[float] = []
+    solver.add_callback(
+        lambda: starts.append(time.perf_counter()),
+        lambda: ends.append(time.perf_counter()),
+    )
+    last = Path(f"s_iter_{SNAPSHOT_AT}.solverstate.resume.npz")
+    last.unlink(missing_ok=True)
+    stands: list[float] = []
+
+    def watch() -> None:
+        while snapshot and not last.exists():
+            time.sleep(0.002)
+        stands.append(time.perf_counter())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    begin = time.perf_counter()
+    solver.step(STEPS)
+    whole = time.perf_counter() - begin
+    watcher.join()
+    pauses = [start - end for start, end in zip(starts[1:], ends[:-1], strict=True)]
+    return whole, pauses, stands[0] - ends[SNAPSHOT_AT - 1]
+
+
+def cost_of_snapshot() -> Found:
+    """Compare trainings with a snapshot and without."""
+    timed_training(snapshot=False)
+    plain, usual, _ = timed_training(snapshot=False)
+    whole, pauses, written = timed_training(snapshot=True)
+    pause = statistics.median(usual)
+    return {
+        "stopped s": pauses[SNAPSHOT_AT - 1] - pause,
+        "later s": whole - plain,
+        "on disk s": written - pause,
+        "step s": plain / STEPS,
+    }
 
 
 def child(task: str) -> Found:
@@ -77,6 +137,8 @@ def child(task: str) -> Found:
     )
     Path("empty.prototxt").write_text(empty)
     caffe.Net("empty.prototxt", caffe.TEST)  # loads the engine
+    if task == "train":
+        return cost_of_snapshot()
     found: Found = {}
     start = resident("VmRSS")
     if task == "snapshot":

@@ -50,6 +50,15 @@ class Flags(CommonFlags):
     weights: str = flag(
         "", "Trained weights, separated by ',', to start from. Not with snapshot."
     )
+    log: str = flag(
+        "",
+        "The folder for train.log, train.csv, test.csv and TensorBoard's files of "
+        "'train'.",
+    )
+    precision: str = flag(
+        "float32",
+        "What 'train', 'test' and 'time' round to: float32, bf16, or tf32 (GPUs).",
+    )
     output: str = flag("", "The file that 'upgrade' writes.")
     crop: str = flag(
         "explicit",

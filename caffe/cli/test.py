@@ -30,6 +30,7 @@ def run(flags: Flags) -> int:
     import caffe
     from caffe.engine.solvers import report
 
+    caffe.set_precision(flags.precision)
     net = caffe.Net(
         flags.model, caffe.TEST, level=flags.level, stages=flags.stage.split(",")
     )

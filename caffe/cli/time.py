@@ -36,6 +36,7 @@ def run(flags: Flags) -> int:
 
     import caffe
 
+    caffe.set_precision(flags.precision)
     net = caffe.Net(
         flags.model,
         _PHASES[flags.phase],

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-import time
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from caffe.cli import devices, ranks
+from caffe.cli import devices, ranks, watching
 from caffe.cli.flags import Flags
 from caffe.cli.signals import Requests
 from caffe.engine.log import log
 from caffe.errors import CheckError
 
-if TYPE_CHECKING:
-    from caffe.engine.solvers import SGDSolver
-
 NAME = "train"
 HELP = "train or finetune a model"
-_MINUTE = 60
 
 
 def run(flags: Flags) -> int:
@@ -71,18 +66,39 @@ def _train_as(flags: Flags, place: ranks.Place) -> None:
 def _train(
     flags: Flags, param: Any, requests: Requests, uid: bytes | None = None
 ) -> None:
-    from caffe.engine import common, parallel
+    from caffe.engine import common
     from caffe.engine.solvers import get_solver
+    from caffe.engine.solvers.records import Records
 
-    solver = get_solver(param, Path(flags.solver).parent)
+    common.set_precision(flags.precision)
+    with ExitStack() as stack:
+        folder = Path(flags.log) if flags.log and common.root_solver() else None
+        if folder is not None:
+            resumed = bool(flags.snapshot)
+            stack.enter_context(watching.kept_log(folder, resumed=resumed))
+        solver = get_solver(param, Path(flags.solver).parent)
+        _prepare(solver, flags, requests)
+        if folder is not None:
+            records = stack.enter_context(Records(folder, solver.iter))
+            solver.watchers.append(records)
+        if common.root_solver():
+            stack.enter_context(watching.bar(solver))
+        _solve(solver, uid)
+
+
+def _prepare(solver: Any, flags: Flags, requests: Requests) -> None:
     solver.action_function = requests.next
     for net in (solver.net, *solver.test_nets):
         net.keep_blobs = False
-    if sys.stderr.isatty() and common.root_solver():
-        solver.add_callback(_RemainingTime(solver).show, lambda: None)
     if flags.snapshot:
         log("caffe.cpp:235", f"Resuming from {flags.snapshot}")
         solver.restore(flags.snapshot)
+
+
+def _solve(solver: Any, uid: bytes | None) -> None:
+    """Train, alone or with others."""
+    from caffe.engine import parallel
+
     log("caffe.cpp:239", "Starting Optimization")
     if uid is None:
         solver.solve()
@@ -117,29 +133,3 @@ def _choose_devices(flags: Flags, param: Any) -> list[int]:
             "solver_mode: CPU there, or name GPUs with -gpu, one for each rank"
         )
     return devices.choose_for_training(gpu)
-
-
-class _RemainingTime:
-    """Says for a person at a terminal how far the training is."""
-
-    def __init__(self, solver: SGDSolver) -> None:
-        self._solver = solver
-        self._first: tuple[int, float] | None = None
-
-    def show(self) -> None:
-        """Write a line where the solver displays."""
-        solver, now = self._solver, time.monotonic()
-        if self._first is None:
-            self._first = (solver.iter, now)
-        begin, since = self._first
-        display, end = solver.param.display, solver.param.max_iter
-        if not display or solver.iter % display or solver.iter == begin:
-            return
-        seconds = (now - since) / (solver.iter - begin) * (end - solver.iter)
-        left = (
-            f"{seconds / _MINUTE:.0f} min"
-            if seconds > _MINUTE
-            else (f"{seconds:.0f} s")
-        )
-        share = 100 * solver.iter / end
-        log("caffe.cpp:240", f"Progress {share:.0f} %, about {left} left")

@@ -71,16 +71,22 @@ def readable(path: str | os.PathLike[str]) -> Iterator[None]:
 def write(path: str | os.PathLike[str], fill: Callable[[Any], None]) -> None:
     """Let `fill` write into a file in memory, then put it at `path` in one piece.
 
-    A disk that runs full inside the HDF5 library leaves it in a state that can't be
-    left cleanly; so the library only ever writes into memory here.
-
     Raises
     ------
     FileError
         If the file can't be written.
     """
+    atomic.write_bytes(path, image(fill))
+
+
+def image(fill: Callable[[Any], None]) -> bytes:
+    """Let `fill` write into a file in memory, and give its bytes.
+
+    A disk that runs full inside the HDF5 library leaves it in a state that can't be
+    left cleanly; so the library only ever writes into memory here.
+    """
     with h5py.File(
-        os.fspath(path),
+        "image",
         "w",
         driver="core",
         backing_store=False,
@@ -88,8 +94,7 @@ def write(path: str | os.PathLike[str], fill: Callable[[Any], None]) -> None:
     ) as file:
         fill(file)
         file.flush()
-        image = file.id.get_file_image()
-    atomic.write_bytes(path, image)
+        return bytes(file.id.get_file_image())
 
 
 def write_text(group: Any, name: str, text: str) -> None:

@@ -7,9 +7,13 @@ import math
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 _LEVELS = "IWEF"
 _MUTED = {"below": 0}
+
+Write = Callable[[str], object]
 
 
 def mute(level: int) -> None:
@@ -34,15 +38,43 @@ def log(source: str, text: str, level: str = "I") -> None:
         The message; programs parse it, so it is Caffe's to the letter.
     level : {"I", "W", "E", "F"}
     """
-    if _LEVELS.index(level) < max(_least_level(), _MUTED["below"]):
-        return
+    if logs(level):
+        _WRITERS[-1](line(source, text, level))
+
+
+def logs(level: str) -> bool:
+    """Tell whether lines of this level are written."""
+    return _LEVELS.index(level) >= max(_least_level(), _MUTED["below"])
+
+
+def line(source: str, text: str, level: str = "I") -> str:
+    """Give a line of the log, as `log` writes it."""
     now = datetime.datetime.now().strftime("%Y%m%d %H:%M:%S.%f")
-    line = f"{level}{now} {threading.get_native_id():5d} {source}] {text}\n"
+    return f"{level}{now} {threading.get_native_id():5d} {source}] {text}\n"
+
+
+@contextmanager
+def passed_through(wrapped: Callable[[Write], Write]) -> Iterator[None]:
+    r"""Let lines go another way inside a ``with`` block.
+
+    Parameters
+    ----------
+    wrapped : callable
+        Is given what writes lines now, and gives what shall write them.
+
+    Examples
+    --------
+    >>> kept = []
+    >>> with passed_through(lambda write: kept.append):
+    ...     log("a.cpp:1", "text", "E")
+    >>> kept[0].endswith(" a.cpp:1] text\n")
+    True
+    """
+    _WRITERS.append(wrapped(_WRITERS[-1]))
     try:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-    except (BrokenPipeError, ValueError):
-        return  # nobody reads any more: the work goes on
+        yield
+    finally:
+        _WRITERS.pop()
 
 
 def number(value: float) -> str:
@@ -68,3 +100,14 @@ def _least_level() -> int:
         return int(os.environ.get("GLOG_minloglevel", "0"))  # noqa: SIM112 - as glog
     except ValueError:
         return 0
+
+
+def _to_stderr(text: str) -> None:
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except (BrokenPipeError, ValueError):
+        return  # nobody reads any more: the work goes on
+
+
+_WRITERS: list[Write] = [_to_stderr]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 
@@ -13,6 +14,8 @@ from caffe.errors import OutOfMemoryError
 _SIGNS = (  # of libraries; the last one is oneDNN's word for it
     "can't allocate memory", "out of memory", "ALLOC_FAILED", "could not create a",
 )  # fmt: skip
+_MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+_OF_GROUP = ("max", "current")
 
 
 @contextmanager
@@ -43,6 +46,34 @@ def memory_errors() -> Iterator[None]:
         if not any(sign in str(error) for sign in _SIGNS):
             raise
         raise _named(error) from error
+
+
+def available() -> int | None:
+    """Bytes that the system would give now without swapping; None: it does not say.
+
+    Where a control group (a container, a cluster's job) allows less, that counts.
+    """
+    found = [_kernels_word(), _left_of_group()]
+    return min((number for number in found if number is not None), default=None)
+
+
+def _kernels_word() -> int | None:
+    for line in _text(_MEMINFO).splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) << 10
+    return None
+
+
+def _left_of_group() -> int | None:
+    limit, used = (_text(_GROUP / f"memory.{name}").strip() for name in _OF_GROUP)
+    return int(limit) - int(used) if limit.isdecimal() and used.isdecimal() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _named(error: Exception) -> OutOfMemoryError:

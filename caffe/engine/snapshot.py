@@ -40,8 +40,8 @@ class Entry(Protocol):
     owned: bool
 
 
-class Trained(Protocol):
-    """What this module needs of a net."""
+class Writable(Protocol):
+    """What this module writes: a net, or its parameters held in its stead."""
 
     @property
     def param_entries(self) -> Iterable[Any]:
@@ -52,15 +52,19 @@ class Trained(Protocol):
         """Names of all layers in order."""
 
     @property
-    def written_blobs(self) -> Iterable[Blob]:
+    def written_blobs(self) -> Iterable[Any]:
         """Blobs of every layer in order."""
+
+    def outline(self) -> Any:
+        """NetParameter with the blobs of every layer, without their numbers."""
+
+
+class Trained(Writable, Protocol):
+    """What this module needs of a net to load its weights."""
 
     @property
     def remembers(self) -> bool:
         """Whether a forward left its parameters to a backward."""
-
-    def outline(self) -> Any:
-        """NetParameter with the blobs of every layer, without their numbers."""
 
 
 @dataclass
@@ -135,7 +139,7 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
 
 
 def write_weights(
-    net: Trained, path: PathLike, *, hdf5_format: bool, write_diff: bool = False
+    net: Writable, path: PathLike, *, hdf5_format: bool, write_diff: bool = False
 ) -> None:
     """Write all parameters in one piece: a failure leaves an old file as it was.
 
@@ -184,7 +188,7 @@ def find_beside(path: str, neighbour: PathLike) -> str:
     return path
 
 
-def _targets(net: Trained) -> dict[str, list[Entry]]:
+def _targets(net: Writable) -> dict[str, list[Entry]]:
     targets: dict[str, list[Entry]] = {name: [] for name in net._layer_names}
     for entry in net.param_entries:
         targets[entry.layer_name].append(entry)
@@ -308,7 +312,7 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return " ".join([*map(str, shape), f"({prod(shape)})"])
 
 
-def _fill_hdf5(net: Trained, file: Any, *, write_diff: bool) -> None:
+def _fill_hdf5(net: Writable, file: Any, *, write_diff: bool) -> None:
     data = file.create_group("data")
     diff = file.create_group("diff") if write_diff else None
     for name, entries in _targets(net).items():

@@ -52,3 +52,18 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_layer_types_are_listed_by_their_caffe_names():
     assert {"Convolution", "SoftmaxWithLoss", "IoU"} <= set(caffe.layer_type_list())
+
+
+def test_torch_is_loaded_without_looking_for_garbage_which_goes_on_afterwards():
+    code = (
+        "import gc, caffe; seen = []\n"
+        "gc.callbacks.append(lambda phase, info: seen.append('torch' in sys.modules))\n"
+        "caffe.Net; gc.callbacks.clear(); assert gc.isenabled() and not any(seen)"
+    )
+    assert loaded(code)
+
+
+def test_garbage_that_nobody_looks_for_is_not_looked_for_afterwards():
+    assert loaded(
+        "import gc, caffe; gc.disable(); caffe.Net; assert not gc.isenabled()"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -9,6 +10,27 @@ from numpy.typing import NDArray
 
 from caffe.engine.log import log, number
 from caffe.engine.net import Net
+
+Values = Sequence[tuple[str, float]]
+
+
+class Watcher:
+    """Is told how a training goes; what it does not override does nothing.
+
+    Enter it in `Solver.watchers`. Values are pairs of an output's name and a number, as
+    of `outputs`.
+    """
+
+    def updated(self, iteration: int, loss: float) -> None:
+        """Take note that so many updates are done, the last one at this mean loss."""
+
+    def displayed(
+        self, iteration: int, rate: float, loss: float, values: Values
+    ) -> None:
+        """Take what Caffe displays of an iteration: rate, mean loss, outputs."""
+
+    def tested(self, iteration: int, index: int, values: Values) -> None:
+        """Take the mean outputs of a test net."""
 
 
 def outputs(net: Net) -> Iterator[tuple[str, float]]:
@@ -27,35 +49,38 @@ def weighted(net: Net, name: str, value: float) -> str:
     return f" (* {number(weight)} = {number(share)} loss)"
 
 
-def progress(
-    net: Net, iteration: int, loss: float, *, pace: tuple[int, float], interval: int
-) -> None:
-    """Log loss and outputs of a training iteration.
+class Progress:
+    """Logs loss and outputs of training iterations, and the pace between them.
 
     Parameters
     ----------
-    net : Net
     iteration : int
-    loss : float
-        Smoothed.
-    pace : (int, float)
-        Iterations since the last such lines, and the seconds they took.
+        Where the training begins.
     interval : int
         The solver's `display`.
     """
-    done, seconds = pace
-    per_second = done / seconds if seconds else 0.0
-    log(
-        "solver.cpp:239",
-        f"Iteration {iteration} ({per_second:.6g} iter/s, {seconds:.6g}s/"
-        f"{interval} iters), loss = {number(loss)}",
-    )
-    scores(net, list(outputs(net)), "solver.cpp:258", "    Train")
+
+    def __init__(self, iteration: int, interval: int) -> None:
+        self._last, self._since = iteration, time.monotonic()
+        self._interval = interval
+
+    def log(self, net: Net, iteration: int, loss: float) -> Values:
+        """Log an iteration with its mean loss, and return its outputs."""
+        now = time.monotonic()
+        done, seconds = iteration - self._last, now - self._since
+        self._last, self._since = iteration, now
+        per_second = done / seconds if seconds else 0.0
+        log(
+            "solver.cpp:239",
+            f"Iteration {iteration} ({per_second:.6g} iter/s, {seconds:.6g}s/"
+            f"{self._interval} iters), loss = {number(loss)}",
+        )
+        values = list(outputs(net))
+        scores(net, values, "solver.cpp:258", "    Train")
+        return values
 
 
-def scores(
-    net: Net, values: Sequence[tuple[str, float]], source: str, which: str
-) -> None:
+def scores(net: Net, values: Values, source: str, which: str) -> None:
     """Log values of outputs, numbered."""
     for place, (name, value) in enumerate(values):
         ending = weighted(net, name, value)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from caffe.engine import common, parallel, snapshot
 from caffe.engine.log import log, number
 from caffe.engine.memory import memory_errors
 from caffe.engine.net import Net
-from caffe.engine.solvers import nets, report, resume, state
+from caffe.engine.solvers import nets, report, resume, snapshots, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
 from caffe.errors import FileError
 from caffe.proto import caffe_pb2, files, text
@@ -53,6 +52,8 @@ class Solver(ABC):
     action_function : callable
         Asked after each update and before each test batch: ``"none"``, ``"snapshot"``
         or ``"stop"``.
+    watchers : list of report.Watcher
+        Told how the training goes.
     stopped_early : bool
         True if the last `solve` ended because `action_function` said so.
 
@@ -74,6 +75,7 @@ class Solver(ABC):
         folder = folder or Path()
         self.iter = 0
         self.action_function: Callable[[], str] = no_request
+        self.watchers: list[report.Watcher] = []
         self.stopped_early = False
         self._callbacks: list[tuple[Callback, Callback]] = []
         self._peers: parallel.Peers = parallel.Alone()
@@ -86,6 +88,7 @@ class Solver(ABC):
         log("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
         state.check_settings(self.param)
         self._window = SmoothedLoss(self.param.average_loss)
+        self._snapshots = snapshots.Snapshots(self.param)
         if self.param.random_seed >= 0:
             common.set_random_seed(self.param.random_seed + common.solver_rank())
         self.net = nets.train_net(self.param, folder)
@@ -188,6 +191,14 @@ class Solver(ABC):
     @memory_errors()
     def _run(self, end: int) -> None:
         try:
+            self._iterate_or_stop(end)
+        except BaseException:
+            self._snapshots.give_up()
+            raise
+        self._snapshots.finish()
+
+    def _iterate_or_stop(self, end: int) -> None:
+        try:
             self._iterate(end)
         except FileError as error:
             # who asks to stop may have taken the data away at once: the Fiji plugin
@@ -197,7 +208,7 @@ class Solver(ABC):
             self.stopped_early = True
 
     def _iterate(self, end: int) -> None:
-        last, since = self.iter, time.monotonic()
+        progress = report.Progress(self.iter, self.param.display)
         while self.iter < end:
             self.net.clear_param_diffs()
             if self._test_is_due():
@@ -206,28 +217,29 @@ class Solver(ABC):
                     break
             for on_start, _ in self._callbacks:
                 on_start()
-            displays = self._displays()
+            displays, shown = self._displays(), None
             self.net.set_debug_info(displays and self.param.debug_info)
             loss = self._window.add(self._forward_backward())
             if displays and common.root_solver():
-                now = time.monotonic()
-                report.progress(
-                    self.net,
-                    self.iter,
-                    loss,
-                    pace=(self.iter - last, now - since),
-                    interval=self.param.display,
-                )
-                last, since = self.iter, now
+                shown = progress.log(self.net, self.iter, loss)
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
+            self._tell_watchers(loss, shown)
+            self._snapshots.check()
             request = self._peers.agree(self.action_function())
             if request == "snapshot" or self._snapshot_is_due():
-                self._snapshot_together()
+                self._snapshot_meanwhile()
             if request == "stop":
                 self.stopped_early = True
                 break
+
+    def _tell_watchers(self, loss: float, shown: report.Values | None) -> None:
+        for watcher in self.watchers:
+            watcher.updated(self.iter, loss)
+            if shown is not None:
+                rate = self.rate.at(self.iter - 1)
+                watcher.displayed(self.iter - 1, rate, loss, shown)
 
     def _forward_backward(self) -> float:
         loss = np.float32(0)
@@ -286,7 +298,10 @@ class Solver(ABC):
             means.add(net)
         if self.param.test_compute_loss:
             log("solver.cpp:399", f"Test loss: {number(means.loss)}")
+        self._snapshots.finish()  # of these weights, which who reads scores may want
         report.scores(net, means.values, "solver.cpp:414", "    Test")
+        for watcher in self.watchers:
+            watcher.tested(self.iter, index, means.values)
 
     def _obey(self) -> None:
         while (request := self.action_function()) != "none":
@@ -310,35 +325,22 @@ class Solver(ABC):
     def snapshot(self) -> None:
         """Write weights, solver state and side-car, each in one piece, in this order.
 
+        They are on the disk when this returns. (Those that a training writes on its
+        own are when `step` or `solve` returns.)
+
         Raises
         ------
         FileError
             If one can't be written; an older snapshot is still whole.
         """
-        hdf5_format = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
-        shown = "HDF5" if hdf5_format else "binary proto"
-        state.check_prefix(self.param.snapshot_prefix)
-        weights = self._file("caffemodel")
-        log(
-            f"solver.cpp:{474 if hdf5_format else 464}",
-            f"Snapshotting to {shown} file {weights}",
-        )
-        snapshot.write_weights(
-            self.net,
-            weights,
-            hdf5_format=hdf5_format,
-            write_diff=self.param.snapshot_diff,
-        )
-        path = self._file("solverstate")
-        log(
-            f"sgd_solver.cpp:{296 if hdf5_format else 284}",
-            f"Snapshotting solver state to {shown} file {path}",
-        )
-        history = [values.cpu().numpy() for values in self.history]
-        current = state.SolverState(self.iter, weights, self.rate.current_step, history)
-        state.write(current, path, hdf5_format=hdf5_format)
-        self._digest = state.fingerprint(path)
-        self._write_sidecar()
+        self._digest = self._snapshots.write(self._contents())
+
+    def _snapshot_meanwhile(self) -> None:
+        """Write a snapshot while training goes on; of several processes, together."""
+        if self._peers.count == 1 and common.root_solver():
+            self._snapshots.start(self._contents())
+        else:
+            self._snapshot_together()
 
     def _snapshot_together(self) -> None:
         """Let rank 0 write a snapshot, and every other rank its side-car to it."""
@@ -347,20 +349,19 @@ class Solver(ABC):
         if self._peers.count > 1:
             self._digest = self._peers.tell(self._digest.encode()).decode()
             if not common.root_solver():
-                self._write_sidecar()
+                self._snapshots.sidecar(self._contents(), self._digest)
 
-    def _file(self, kind: str) -> str:
-        hdf5_format = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
-        ending = ".h5" if hdf5_format else ""
-        return f"{self.param.snapshot_prefix}_iter_{self.iter}.{kind}{ending}"
-
-    def _write_sidecar(self) -> None:
-        """Write all that shapes the further course and is in no file of Caffe's."""
-        arrays = self._before_test or resume.of_nets(self.net, self.test_nets)
+    def _contents(self) -> snapshots.Contents:
+        """All of the solver's state now, also what is in no file of Caffe's."""
+        forgotten = self._before_test or resume.of_nets(self.net, self.test_nets)
         window = self._window.state().items()
-        arrays = {**arrays, **{f"loss/{name}": value for name, value in window}}
-        path = self._file("solverstate")
-        state.write_sidecar(path, arrays, digest=self._digest, place=_place())
+        return snapshots.Contents(
+            self.net,
+            self.history,
+            self.iter,
+            self.rate.current_step,
+            {**forgotten, **{f"loss/{name}": value for name, value in window}},
+        )
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a solver state; the weights come from the file that it names.
@@ -376,6 +377,7 @@ class Solver(ABC):
         CheckError
             If the state is of another net or method.
         """
+        self._snapshots.finish()
         found = state.read(path)
         if found.learned_net:
             weights = snapshot.find_beside(found.learned_net, path)
@@ -384,14 +386,9 @@ class Solver(ABC):
         state.restore_history(self.history, found.history, path=path, method=method)
         self.iter, self.rate.current_step = found.iteration, found.current_step
         self._resumed_window = None
-        forgotten = state.read_sidecar(path, place=_place())
+        forgotten = state.read_sidecar(path, place=snapshots.place())
         if forgotten is not None:
             resume.restore_nets(self.net, self.test_nets, forgotten)
             window = SmoothedLoss(self.param.average_loss)
             window.restore(resume.part(forgotten, "loss/"))
             self._resumed_window = window
-
-
-def _place() -> tuple[int, int]:
-    """Rank of this process, and number of ranks."""
-    return common.solver_rank(), common.solver_count()

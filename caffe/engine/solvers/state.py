@@ -6,7 +6,7 @@ import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -51,7 +51,7 @@ class SolverState:
     history: list[NDArray[Any]]
 
 
-def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> None:
+def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> str:
     """Write a ``.solverstate`` in one piece.
 
     Parameters
@@ -61,14 +61,24 @@ def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> None:
     hdf5_format : bool
         HDF5 instead of a binary SolverState.
 
+    Returns
+    -------
+    str
+        Its `fingerprint`.
+
     Raises
     ------
     FileError
         If the file can't be written.
     """
+    digest = hashlib.sha256()
+    atomic.write_parts(path, _counted(_parts(state, hdf5_format=hdf5_format), digest))
+    return digest.hexdigest()
+
+
+def _parts(state: SolverState, *, hdf5_format: bool) -> Iterable[bytes | memoryview]:
     if hdf5_format:
-        hdf5.write(path, lambda file: _fill(state, file))
-        return
+        return [hdf5.image(lambda file: _fill(state, file))]
     message = caffe_pb2.SolverState(
         iter=state.iteration,
         learned_net=state.learned_net,
@@ -76,7 +86,15 @@ def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> None:
         history=[{"shape": {"dim": values.shape}} for values in state.history],
     )
     numbers = ((Numbers(v.size, partial(np.asarray, v)), None) for v in state.history)
-    atomic.write_parts(path, serialise(message, wire.SOLVER_STATE, numbers))
+    return serialise(message, wire.SOLVER_STATE, numbers)
+
+
+def _counted(
+    parts: Iterable[bytes | memoryview], digest: Any
+) -> Iterator[bytes | memoryview]:
+    for part in parts:
+        digest.update(part)
+        yield part
 
 
 def read(path: PathLike) -> SolverState:

@@ -1,7 +1,6 @@
 """The command `caffe` as a person or a program calls it."""
 
 import os
-import re
 import resource
 import signal
 import subprocess
@@ -328,15 +327,6 @@ class TestTrain:
                 np.testing.assert_allclose(mine.data, theirs.data, rtol=1e-5, atol=1e-7)
 
     often = "test_iter: 1 test_interval: 4 display: 2 "
-
-    def test_progress_is_told_to_people_only(self, capsys, folder, monkeypatch):
-        path = write_solver(folder, BASE + "display: 3 ")
-        main(["train", "-solver", path])
-        assert "Progress" not in capsys.readouterr().err
-        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-        main(["train", "-solver", path])
-        log = capsys.readouterr().err
-        assert re.search(r"\] Progress 50 %, about \d+ s left\n", log)
 
 
 def wait_for(process, text, seconds=60):

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import caffe
-from caffe.engine import common
+from caffe.engine import common, memory
 from caffe.engine.memory import memory_errors
 
 TOO_MUCH = 10**15
@@ -68,3 +68,24 @@ def test_on_a_gpu_the_text_names_it_and_its_cache_is_given_back(monkeypatch):
     with memory_named("out of memory on GPU 3: CUDA"), memory_errors():
         failing()
     assert emptied == [True]
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "free"),
+    [("9000", "8000", 1000), ("90000", "8000", 5 << 10), ("max", "8000", 5 << 10)],
+)
+def test_the_smaller_of_what_machine_and_control_group_leave_is_free(
+    tmp_path, monkeypatch, limit, used, free
+):
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   5 kB\n")
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text(f"{used}\n")
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    assert memory.available() == free
+
+
+def test_a_system_that_does_not_say_what_is_free_gives_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    assert memory.available() is None

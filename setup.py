@@ -68,6 +68,14 @@ DRAW = "pydot>=2"
 NIFTI = "nibabel>=5"
 ROIS = "roifile>=2025.5"
 METRICS = ("laptrack>=0.16", "py-ctcmetrics>=1.3", "pysodmetrics>=1.6")
+ONNX = "onnx>=1.17"
+SPEED = (ONNX, "onnxruntime>=1.20", "openvino>=2025.0")
+# pydantic 2.14 refuses what bioimageio.spec hands it
+ZOO = (ONNX, "safetensors>=0.4", "bioimageio.core>=0.11", "pydantic<2.14")
+TENSORBOARD = "tensorboard>=2.14"
+NAPARI = 'napari[pyqt6]>=0.9 ; python_version >= "3.11"'
+DOCS = ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.26")
+USERS = (LEVELDB, DRAW, *METRICS, NIFTI, ROIS, *SPEED, *ZOO, TENSORBOARD, NAPARI)
 
 setup(
     name="pyunet",
@@ -92,6 +100,8 @@ setup(
     packages=find_packages(include=["caffe*", "pyunet*"]),
     package_data={
         "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
+        "pyunet.napari": ["napari.yaml"],
+        "pyunet.report": ["page.html"],
         "pyunet.reproduction": ["published.tsv", "measured.toml", "recipes/*.toml"],
     },
     cmdclass={"build_py": BuildWithNets},
@@ -101,7 +111,8 @@ setup(
             "caffe_unet=pyunet.fiji.main:main",
             "pyunet=pyunet.cli:main",
             *(f"{tool}=caffe.cli.{tool}:main" for tool in TOOLS),
-        ]
+        ],
+        "napari.manifest": ["pyunet = pyunet.napari:napari.yaml"],
     },
     install_requires=[
         "torch>=2.6",
@@ -114,6 +125,10 @@ setup(
         "tifffile>=2023.7",
         "scikit-image>=0.22",
         "tqdm>=4.60",
+        "matplotlib>=3.8",
+        "jinja2>=3",
+        "pooch>=1.8",
+        "requests>=2.28",
         'tomli>=2 ; python_version < "3.11"',
     ],
     extras_require={
@@ -122,12 +137,16 @@ setup(
         "metrics": [*METRICS],
         "nifti": [NIFTI],
         "fiji": [ROIS],
+        "speed": [*SPEED],
+        "zoo": [*ZOO],
+        "tensorboard": [TENSORBOARD],
+        "napari": [NAPARI],
+        "docs": [*DOCS],
+        "all": [*USERS],
         "dev": [
-            LEVELDB,
-            DRAW,
-            *METRICS,
-            NIFTI,
-            ROIS,
+            *USERS,
+            *DOCS,
+            "playwright>=1.50",
             "scikit-learn",
             "pytest>=8",
             "pytest-cov",

@@ -32,12 +32,15 @@ class Memory:
         raises an error that says why that can't be done.
     handed_out : bool
         True if Python may hold a view of the memory.
+    row_major : bool
+        True if kernels, too, are best kept in this order: they are packed before use.
     """
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
         self.pending: Callable[[], None] | None = None
         self.handed_out = False
+        self.row_major = False
         self._host: torch.Tensor | None = None
         self._value: torch.Tensor | None = None
         self._host_is_valid = False
@@ -66,7 +69,7 @@ class Memory:
 
     def copied(self, shape: Shape) -> NDArray[np.float32]:
         """Give the numbers to read only, without handing out the memory itself."""
-        self._resolve()
+        self.resolve()
         if self._value is None or self._host_is_valid:
             numbers = self._to_host().view(shape).numpy()
         else:
@@ -78,7 +81,7 @@ class Memory:
 
     def tensor(self, shape: Shape, device: torch.device) -> torch.Tensor:
         """Give the value on a device; on the CPU, the memory that Python may hold."""
-        self._resolve()
+        self.resolve()
         if device.type == "cpu":
             if self._value is not None and self._value.device.type == "cpu":
                 return shaped(self._value, shape)
@@ -122,7 +125,8 @@ class Memory:
         value = None if anew else self._value
         if value is None or value.device.type != "cpu" or value.shape != shape:
             self._host = self._value = None
-            value = self._value = _empty(shape)
+            value = torch.empty(shape) if self.row_major else _empty(shape)
+            self._value = value
         self._host_is_valid = False
         return value.detach()
 
@@ -148,13 +152,14 @@ class Memory:
             self._value = self._host = None
             self._host_is_valid = False
 
-    def _resolve(self) -> None:
+    def resolve(self) -> None:
+        """Compute the value now if it is not known yet."""
         if self.pending is not None:
             self.pending()
             self.pending = None
 
     def _to_host(self) -> torch.Tensor:
-        self._resolve()
+        self.resolve()
         host = self._host
         if host is None or host.numel() != self.count:
             host = self._host = torch.zeros(self.count)
@@ -285,7 +290,10 @@ class Blob:
 
         Where Python holds the memory it keeps its row-major order.
         """
-        self.data_memory.put(channels_last(values.reshape(self._shape)))
+        values = values.reshape(self._shape)
+        self.data_memory.put(
+            values if self.data_memory.row_major else channels_last(values)
+        )
 
     def room(self, *, anew: bool = False) -> torch.Tensor:
         """Memory for new values, to be filled at once, in the layout of `fill`.

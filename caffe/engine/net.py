@@ -100,17 +100,18 @@ class Net(Trainable, Numbered):
             param.CopyFrom(network_file)
         param.state.phase = phase
         param.state.stage.extend(stages or [])
-        self._build(param, source)
+        self._build(param, source, fill=weights is None)
         if weights is not None:
             self.copy_from(weights)
+            self._wiring.fill()
 
-    def _build(self, param: Any, source: str) -> None:
+    def _build(self, param: Any, source: str, *, fill: bool) -> None:
         try:
             filtered = graph.filter_net(param)
             shown = text.to_text(filtered)
             log("net.cpp:59", f"Initializing net from parameters: \n{shown.rstrip()}")
             self._param = graph.insert_splits(filtered)
-            self._wiring = Wiring(self._param)
+            self._wiring = Wiring(self._param, fill=fill)
         except CaffeError as error:
             raise type(error)(f"{source}{error}") from error
         self.name: str = param.name

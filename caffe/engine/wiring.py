@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
+
+import torch
 
 from caffe.engine import common, fillers
 from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
@@ -16,6 +20,10 @@ from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
 
+def _fill(blob: Blob, draw: Callable[[], torch.Tensor]) -> None:
+    blob.fill(draw())
+
+
 class Wiring:
     """All layers and blobs of a net, built in order.
 
@@ -23,9 +31,11 @@ class Wiring:
     ----------
     net : NetParameter
         Filtered, with splits.
+    fill : bool, default True
+        Fill the parameters now; False: `fill` is called when weights were loaded.
     """
 
-    def __init__(self, net: Any) -> None:
+    def __init__(self, net: Any, *, fill: bool = True) -> None:
         self.train = net.state.phase == caffe_pb2.TRAIN
         self.nodes: list[Node] = []
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
@@ -35,6 +45,7 @@ class Wiring:
         self.parameter_tops: set[str] = set()
         self.learnable: list[Learnable] = []
         self.entries: list[ParamEntry] = []
+        self._fills = fill
         self._available: set[str] = set()
         self._needs: dict[str, bool] = {}
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
@@ -46,6 +57,11 @@ class Wiring:
         for name in self.outputs:
             log("net.cpp:260", f"This network produces output {name}")
         log("net.cpp:273", "Network initialization done.")
+
+    def fill(self) -> None:
+        """Fill the parameters that nobody has given values."""
+        for entry in self.entries:
+            entry.blob.data_memory.resolve()
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         try:
@@ -210,12 +226,16 @@ class Wiring:
         ):
             if not own:
                 continue
-            values = fillers.fill(need.filler, need.shape, generator)
+            draw = partial(fillers.fill, need.filler, need.shape, generator)
             if spec.name or node.op.aliases_parameter:
                 # blobs of other shapes may share it: row-major
-                blob.data[...] = values.numpy()
-            else:
-                blob.fill(values)
+                blob.data[...] = draw().numpy()
+                continue
+            memory = blob.data_memory
+            memory.row_major = not self.train and node.context.device.type == "cpu"
+            memory.pending = partial(_fill, blob, draw)
+            if self._fills:
+                memory.resolve()
         if node.op.aliases_parameter:
             self.blobs[node.top[0]].share_data(blobs[0])
             self.blobs[node.top[0]].share_diff(blobs[0])

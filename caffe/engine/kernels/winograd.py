@@ -312,6 +312,9 @@ def _changed(weight: torch.Tensor, *, flip: bool) -> torch.Tensor:
     weight = weight.detach()
     if flip:
         weight = weight.flip(2, 3)
+    elif weight.is_contiguous():
+        found = onednn.product(_G, weight.view(-1, 9))
+        return found.view(_PLACES, *weight.shape[:2])
     elements = weight.permute(2, 3, 0, 1).reshape(9, -1)
     return onednn.product(_G, elements.t()).view(_PLACES, *weight.shape[:2])
 

@@ -343,4 +343,6 @@ class ValueTransformationLayer(Operator):
 
 def _per_channel(values: list[float], x: torch.Tensor) -> torch.Tensor:
     """Values that broadcast along axis 1 of x."""
-    return x.new_tensor(values).view(-1, *[1] * (x.dim() - 2))
+    # made on the device: a CUDA graph takes no copy from the host
+    made = torch.cat([x.new_full((1,), value) for value in values])
+    return made.view(-1, *[1] * (x.dim() - 2))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 
@@ -567,3 +568,20 @@ def test_a_loss_without_a_top_counts_and_is_written_without_one(build, loss, tar
         each.blobs["x"].data[...] = [[1, 2, 3], [-1, 0, 2]]
     assert net.forward_loss() == named.forward_loss() != 0
     assert list(net.to_proto().layer[-1].top) == []
+
+
+def test_parameters_that_a_file_fills_are_not_drawn(build, tmp_path, monkeypatch):
+    trained = build(dims(1, 1, 1, 2) + CONV)
+    path = str(tmp_path / "w.caffemodel")
+    trained.save(path)
+    drawn = []
+    monkeypatch.setattr(
+        "caffe.engine.fillers.fill",
+        lambda filler, shape, generator: drawn.append(shape) or torch.full(shape, 7.0),
+    )
+    text = dims(1, 1, 1, 2) + CONV.replace('"sum"', '"other"')
+    (tmp_path / "other.prototxt").write_text(text)
+    net = caffe.Net(str(tmp_path / "other.prototxt"), path, caffe.TEST)
+    assert drawn == [(1, 2, 1, 1)]  # the layer that the file does not have
+    assert net.params["conv"][0].data.ravel().tolist() == [2, 2]
+    assert net.params["other"][0].data.ravel().tolist() == [7, 7]

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-STEP = re.compile(r"Iteration (\d+) .* loss = (\S+)$")
-TESTING = re.compile(r"Iteration (\d+), Testing net")
+from pyunet.training_logs.lines import BeginOfTest, Loss, Output, read_line
+
 COUNTS = re.compile(r"(IoU|F1_detection|F1_segmentation) - Per class ([\w ]+): (.*)$")
-VALIDATION_LOSS = re.compile(r"Test net output #\d*: loss_valid = (\S+)")
 SNAPSHOT = re.compile(r" Snapshotting to HDF5 file .*_iter_(\d+)\.caffemodel\.h5$")
 
+VALIDATION_LOSS = ("test", "loss_valid")
 HITS, FOUND, TRUE = "true positive count", "prediction count", "object count"
 
 
@@ -85,15 +85,21 @@ class LogReader:
         text = line.rstrip()
         if found := COUNTS.search(text):
             self._add(found[1], found[2], found[3])
-        elif found := TESTING.search(text):
-            self._iteration = int(found[1])
-            self._totals.clear()
-        elif found := VALIDATION_LOSS.search(text):
-            return self._validation(float(found[1]))
         elif found := SNAPSHOT.search(text):
             return Snapshot(int(found[1]))
-        elif found := STEP.search(text):
-            return Step(int(found[1]), float(found[2]))
+        else:
+            return self._course(text)
+        return None
+
+    def _course(self, text: str) -> Event | None:
+        said = read_line(text)
+        if isinstance(said, BeginOfTest):
+            self._iteration = said.iteration
+            self._totals.clear()
+        elif isinstance(said, Output) and (said.net, said.name) == VALIDATION_LOSS:
+            return self._validation(said.value)
+        elif isinstance(said, Loss) and said.paced:
+            return Step(said.iteration, said.value)
         return None
 
     def _add(self, measure: str, what: str, numbers: str) -> None:

@@ -4,14 +4,12 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
 from pyunet.errors import DataError
 from pyunet.finetuning.curves import Curves, mean
 from pyunet.finetuning.log_lines import Step, Validation
-from pyunet.finetuning.plot import curves_png, nice_ticks
+from pyunet.finetuning.plot import curves_png
 
 NAN = float("nan")
 
@@ -116,12 +114,3 @@ def test_a_single_point_is_drawn(tmp_path):
     one.add(Validation(0, 0.5, (0.5,), (NAN,), (0.5,)))
     curves_png(tmp_path / "c.png", one)
     assert (tmp_path / "c.png").is_file()
-
-
-@given(st.floats(1e-9, 1e9))
-def test_ticks_are_few_and_reach_the_value(top):
-    ticks = nice_ticks(top)
-    assert ticks[0] == 0
-    assert 2 <= len(ticks) <= 7
-    assert ticks[-1] >= top * (1 - 1e-6)
-    assert ticks[-2] < top

@@ -1,0 +1,1 @@
+"""Logs of ``caffe train``: what their lines say, and the curves in them."""

@@ -17,6 +17,7 @@ _HOMES = {
     "read_state_dict": "caffe.export.weights",
     "state_dict": "caffe.export.weights",
     "to_onnx": "caffe.export.onnx",
+    "today": "caffe.export.caffemodel",
     "write_caffe": "caffe.export.caffemodel",
     "write_module": "caffe.export.module",
     "write_safetensors": "caffe.export.safetensors",

@@ -22,37 +22,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
-
-ROOT = Path(__file__).resolve().parent.parent
-IMAGE = 700  # pixels of a side of the images that a finetuning reads
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What the plain torch net needs to be the net of a prototxt folder."""
-
-    width: int
-    tile: int = 572
-    last: int | None = None  # channels of the last level, default: width
-    slope: float = 0.0  # of the leaky ReLU
-
-    @property
-    def output(self) -> int:
-        """Pixels of a side of the scores."""
-        return self.tile - 184
-
-
-SHAPES = {
-    "unet_isbi2012": Shape(64),
-    "unet_isbi2012_narrow": Shape(16),
-    "2d_cell_net_v0": Shape(64, tile=540, last=128, slope=0.1),
-}
+from peers.material import ROOT, write_training
+from peers.twin import SHAPES, make_net
 
 
 def timed(work: Callable[[], object], repeats: int) -> list[float]:
@@ -79,127 +53,25 @@ def caffe_work(model: str, task: str) -> Callable[[], object]:
         net.reshape()
         net.blobs[source].data[...] = data
         return net.forward
-    if model == "2d_cell_net_v0":
-        write_images(Path("data") / model)
-    else:
-        write_tiles(Path("data/isbi2012"), SHAPES[model])
+    write_training(model, Path())
     solver = caffe.get_solver(str(folder / "solver.prototxt"))
     solver.net.keep_blobs = False  # as the command `caffe train` does
     return lambda: solver.step(1)
 
 
-def write_tiles(folder: Path, shape: Shape) -> None:
-    """Write tiles with labels of the scores' size."""
-    rng = np.random.default_rng(0)
-    folder.mkdir(parents=True)
-    inside, outside = (4, 1, shape.tile, shape.tile), (4, 1, shape.output, shape.output)
-    with h5py.File(folder / "train.h5", "w") as file:
-        file["data"] = rng.random(inside, np.float32)
-        file["label"] = rng.integers(0, 2, outside, np.uint8)
-        file["weights"] = np.ones(outside, np.float32)
-    (folder / "train.txt").write_text(f"{folder}/train.h5\n")
-
-
-def write_images(folder: Path) -> None:
-    """Write an image, labels, weights and a pdf as a finetuning has them."""
-    rng = np.random.default_rng(0)
-    folder.mkdir(parents=True)
-    whole = (1, 1, IMAGE, IMAGE)
-    with h5py.File(folder / "train.h5", "w") as file:
-        file["data"] = rng.random(whole, np.float32)
-        file["labels"] = rng.integers(0, 2, whole).astype(np.float32)
-        file["weights"] = file["weights2"] = np.ones(whole, np.float32)
-    (folder / "train.txt").write_text(f"{folder}/train.h5\n")
-
-
-def torch_net(shape: Shape) -> Any:
-    """Write the net in plain torch, as one would by hand."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    def rectifier() -> nn.Module:
-        if shape.slope:
-            return nn.LeakyReLU(shape.slope, inplace=True)
-        return nn.ReLU(inplace=True)
-
-    class Block(nn.Sequential):
-        def __init__(self, inside: int, outside: int) -> None:
-            super().__init__(
-                nn.Conv2d(inside, outside, 3),
-                rectifier(),
-                nn.Conv2d(outside, outside, 3),
-                rectifier(),
-            )
-
-    class UNet(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            w = [shape.width * 2**i for i in range(5)]
-            last = shape.last or shape.width
-            self.down = nn.ModuleList(
-                Block(a, b) for a, b in zip([1, *w], w, strict=False)
-            )
-            skips, outside = w[-2::-1], [*w[-2:0:-1], last]
-            self.up = nn.ModuleList(
-                nn.ConvTranspose2d(a, b, 2, stride=2)
-                for a, b in zip(w[:0:-1], outside, strict=True)
-            )
-            self.merge = nn.ModuleList(
-                Block(a + b, b) for a, b in zip(skips, outside, strict=True)
-            )
-            self.rectify = rectifier()
-            self.score = nn.Conv2d(last, 2, 1)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            skips = []
-            for i, block in enumerate(self.down):
-                x = block(x if i == 0 else functional.max_pool2d(x, 2))
-                if i >= 3:
-                    x = functional.dropout(x, 0.5, self.training)
-                skips.append(x)
-            for up, merge, skip in zip(self.up, self.merge, skips[-2::-1], strict=True):
-                x = self.rectify(up(x))
-                cut = (skip.shape[-1] - x.shape[-1]) // 2
-                skip = skip[..., cut : cut + x.shape[-2], cut : cut + x.shape[-1]]
-                x = merge(torch.cat([x, skip], 1))
-            return self.score(x)
-
-    return UNet().to(memory_format=torch.channels_last)
-
-
 def torch_work(model: str, task: str) -> Callable[[], object]:
     """Set up the task in plain torch."""
     import torch
-    from torch.nn import functional
+    from peers.plain_torch import inference, training
 
     shape = SHAPES[model]
-    net = torch_net(shape)
-    x = torch.rand(1, 1, shape.tile, shape.tile).to(memory_format=torch.channels_last)
+    net = make_net(shape)
+    image = torch.rand(1, 1, shape.tile, shape.tile)
+    image = image.to(memory_format=torch.channels_last)
     if task == "inference":
-        net.eval()
-
-        def infer() -> None:
-            with torch.inference_mode():
-                net(x)
-
-        return infer
-    label = torch.randint(0, 2, (1, shape.output, shape.output))
-    weight = torch.ones(1, shape.output, shape.output)
-    if model == "unet_isbi2012":
-        optimizer: torch.optim.Optimizer = torch.optim.SGD(
-            net.parameters(), 1e-4, momentum=0.99
-        )
-    else:
-        optimizer = torch.optim.Adam(net.parameters(), 1e-4)
-
-    def train() -> None:
-        optimizer.zero_grad()
-        loss = functional.cross_entropy(net(x), label, reduction="none")
-        ((loss * weight).sum() / weight.sum()).backward()
-        optimizer.step()
-
-    return train
+        return inference(net.eval(), image, "float32")
+    labels = torch.randint(0, 2, (1, shape.output, shape.output))
+    return training(net, shape, image, labels, "float32")
 
 
 def child(model: str, peer: str, task: str, repeats: int) -> None:

@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyunet.cli import segment_inputs
+from pyunet.cli import segment_inputs, zoo_segment
 from pyunet.cli.arguments import add_element_size, add_slices
+from pyunet.cli.segment_work import Wanted, is_volume, make_plans, write_stack
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from pyunet.cli.segment_work import Plans
     from pyunet.data.images import ImageStack
     from pyunet.inference.averaging import Pass
-    from pyunet.inference.engine import Model
-    from pyunet.inference.inputs import Inputs
-    from pyunet.inference.outputs import Outputs, Values
-    from pyunet.inference.tiling import Plan
-
-    Plans = Plan | dict[Pass, Plan]
+    from pyunet.inference.outputs import Outputs
 
 NAME = "segment"
 HELP = "segment images by overlap-tile with a net and its weights"
 GPU_MEMORY = 4 * 2**30
 EPILOG = """\
+A model of pyunet zoo list needs no --weights: its own are taken, and fetched if they
+are not here; images go to its pixel size and range of grey values, averaging is the
+model's own, and each is said in one line.
+
 For every image or stack NAME, OUT gets NAME_labels.tif (the most likely class),
 NAME_scores.tif (float32, one channel a class) and NAME_overlay.png; with --truth
 NAME_comparison.png as well. Pixel sizes are kept. A stack is segmented slice by
-slice by a 2-D net, as one volume by a 3-D net.
+slice by a 2-D net, as one volume by a 3-D net. TIFF files of any size are segmented in
+the same memory; the overlay of a large image shows every second, third... pixel.
 
 A model definition (.modeldef.h5, of the Fiji plugin or pyunet finetune) says at which
 pixel size its net sees images and how grey values are normalised: images are rescaled
@@ -40,27 +42,13 @@ to it, each slice by itself, and the scores are read back linearly at the image'
 pixels; labels are decided on those. Frames of a time series are segmented one by one.
 
 example:
+  pyunet segment --model em-membranes --out out --instances components sections/*.tif
   pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out stack.tif
   pyunet segment --model unet_isbi2012 --weights unet.caffemodel --out out \\
       --average 7 stack.tif
   pyunet segment --model cells.modeldef.h5 --weights cells.caffemodel.h5 --out out \\
       --element-size-um 0.32 cells.tif
 """
-
-
-@dataclass(frozen=True)
-class _Values:
-    """What is averaged and what is written."""
-
-    softmax: bool
-    of: Values
-
-    def written(self, model: Model) -> Values:
-        """Say what the numbers of the scores' file are."""
-        probabilities = (
-            self.softmax or self.of == "probabilities" or model.gives_probabilities
-        )
-        return "probabilities" if probabilities else "scores"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,10 +65,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "model's name",
     )  # fmt: skip
     add(
-        "--weights", required=True, metavar="FILE",
-        help="trained weights, .caffemodel or .caffemodel.h5",
+        "--weights", metavar="FILE",
+        help="trained weights, .caffemodel or .caffemodel.h5 (default: those of pyunet "
+        "zoo list for the model's name)",
     )  # fmt: skip
-    add("--out", required=True, metavar="OUT", help="folder for the results")
+    add(
+        "--out", default="out", metavar="OUT",
+        help="folder for the results (default: out)",
+    )  # fmt: skip
     add_slices(parser, "only these slices of a stack")
     add_element_size(parser, "the file's, else the model definition's own")
     add(
@@ -109,31 +101,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--gpu", type=int, metavar="N", help="run on this GPU (default: the CPU)")
     add(
+        "--precision", choices=("float32", "bf16", "tf32"), default="float32",
+        help="bf16: faster, scores with two to three digits; tf32: on a GPU "
+        "(default: float32)",
+    )  # fmt: skip
+    add(
+        "--backend", choices=("torch", "onnxruntime", "openvino"), default="torch",
+        help="what computes on the CPU; pip install pyunet[speed] for the last two "
+        "(default: torch)",
+    )  # fmt: skip
+    add(
         "--truth", metavar="LABELS",
         help="hand labels of the (one) image, for a picture that compares",
     )  # fmt: skip
+    zoo_segment.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment all images; the first error ends the run."""
-    from pyunet.data.images import read_stack
+    from pyunet.inference.engine import choose_computation
+    from pyunet.inference.mapped import open_stack
 
     slices = args.slices or slice(None)
     tile_size = _parse_tile_size(args.tile_size)
+    listed = zoo_segment.find(args)
     passes = _parse_average(args)
-    values = _Values(softmax=args.softmax, of=args.average_of or "scores")
+    values = Wanted(softmax=args.softmax, of=args.average_of or "scores")
     places = _places(args)
-    model, definition = segment_inputs.load(args)
+    choose_computation(precision=args.precision, backend=args.backend)
+    with ThreadPoolExecutor(1) as pool:  # slow to import, and wanted after the net
+        pool.submit(import_module, "pyunet.inference.pictures")
+        source = zoo_segment.load(args, listed)
+    model = source.model
     memory = _memory(args.memory, on_gpu=args.gpu is not None)
     for path, outputs in places:
         started = time.monotonic()
-        stack = segment_inputs.cut(read_stack(path), slices, path)
+        stack = segment_inputs.cut(
+            open_stack(path, outputs.labels.parent), slices, path
+        )
         truth = segment_inputs.read_truth(args.truth, stack, slices)
-        inputs = segment_inputs.prepare(args, stack, path, model, definition)
-        plan = _plan(model, stack, inputs, memory, tile_size, passes)
-        labels = _write(model, stack, inputs, plan, outputs, values)
+        inputs = source.prepare(args, stack, path)
+        plan = make_plans(model, stack, inputs, memory, tile_size, passes)
+        labels = write_stack(model, stack, inputs, plan, outputs, values)
         _draw(outputs, stack, labels, truth)
         _report(outputs, plan, stack, time.monotonic() - started)
+        zoo_segment.write_objects(
+            args, listed, stack, labels, outputs.labels,
+            volumes=inputs.count if is_volume(model) else 0,
+        )  # fmt: skip
     return 0
 
 
@@ -192,10 +207,6 @@ def _parse_tile_size(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _is_volume(model: Model) -> bool:
-    return len(model.axes) == 3
-
-
 def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
     """Give how much may be taken and how much of it the loaded program holds."""
     from pyunet.errors import DataError
@@ -223,90 +234,14 @@ def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
 
 def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
     from pyunet.errors import DataError
-    from pyunet.inference.averaging import parse_passes
 
     if args.average is None:
         if args.average_of is not None:
             raise DataError(f"--average-of {args.average_of}: goes with --average")
         return None
+    from pyunet.inference.averaging import parse_passes
+
     return parse_passes(args.average)
-
-
-def _plan(
-    model: Model,
-    stack: ImageStack,
-    inputs: Inputs,
-    memory: tuple[int, int],
-    sizes: list[int] | None,
-    passes: tuple[Pass, ...] | None,
-) -> Plans:
-    from pyunet.inference.averaging import plan_passes
-    from pyunet.inference.predict import make_plan
-
-    limit, held = memory
-    image = inputs.extent
-    held = held + stack.array.nbytes if held else 0
-    if passes is None:
-        return make_plan(model, image, memory=limit, held=held, tile_size=sizes)
-    return plan_passes(
-        model, image, passes, memory=limit, held=held, tile_size=sizes
-    )  # fmt: skip
-
-
-def _write(
-    model: Model,
-    stack: ImageStack,
-    inputs: Inputs,
-    plan: Plans,
-    outputs: Outputs,
-    values: _Values,
-) -> NDArray[np.unsignedinteger]:
-    from pyunet.inference.outputs import write_stacks
-
-    outputs.labels.parent.mkdir(parents=True, exist_ok=True)
-    classes = int(model.net.blobs[model.output].shape[1])
-    count, _, *extent = stack.array.shape
-    return write_stacks(
-        outputs,
-        _scores(model, inputs, plan, values, stack.name),
-        (count, classes, extent[0], extent[1]),
-        values=values.written(model),
-        resolution=stack.resolution,
-    )
-
-
-def _scores(
-    model: Model, inputs: Inputs, plan: Plans, values: _Values, name: str
-) -> Iterator[NDArray[np.float32]]:
-    """Give the scores (K, Y, X) of one slice after the other."""
-    for raw in _images_scores(model, inputs, plan, values, name):
-        scores = inputs.restore(raw)
-        yield from scores.swapaxes(0, 1) if _is_volume(model) else [scores]
-
-
-def _images_scores(
-    model: Model, inputs: Inputs, plan: Plans, values: _Values, name: str
-) -> Iterator[NDArray[np.float32]]:
-    """Give the scores (K, [Z,] Y, X) of one image after the other."""
-    from scipy import special
-
-    from pyunet.inference.averaging import average_arrays
-    from pyunet.inference.predict import segment_arrays
-
-    raw = not model.gives_probabilities
-    if not isinstance(plan, dict):
-        yield from segment_arrays(
-            model, inputs.arrays(), plan, total=inputs.count, output=model.output,
-            softmax=raw and values.softmax, label=name,
-        )  # fmt: skip
-        return
-    each = values.of == "probabilities" and raw
-    for mean in average_arrays(
-        model, inputs.arrays(), plan, total=inputs.count, output=model.output,
-        of="probabilities" if each else "scores", label=name,
-    ):  # fmt: skip
-        after = raw and values.softmax and not each
-        yield special.softmax(mean, axis=0) if after else mean
 
 
 def _draw(

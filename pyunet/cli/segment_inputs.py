@@ -29,12 +29,13 @@ def load(args: argparse.Namespace) -> tuple[Model, ModelDefinition | None]:
     DataError
         What the loaders refuse; ``--element-size-um`` without a definition.
     """
-    from pyunet.inference.definitions import load_definition
     from pyunet.inference.engine import load_model
     from pyunet.zoo import find_model, is_definition
 
     path = find_model(args.model)
     if is_definition(path):
+        from pyunet.inference.definitions import load_definition
+
         return load_definition(path, args.weights, gpu=args.gpu)
     if args.element_size_um is not None:
         raise DataError(
@@ -59,7 +60,6 @@ def prepare(
         Other channels than the net's; ``--slices`` of a file with several volumes;
         what a definition's conversion refuses.
     """
-    from pyunet.inference.calibration import find_element_size, frame_count
     from pyunet.inference.inputs import definition_inputs, plain_inputs
 
     channels = stack.array.shape[1]
@@ -70,6 +70,8 @@ def prepare(
         )
     if definition is None:
         return plain_inputs(stack, len(model.axes))
+    from pyunet.inference.calibration import find_element_size, frame_count
+
     frames = frame_count(path) if len(model.axes) == VOLUME else 1
     if frames > 1 and args.slices:
         raise DataError(

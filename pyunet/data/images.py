@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from pyunet.data.ome import ome_pixel_size
 from pyunet.errors import DataError
 
 LOG = logging.getLogger(__name__)
@@ -327,11 +328,11 @@ def _read_tiff(file: Path) -> tuple[NDArray[Any], Resolution | None]:
             raise DataError(
                 f"{file}: pages of different sizes ({sizes}): not one stack"
             )
-        parts = [_slices(s.asarray(), s.axes, file) for s in tiff.series]
-        return np.concatenate(parts), _resolution(tiff)
+        parts = [arrange_slices(s.asarray(), s.axes, file) for s in tiff.series]
+        return np.concatenate(parts), tiff_resolution(tiff)
 
 
-def _slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:
+def arrange_slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:
     """Arrange any TIFF axes as (N, C, Y, X): other axes count slices."""
     colour = [i for i, axis in enumerate(axes) if axis in "CS" and array.shape[i] > 1]
     if len(colour) > 1 or axes.count("Y") != 1 or axes.count("X") != 1:
@@ -346,7 +347,10 @@ def _slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:
     return whole * np.uint8(255) if whole.dtype == bool else whole
 
 
-def _resolution(tiff: tifffile.TiffFile) -> Resolution | None:
+def tiff_resolution(tiff: tifffile.TiffFile) -> Resolution | None:
+    """Give the pixel size that a TIFF file states."""
+    if tiff.ome_metadata and (found := ome_pixel_size(tiff.ome_metadata)):
+        return Resolution(1 / found[2], 1 / found[1], 1, "um", found[0])
     tags = tiff.pages.first.tags
     if "XResolution" not in tags or "YResolution" not in tags:
         return None

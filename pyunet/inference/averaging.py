@@ -317,11 +317,10 @@ class _Mean:
         self, model: Model, one: Pass, plan: Plan, blob: str
     ) -> Iterator[Tile]:
         image, total = one.apply(self.image), one.apply(self.total)
-        results = tile_scores(
-            model, plan, lambda tile: read_tile(image, plan, tile),
-            blob=blob, softmax=self.softmax,
-        )  # fmt: skip
-        for tile, scores in results:
+        inputs = ((tile, read_tile(image, plan, tile)) for tile in plan)
+        for tile, scores in tile_scores(
+            model, plan, inputs, blob=blob, softmax=self.softmax
+        ):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             total[target] += scores
             yield tile
@@ -335,11 +334,10 @@ class _Mean:
         for at in np.ndindex(source.shape[:-2]):
             ndimage.spline_filter(source[at], output=spline[at], mode="mirror")
         canvas = np.empty((len(total), *plan.image), np.float32)
-        results = tile_scores(
-            model, plan, lambda tile: _read_rotated(spline, one, plan, tile),
-            blob=blob, softmax=self.softmax,
-        )  # fmt: skip
-        for tile, scores in results:
+        inputs = ((tile, _read_rotated(spline, one, plan, tile)) for tile in plan)
+        for tile, scores in tile_scores(
+            model, plan, inputs, blob=blob, softmax=self.softmax
+        ):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             canvas[target] = scores
             yield tile

@@ -74,6 +74,7 @@ def load_definition(
         layers=tuple(layers),
         axes=tile_axes(definition),
         padding=cast(Padding, definition.padding),
+        on_gpu=gpu is not None,
     )
     return model, definition
 

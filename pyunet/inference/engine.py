@@ -10,6 +10,7 @@ import functools
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,10 @@ from pyunet.nets.layers import Layer, read_layers
 LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 PROBABILITY_LAYERS = ("softmax", "sigmoid")
+# Measured: to read all weights once takes as long as 80 multiply-adds with each, to
+# call the layers as long as 0.3e9 of them.
+WEIGHT_WORK, CALL_WORK = 80, 300_000_000
+MOST_NUMBERS = 2**30  # half of Caffe's limit: where two blobs meet, both count
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Model:
         Valid tile sizes, for (Y, X) or (Z, Y, X).
     padding : {"mirror", "zero"}
         What the net is to see beyond an image.
+    on_gpu : bool
+        Whether it computes on a GPU.
     """
 
     deploy: Path
@@ -56,6 +63,7 @@ class Model:
     layers: tuple[Layer, ...]
     axes: tuple[Axis, ...]
     padding: Padding = "mirror"
+    on_gpu: bool = False
 
     @property
     def gives_probabilities(self) -> bool:
@@ -63,10 +71,15 @@ class Model:
         last = [layer for layer in self.layers if self.output in layer.tops][-1:]
         return any(layer.kind in PROBABILITY_LAYERS for layer in last)
 
-    def reshape(self, tile: tuple[int, ...]) -> None:
-        """Set the net to one tile of a size."""
-        self.net.blobs[self.source].reshape(1, self.channels, *tile)
+    def reshape(self, tile: tuple[int, ...], *, batch: int = 1) -> None:
+        """Set the net to tiles of a size, one or some at a time."""
+        self.net.blobs[self.source].reshape(batch, self.channels, *tile)
         self.net.reshape()
+
+    def work(self, tile: tuple[int, ...]) -> int:
+        """Give the time that one tile takes, counted in multiply-adds."""
+        weights = self.weight_bytes() // FLOAT_BYTES
+        return self.multiply_adds(tile) + WEIGHT_WORK * weights + CALL_WORK
 
     def multiply_adds(self, tile: tuple[int, ...]) -> int:
         """Give the multiply-adds of all convolutions for one tile."""
@@ -83,16 +96,29 @@ class Model:
             lambda axis, size: work_sizes(self.layers, axis, self.source, size)
         )
 
-    def activation_bytes(self, tile: tuple[int, ...]) -> int:
-        """Give the bytes that the activations of one tile take at most.
+    def activation_bytes(self, tile: tuple[int, ...], *, batch: int = 1) -> int:
+        """Give the bytes that the activations of one batch of tiles take at most.
 
-        An engine that does not say it is taken to keep every blob.
+        An engine that does not say it is taken to keep every blob. With a blob that
+        Caffe cannot count, or nearly so, it is more than any memory.
         """
-        self.reshape(tile)
+        if batch * self._most_numbers(tile) > MOST_NUMBERS:
+            return sys.maxsize
+        self.reshape(tile, batch=batch)
         ask = getattr(self.net, "activation_bytes", None)
         if ask is not None:
             return int(ask())
         return FLOAT_BYTES * sum(map(_count, self.net.blobs.values()))
+
+    def _most_numbers(self, tile: tuple[int, ...]) -> int:
+        """Give how many numbers the largest blob that a convolution makes has."""
+        sizes = [self._placements(axis, size) for axis, size in enumerate(tile)]
+        counts = (
+            math.prod(one[name] for one in sizes)
+            * max(int(n) for n in self.net.params[name][0].shape[:2])
+            for name in sizes[0]
+        )
+        return max(counts, default=0)
 
     def weight_bytes(self) -> int:
         """Give the bytes of all weights."""
@@ -133,7 +159,7 @@ def load_model(
         net = caffe.Net(str(deploy), str(weights), caffe.TEST)
     except (RuntimeError, OSError) as error:
         raise DataError(f"{deploy} with {weights}: {error}") from error
-    return _describe(Path(deploy), net)
+    return _describe(Path(deploy), net, on_gpu=gpu is not None)
 
 
 def load_net(prototxt: Path, *, train: bool = False) -> Any:
@@ -162,7 +188,7 @@ def _count(blob: Any) -> int:
     return math.prod(int(extent) for extent in blob.shape)
 
 
-def _describe(deploy: Path, net: Any) -> Model:
+def _describe(deploy: Path, net: Any, *, on_gpu: bool) -> Model:
     if len(net.inputs) != 1 or not net.outputs:
         raise DataError(
             f"{deploy}: the net has inputs {list(net.inputs)} and outputs "
@@ -181,7 +207,9 @@ def _describe(deploy: Path, net: Any) -> Model:
         axes = find_axes(layers, source, output)
     except DataError as error:
         raise DataError(f"{deploy}: {error}") from error
-    return Model(deploy, net, source, output, shape[1], tuple(layers), axes)
+    return Model(
+        deploy, net, source, output, shape[1], tuple(layers), axes, on_gpu=on_gpu
+    )
 
 
 def _read_prototxt(path: Path) -> Any:
@@ -204,6 +232,37 @@ def choose_device(caffe: ModuleType, gpu: int | None) -> None:
         caffe.set_mode_gpu()
     if getattr(caffe, "engine", None) is None:
         LOG.info("using the caffe of %s", getattr(caffe, "__file__", "elsewhere"))
+
+
+def choose_computation(*, precision: str = "float32", backend: str = "torch") -> None:
+    """Say how nets compute from now on.
+
+    Parameters
+    ----------
+    precision : {"float32", "bf16", "tf32"}, default "float32"
+        Of activations and products; scores are float32 always.
+    backend : {"torch", "onnxruntime", "openvino"}, default "torch"
+        What computes on the CPU; the others are extras.
+
+    Raises
+    ------
+    DataError
+        The pycaffe that is there has no choice. What ours refuses is its own error.
+    """
+    caffe = import_caffe()
+    choices = (
+        ("precision", precision, "float32"),
+        ("backend", backend, "torch"),
+    )
+    for name, value, default in choices:
+        choose = getattr(caffe, f"set_{name}", None)
+        if choose is None and value != default:
+            raise DataError(
+                f"{name} {value}: the caffe of {getattr(caffe, '__file__', '?')} "
+                f"computes with {default} only"
+            )
+        if choose is not None:
+            choose(value)
 
 
 def import_caffe() -> ModuleType:

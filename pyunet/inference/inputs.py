@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.data.images import ImageStack, to_unit_range
 from pyunet.errors import DataError
-from pyunet.modeldef import ModelDefinition
-from pyunet.modeldef.normalisation import normalise
-from pyunet.modeldef.rescaling import rescale_image, rescaled_shape
+from pyunet.inference.mapped import forget
+from pyunet.inference.tiling import Window
+
+if TYPE_CHECKING:
+    from pyunet.modeldef import ModelDefinition
 
 FloatArray = NDArray[np.float32]
 VOLUME = 3
@@ -37,12 +41,16 @@ class Inputs:
         Gives an iterator over them, each (C, [Z,] Y, X).
     restore : callable
         Brings scores (K, [Z,] Y, X) to the image's own pixels.
+    windows : callable or None
+        Gives an iterator over them as functions that read a part, one slice an axis;
+        None where an image can only be had whole.
     """
 
     count: int
     extent: tuple[int, ...]
     arrays: Callable[[], Iterator[FloatArray]]
     restore: Callable[[FloatArray], FloatArray]
+    windows: Callable[[], Iterator[Window]] | None = None
 
 
 def plain_inputs(stack: ImageStack, dimensions: int) -> Inputs:
@@ -62,19 +70,33 @@ def plain_inputs(stack: ImageStack, dimensions: int) -> Inputs:
     count, _, *plane = stack.array.shape
     volume = dimensions == VOLUME
 
-    def arrays() -> Iterator[FloatArray]:
-        # scaled one at a time where the scale does not depend on the others
+    def windows() -> Iterator[Window]:
         array = stack.array
-        if volume or array.dtype not in (np.uint8, np.uint16):
+        if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
             array = to_unit_range(array, name=stack.name)
-        if volume:
-            yield array.swapaxes(0, 1)
-        else:
-            for one in array:
-                yield one if one.dtype == np.float32 else to_unit_range(one)
+        images = [array.swapaxes(0, 1)] if volume else array
+        for one in images:
+            yield partial(_read, one)
+
+    def arrays() -> Iterator[FloatArray]:
+        whole = (slice(None),) * dimensions
+        for window in windows():
+            yield window(whole)
 
     extent = (count, *plane) if volume else tuple(plane)
-    return Inputs(1 if volume else count, extent, arrays, lambda scores: scores)
+    images = 1 if volume else count
+    return Inputs(images, extent, arrays, lambda scores: scores, windows)
+
+
+def _read(image: NDArray[Any], at: tuple[slice, ...]) -> FloatArray:
+    """Read a part of an image whose scale does not depend on the rest of it."""
+    every: tuple[slice, ...] = (slice(None), *at)
+    part: NDArray[Any] = image[every]
+    if part.dtype == np.float32:
+        return part
+    scaled = to_unit_range(part.astype(part.dtype.newbyteorder("="), copy=False))
+    forget(part)
+    return scaled
 
 
 def definition_inputs(
@@ -109,6 +131,7 @@ def definition_inputs(
 
     Examples
     --------
+    >>> from pyunet.modeldef import ModelDefinition
     >>> model = ModelDefinition("id", "", "data", (1.0, 1.0), (1, 1), (0, 0), (-2, -2))
     >>> stack = ImageStack(np.arange(8.0).reshape(1, 1, 2, 4), "a", [])
     >>> inputs = definition_inputs(stack, model, (0.5, 0.5))
@@ -117,6 +140,9 @@ def definition_inputs(
     >>> inputs.restore(np.array([[[0.0, 1.0]]], np.float32)).tolist()
     [[[0.0, 0.5, 1.0, 1.0], [0.0, 0.5, 1.0, 1.0]]]
     """
+    from pyunet.modeldef.normalisation import normalise
+    from pyunet.modeldef.rescaling import rescale_image, rescaled_shape
+
     wanted = definition.element_size_um
     images = stack.array
     if definition.dimensions == VOLUME:

@@ -1,14 +1,15 @@
 """What a segmentation leaves behind: TIFF stacks of scores and labels, and pictures.
 
 Every file is written under a temporary name beside its own and renamed when it is
-whole; a run that fails leaves nothing.
+whole; a run that fails leaves nothing. What is written is written in another thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,14 +19,12 @@ from numpy.typing import NDArray
 
 from pyunet.data.images import Resolution
 from pyunet.files import atomic_path
-from pyunet.inference.pictures import comparison_png, overlay_png
+from pyunet.inference.mapped import LARGE
+from pyunet.inference.predict import Part
+from pyunet.inference.threads import Behind
 
 Values = Literal["scores", "probabilities"]
 IMAGEJ_LIMIT = 2**32 - 2**20
-
-__all__ = [
-    "Outputs", "Values", "comparison_png", "most_likely", "overlay_png", "write_stacks",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,23 +70,13 @@ def write_stacks(
     values: Values = "scores",
     resolution: Resolution | None = None,
 ) -> NDArray[np.unsignedinteger[Any]]:
-    """Write scores and labels of a stack, one slice at a time.
-
-    Only one slice's scores are held. The label of a pixel is the class with the
-    largest score; with a single class it is 1 where the score is above 0 (the
-    probability above 0.5).
+    """Write scores and labels of a stack, one slice at a time; see `write_parts`.
 
     Parameters
     ----------
-    outputs : Outputs
-        Where ``labels`` and ``scores`` go.
     slices : iterable of ndarray, each of shape (K, Y, X)
-    shape : tuple of int
-        (N, K, Y, X): number of slices, classes, pixels.
-    values : {"scores", "probabilities"}, default "scores"
-        What the numbers are; stored as ``pyunet_values`` with the scores.
-    resolution : Resolution, optional
-        Pixel size of the input, kept in both files.
+    outputs, shape, values, resolution
+        As for `write_parts`.
 
     Returns
     -------
@@ -108,27 +97,78 @@ def write_stacks(
     ...     write_stacks(out, iter(scores), scores.shape).tolist()
     [[[1, 0]]]
     """
+    whole = (slice(0, shape[2]), slice(0, shape[3]))
+    parts = (Part(number, whole, scores) for number, scores in enumerate(slices))
+    return write_parts(outputs, parts, shape, values=values, resolution=resolution)
+
+
+def write_parts(
+    outputs: Outputs,
+    parts: Iterable[Part],
+    shape: tuple[int, int, int, int],
+    *,
+    values: Values = "scores",
+    resolution: Resolution | None = None,
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Write scores and labels of a stack, part by part.
+
+    Three parts are held at most. The label of a pixel is the class with the largest
+    score; with a single class it is 1 where the score is above 0 (the probability
+    above 0.5).
+
+    Parameters
+    ----------
+    outputs : Outputs
+        Where ``labels`` and ``scores`` go.
+    parts : iterable of Part
+        Rectangles of slices that cover all of them; the image's number is the slice's.
+    shape : tuple of int
+        (N, K, Y, X): number of slices, classes, pixels.
+    values : {"scores", "probabilities"}, default "scores"
+        What the numbers are; stored as ``pyunet_values`` with the scores.
+    resolution : Resolution, optional
+        Pixel size of the input, kept in both files.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, shape (N, Y, X)
+        The labels; of more than 64 MiB the mapped file.
+
+    Raises
+    ------
+    DataError
+        A file that cannot be written.
+    """
     count, classes, *extent = shape
-    kind = np.uint8 if classes <= 2**8 else np.uint16
-    labels = np.empty((count, *extent), kind)
-
-    def planes() -> Iterator[NDArray[np.float32]]:
-        for index, scores in enumerate(slices):
-            for row, decided in enumerate(labels[index]):
-                decided[:] = most_likely(scores[:, row], values)
-            yield from scores
-
+    kind = np.dtype(np.uint8 if classes <= 2**8 else np.uint16)
     with ExitStack() as stack:
-        scores_file = stack.enter_context(atomic_path(outputs.scores))
-        labels_file = stack.enter_context(atomic_path(outputs.labels))
-        _write_tiff(
-            scores_file, planes(), shape, np.dtype(np.float32), "ZCYX",
-            resolution, pyunet_values=values,
+        paths = [
+            stack.enter_context(atomic_path(path))
+            for path in (outputs.scores, outputs.labels)
+        ]
+        scores = stack.enter_context(
+            _TiffStack(
+                paths[0], shape, np.dtype(np.float32), "ZCYX", resolution,
+                pyunet_values=values,
+            )
         )  # fmt: skip
-        _write_tiff(
-            labels_file, iter(labels), labels.shape, labels.dtype, "ZYX", resolution
+        labels = stack.enter_context(
+            _TiffStack(paths[1], (count, *extent), kind, "ZYX", resolution)
         )
-    return labels
+
+        def write(part: Part) -> None:
+            for channel, plane in enumerate(part.scores):
+                scores.write((part.image, channel), part.target, plane)
+            decided = np.empty(part.scores.shape[1:], kind)
+            for row, one in enumerate(decided):
+                one[:] = most_likely(part.scores[:, row], values)
+            labels.write((part.image,), part.target, decided)
+
+        with Behind(write) as put:
+            for part in parts:
+                put(part)
+    written = np.memmap(outputs.labels, kind, "r", labels.offset, (count, *extent))
+    return written if written.nbytes > LARGE else np.array(written)
 
 
 def most_likely(scores: NDArray[np.float32], values: Values) -> NDArray[Any]:
@@ -149,7 +189,7 @@ def most_likely(scores: NDArray[np.float32], values: Values) -> NDArray[Any]:
     return np.asarray(scores[0] > (0.5 if values == "probabilities" else 0.0))
 
 
-def _write_tiff(
+def write_tiff(
     path: Path,
     planes: Iterator[NDArray[Any]],
     shape: tuple[int, ...],
@@ -158,23 +198,88 @@ def _write_tiff(
     resolution: Resolution | None,
     **notes: str,
 ) -> None:
-    """Write planes as an ImageJ stack; as BigTIFF if that would be too large."""
-    metadata: dict[str, Any] = {"axes": axes, **notes}
-    tags: dict[str, Any] = {}
-    if resolution is not None:
-        tags["resolution"] = (resolution.x, resolution.y)
-        tags["resolutionunit"] = resolution.unit
-        if resolution.unit_name:
-            metadata["unit"] = resolution.unit_name
-        if resolution.spacing:
-            metadata["spacing"] = resolution.spacing
-    small = int(np.prod(shape)) * dtype.itemsize < IMAGEJ_LIMIT
-    with tifffile.TiffWriter(path, imagej=small, bigtiff=not small) as tiff:
-        tiff.write(
-            planes,
-            shape=shape,
-            dtype=dtype,
-            photometric="minisblack",
-            metadata=metadata,
-            **tags,
-        )
+    """Write planes as an ImageJ stack; as BigTIFF if that would be too large.
+
+    Parameters
+    ----------
+    path : Path
+    planes : iterator of ndarray, each of shape (Y, X)
+    shape : tuple of int
+        Of all of them, (..., Y, X).
+    dtype : dtype
+        One that ImageJ knows: uint8, uint16, float32.
+    axes : str
+        ImageJ's letters, one an axis.
+    resolution : Resolution or None
+        Pixel size, for the file to state.
+    **notes : str
+        What else the file is to state.
+    """
+    whole = (slice(0, shape[-2]), slice(0, shape[-1]))
+    with _TiffStack(path, shape, dtype, axes, resolution, **notes) as stack:
+        for number, plane in enumerate(planes):
+            at = np.unravel_index(number, shape[:-2])
+            stack.write(tuple(map(int, at)), whole, plane)
+
+
+class _TiffStack:
+    """An ImageJ stack, or a BigTIFF if it is too large for one, written anywhere."""
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        axes: str,
+        resolution: Resolution | None,
+        **notes: str,
+    ) -> None:
+        metadata: dict[str, Any] = {"axes": axes, **notes}
+        tags: dict[str, Any] = {}
+        if resolution is not None:
+            tags["resolution"] = (resolution.x, resolution.y)
+            tags["resolutionunit"] = resolution.unit
+            if resolution.unit_name:
+                metadata["unit"] = resolution.unit_name
+            if resolution.spacing:
+                metadata["spacing"] = resolution.spacing
+        small = int(np.prod(shape)) * dtype.itemsize < IMAGEJ_LIMIT
+        with tifffile.TiffWriter(path, imagej=small, bigtiff=not small) as tiff:
+            place = tiff.write(
+                shape=shape,
+                dtype=dtype,
+                photometric="minisblack",
+                metadata=metadata,
+                returnoffset=True,
+                **tags,
+            )
+        assert place is not None
+        self.offset = place[0]
+        self._shape, self._dtype = shape, dtype
+        self._file = FileIO(path, "r+")
+
+    def __enter__(self) -> _TiffStack:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def write(
+        self, plane: tuple[int, ...], target: Sequence[slice], values: NDArray[Any]
+    ) -> None:
+        """Write a rectangle (Y, X) of a plane."""
+        rows, columns = target
+        height, width = self._shape[-2:]
+        number = int(np.ravel_multi_index(plane, self._shape[:-2]))
+        first = (number * height + rows.start) * width + columns.start
+        runs = np.ascontiguousarray(values, self._dtype)
+        if len(values[0]) == width:
+            runs = runs.reshape(1, -1)
+        for index, run in enumerate(runs):
+            self._file.seek(self.offset + (first + index * width) * run.itemsize)
+            _write_all(self._file, memoryview(run).cast("B"))
+
+
+def _write_all(file: FileIO, data: memoryview) -> None:
+    while data:
+        data = data[file.write(data) :]

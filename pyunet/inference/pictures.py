@@ -13,9 +13,11 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from pyunet.files import atomic_path
+from pyunet.inference.mapped import forget, is_mapped
 
 MOST_SLICES = 4
 LONGEST_SIDE = 1200
+ROWS = 64
 TINT = 0.4
 GAP = 6
 CAPTION = 26
@@ -44,8 +46,10 @@ def overlay_png(path: str | Path, images: NDArray[Any], labels: NDArray[Any]) ->
     DataError
         A file that cannot be written.
     """
-    images, labels = _thinned(images), _thinned(labels)
-    panels = [_overlay(_grey(images[i]), _objects(labels[i])) for i in _chosen(labels)]
+    panels = []
+    for index in _chosen(labels):
+        grey, shown = _thinned(images[index]), _thinned(labels[index])
+        panels.append(_overlay(_grey(grey), _objects(shown)))
     _save(path, _row(panels))
 
 
@@ -91,21 +95,54 @@ def comparison_png(
     truth, prediction = truth.reshape(shape), prediction.reshape(shape)
     if images.ndim < 4:
         images = images.reshape(-1, 1, *images.shape[-2:])
-    rows = []
-    for index in _chosen(truth):
-        grey = _grey(images[index])
-        true = _objects(truth[index])
-        found = _matched(true, _objects(prediction[index]))
-        rows.append(_row([grey, _colour(true), _colour(found), _overlay(grey, found)]))
+    rows = [
+        _row(comparison_panels(images[index], truth[index], prediction[index]))
+        for index in _chosen(truth)
+    ]
     gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
     body = np.concatenate([part for row in rows for part in (gap, row)][1:])
     _save(path, np.concatenate([_titles(captions, truth.shape[-1]), body]))
 
 
+def comparison_panels(
+    image: NDArray[Any], truth: NDArray[Any], prediction: NDArray[Any]
+) -> list[Picture]:
+    """Give the panels of `comparison_png` for one image, at its own size.
+
+    Parameters
+    ----------
+    image : ndarray, shape (C, Y, X)
+    truth, prediction : ndarray of int, shape (Y, X)
+
+    Returns
+    -------
+    list of four ndarray of uint8, shape (Y, X, 3)
+        Image, truth, prediction, overlay.
+
+    Examples
+    --------
+    >>> labels = np.eye(8, dtype=np.uint8)
+    >>> [panel.shape for panel in comparison_panels(labels[None], labels, labels)]
+    [(8, 8, 3), (8, 8, 3), (8, 8, 3), (8, 8, 3)]
+    """
+    grey = _grey(image)
+    true = _objects(truth)
+    found = _matched(true, _objects(prediction))
+    return [grey, _colour(true), _colour(found), _overlay(grey, found)]
+
+
 def _thinned(stack: NDArray[Any]) -> NDArray[Any]:
     """Leave out rows and columns of what is larger than a picture should be."""
     step = -(-max(stack.shape[-2:]) // LONGEST_SIDE)
-    return stack[..., ::step, ::step]
+    thin = stack[..., ::step, ::step]
+    if not is_mapped(stack):
+        return thin
+    copy = np.empty(thin.shape, thin.dtype)
+    for first in range(0, thin.shape[-2], ROWS):
+        rows = (..., slice(first, first + ROWS), slice(None))
+        copy[rows] = thin[rows]
+        forget(stack)
+    return copy
 
 
 def _chosen(stack: NDArray[Any]) -> list[int]:

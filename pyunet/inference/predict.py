@@ -2,32 +2,63 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 from tqdm import tqdm
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import FLOAT_BYTES, Model
 from pyunet.inference.memory import format_bytes
+from pyunet.inference.threads import ahead
 from pyunet.inference.tiling import (
     Plan,
     Tile,
+    Window,
     fixed_tiles,
     format_shape,
     plan_tiles,
     read_tile,
+    read_window,
 )
 
 FloatArray = NDArray[np.float32]
 # Measured: what the allocator does not give back at once, and libraries' workspace.
 ALLOCATOR_FACTOR = 1.25
 WORKSPACE = 96 * 2**20
+AHEAD = 2
+BATCHES = (16, 8, 4, 2)  # on a GPU; on CPUs one larger tile is faster than some small
+
+Inputs = Iterator[tuple[Tile, NDArray[Any]]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Scores of a part of an image.
+
+    Attributes
+    ----------
+    image : int
+        Number of the image, from 0.
+    target : tuple of slice
+        Where in the image, one slice an axis of ([Z,] Y, X).
+    scores : ndarray of float32, shape (K, [Z,] Y, X)
+    """
+
+    image: int
+    target: tuple[slice, ...]
+    scores: FloatArray
+
+    def planes(self) -> Iterator[Part]:
+        """Give the slices of a part of a volume, as parts of them."""
+        depth, *plane = self.target
+        for index, number in enumerate(range(depth.start, depth.stop)):
+            yield Part(number, tuple(plane), self.scores[:, index])
 
 
 def make_plan(
@@ -37,6 +68,7 @@ def make_plan(
     memory: int,
     held: int = 0,
     tile_size: Sequence[int] | None = None,
+    parts: int = 0,
 ) -> Plan:
     """Decide how images of one size are cut into tiles.
 
@@ -51,35 +83,46 @@ def make_plan(
         Bytes that are taken already: by the program, the loaded net, the images.
     tile_size : sequence of int, optional
         Output pixels of a tile, one number or one an axis, rounded up to the next
-        valid size; default: the tile shape with the fewest multiply-adds that fits.
+        valid size; default: the smallest of the tile shapes that fit and whose work is
+        within 5 % of the least.
+    parts : int, default 0
+        Number of images for `segment_parts`, which needs no memory for a whole image;
+        0: images and scores are held whole.
 
     Returns
     -------
     Plan
+        With a batch above 1 only on a GPU: the largest that fits.
 
     Raises
     ------
     DataError
         No tile fits into the memory; the text says how much is needed.
     """
-    fixed = held + model.weight_bytes() + _result_bytes(model, image) + WORKSPACE
+    fixed = held + model.weight_bytes() + WORKSPACE
+    if not parts:
+        fixed += _result_bytes(model, image)
 
-    def needed(tile: tuple[int, ...]) -> int:
-        return fixed + int(ALLOCATOR_FACTOR * model.activation_bytes(tile))
+    def needed(tile: tuple[int, ...], batch: int = 1) -> int:
+        activations = model.activation_bytes(tile, batch=batch)
+        waiting = batch * _waiting_bytes(model, tile) if parts else 0
+        return fixed + waiting + int(ALLOCATOR_FACTOR * activations)
 
     if tile_size is None:
-        best = plan_tiles(
-            image, model.axes, cost=model.multiply_adds, memory=needed, limit=memory
+        plan = plan_tiles(
+            image, model.axes, cost=model.work, memory=needed, limit=memory
         )
-        return replace(best, padding=model.padding)
-    plan = replace(fixed_tiles(image, model.axes, tile_size), padding=model.padding)
-    if needed(plan.tile) > memory:
-        raise DataError(
-            f"a tile of {format_shape(plan.tile)} needs "
-            f"{format_bytes(needed(plan.tile))}, the limit is {format_bytes(memory)}: "
-            "take smaller tiles or raise the memory limit"
-        )
-    return plan
+    else:
+        plan = fixed_tiles(image, model.axes, tile_size)
+        if needed(plan.tile) > memory:
+            raise DataError(
+                f"a tile of {format_shape(plan.tile)} needs "
+                f"{format_bytes(needed(plan.tile))}, the limit is "
+                f"{format_bytes(memory)}: take smaller tiles or raise the memory limit"
+            )
+    most = len(plan) * max(1, parts) if model.on_gpu else 1
+    fitting = (n for n in BATCHES if n <= most and needed(plan.tile, n) <= memory)
+    return replace(plan, padding=model.padding, batch=next(fitting, 1))
 
 
 def segment_array(
@@ -163,15 +206,59 @@ def segment_arrays(
         for image in images:
             check_image(model, image, image.shape[1:], plan)
             scores = np.empty((classes, *plan.image), np.float32)
-            results = tile_scores(
-                model, plan, functools.partial(read_tile, image, plan),
-                blob=blob, softmax=softmax,
-            )  # fmt: skip
-            for tile, result in results:
+            inputs = ((tile, read_tile(image, plan, tile)) for tile in plan)
+            for tile, result in tile_scores(
+                model, plan, inputs, blob=blob, softmax=softmax
+            ):
                 target: tuple[slice, ...] = (slice(None), *tile.target)
                 scores[target] = result
                 progress.update()
             yield scores
+
+
+def segment_parts(
+    model: Model,
+    images: Iterable[Window],
+    plan: Plan,
+    *,
+    total: int,
+    output: str | None = None,
+    softmax: bool = False,
+    label: str = "segment",
+) -> Generator[Part]:
+    """Compute the scores of images of one size, tile by tile, for images of any size.
+
+    What is held does not depend on the size of the images: parts are read when they
+    are wanted, and scores are given as they come.
+
+    Parameters
+    ----------
+    model : Model
+    images : iterable of callable
+        Each gives pixels (C, [Z,] Y, X), float32, of a part of one image, one slice an
+        axis. Called in another thread.
+    plan : Plan
+        From :func:`make_plan`, with ``parts``.
+    total, output, softmax, label
+        As for :func:`segment_arrays`, whose scores these are, bit by bit.
+
+    Yields
+    ------
+    Part
+    """
+    blob = output or model.output
+    prepare(model, plan, blob)
+    inputs = (
+        (tile, read_window(window, plan, tile)) for window in images for tile in plan
+    )
+    results = tile_scores(model, plan, inputs, blob=blob, softmax=softmax)
+    with (
+        closing(results),
+        tqdm(total=total * len(plan), desc=label, unit="tile", disable=None) as bar,
+    ):
+        for number, (tile, scores) in enumerate(results):
+            yield Part(number // len(plan), tile.target, scores.copy())
+            bar.update()
 
 
 def prepare(model: Model, plan: Plan, blob: str) -> int:
@@ -182,7 +269,7 @@ def prepare(model: Model, plan: Plan, blob: str) -> int:
     DataError
         The net's own shapes are not those that the plan is built on.
     """
-    model.reshape(plan.tile)
+    model.reshape(plan.tile, batch=plan.batch)
     shape = tuple(int(extent) for extent in model.net.blobs[blob].shape)
     borders = [
         (size - extent) // 2 + axis.first == axis.before
@@ -214,21 +301,16 @@ def check_image(
 
 
 def tile_scores(
-    model: Model,
-    plan: Plan,
-    read: Callable[[Tile], NDArray[Any]],
-    *,
-    blob: str,
-    softmax: bool,
-) -> Iterator[tuple[Tile, NDArray[Any]]]:
-    """Run the net over all tiles of one image; the net is set to their size.
+    model: Model, plan: Plan, inputs: Inputs, *, blob: str, softmax: bool
+) -> Generator[tuple[Tile, NDArray[Any]]]:
+    """Run the net over tiles; it is set to their size, and to the plan's batch.
 
     Parameters
     ----------
     model : Model
     plan : Plan
-    read : callable
-        Gives the input (C, [Z,] Y, X) of a tile.
+    inputs : iterator of Tile and ndarray, shape (C, [Z,] Y, X)
+        The tiles with their pixels; where there are several made in another thread.
     blob : str
         Blob with the scores.
     softmax : bool
@@ -238,24 +320,47 @@ def tile_scores(
     ------
     tile : Tile
     scores : ndarray, shape (K, [Z,] Y, X)
-        What goes to ``tile.target``; overwritten by the next tile.
+        What goes to ``tile.target``; overwritten by the next batch.
     """
-    for tile in plan:
-        result = forward_tile(model, read(tile), blob)
-        source: tuple[slice, ...] = (slice(None), *tile.source)
-        yield (
-            tile,
-            special.softmax(result[source], axis=0) if softmax else result[source],
-        )
+    batches = iter(lambda: list(islice(inputs, plan.batch)), [])
+    with closing(ahead(batches, depth=AHEAD)) as made:
+        for batch in made:
+            results = forward_tiles(model, [part for _, part in batch], blob)
+            for (tile, _), result in zip(batch, results, strict=False):
+                source: tuple[slice, ...] = (slice(None), *tile.source)
+                scores = result[source]
+                yield tile, _softmax(scores) if softmax else scores
 
 
 def forward_tile(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
     """Run the net over one tile; what comes out is overwritten by the next run."""
-    model.net.blobs[model.source].data[0] = tile
-    tops = model.net.forward()
-    whole = tops[blob] if blob in tops else model.net.blobs[blob].data
-    result: NDArray[Any] = whole[0]
+    result: NDArray[Any] = forward_tiles(model, [tile], blob)[0]
     return result
+
+
+def forward_tiles(
+    model: Model, tiles: Sequence[NDArray[Any]], blob: str
+) -> NDArray[Any]:
+    """Run the net over at most as many tiles as it is set to."""
+    data = model.net.blobs[model.source].data
+    for place, tile in zip(data, tiles, strict=False):
+        place[...] = tile
+    tops = model.net.forward()
+    result: NDArray[Any] = tops[blob] if blob in tops else model.net.blobs[blob].data
+    return result
+
+
+def _softmax(scores: NDArray[Any]) -> NDArray[Any]:
+    from scipy import special  # slow to import, and seldom wanted
+
+    return np.asarray(special.softmax(scores, axis=0))
+
+
+def _waiting_bytes(model: Model, tile: tuple[int, ...]) -> int:
+    """Count tiles that are read ahead, and scores on their way to the files."""
+    classes = int(model.net.blobs[model.output].shape[1])
+    pixels = int(np.prod(tile))
+    return FLOAT_BYTES * pixels * ((AHEAD + 2) * model.channels + 3 * classes)
 
 
 def _result_bytes(model: Model, image: Sequence[int]) -> int:

@@ -98,7 +98,6 @@ def write_nets(
     solver.max_iter = recipe.training.iterations
     solver.snapshot = max(1, recipe.training.iterations // SNAPSHOTS)
     solver.snapshot_prefix = str(folder / "snapshots" / "net")
-    solver.display = 0
     solver.random_seed = seed + 1
     if recipe.training.base_lr:
         solver.base_lr = recipe.training.base_lr

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from pyunet.data.images import natural_order
 from pyunet.data.labels import interpret_labels
+from pyunet.data.preparation import eye_of
 from pyunet.errors import DataError
+from pyunet.inference.eyes import even_contrast, eye_extent
 from pyunet.inference.resize import resize_to
 from pyunet.reproduction.formats import fit, read_array
-from pyunet.reproduction.preparation import eye_of
 from pyunet.reproduction.recipes import Files, Meaning, Recipe
 
 Number = TypeVar("Number", bound=np.generic)
@@ -166,9 +167,7 @@ def read_case(recipe: Recipe, part: str, case: Case) -> Example:
     inside = _field_of_view(case, files, image)
     counts = inside & (classes < recipe.labels.classes)
     classes[~counts] = recipe.labels.classes
-    prepared = recipe.preparation.apply(image, inside)
-    if recipe.size:
-        prepared = resize_to(prepared, recipe.size)
+    prepared = _prepared(recipe, image, inside, case.name)
     return Example(prepared, classes, instances, counts)
 
 
@@ -321,6 +320,18 @@ def _field_of_view(case: Case, files: Files, image: NDArray[Any]) -> NDArray[np.
     if EYE in files.masks:
         return eye_of(image)
     return np.ones(image.shape[1:], bool)
+
+
+def _prepared(
+    recipe: Recipe, image: NDArray[Any], inside: NDArray[np.bool_], name: str
+) -> NDArray[np.float32]:
+    how = recipe.preparation
+    if how.eye_width:
+        extent = eye_extent([inside], how.eye_width, name=name)
+        values = replace(how, local_contrast=0.0, eye_width=0.0).apply(image)
+        return even_contrast(values, extent, how.local_contrast, eye=inside)
+    prepared = how.apply(image, inside)
+    return resize_to(prepared, recipe.size) if recipe.size else prepared
 
 
 def _meaning(

@@ -6,20 +6,16 @@ its keys their attributes. A key that is not known is refused.
 
 from __future__ import annotations
 
-import contextlib
 import csv
-import typing
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal
+from typing import Literal
 
 from pyunet.data.augmentation import Augmentation
+from pyunet.data.preparation import Preparation
 from pyunet.errors import DataError
-from pyunet.reproduction.preparation import Preparation
-from pyunet.reproduction.toml import read_toml
+from pyunet.toml import from_table, read_toml
 
 UNETS = ("U-Net", "UNet", "U-Net (e)")
 TO_COME = "net to come"
@@ -314,8 +310,7 @@ def read_recipe(name: str) -> Recipe:
             f"{', '.join(recipe_names())}"
         )
     table = {"name": path.stem, **read_toml(path)}
-    recipe: Recipe = _build(Recipe, table, str(path))
-    return recipe
+    return from_table(Recipe, table, str(path))
 
 
 def published() -> list[Published]:
@@ -342,56 +337,3 @@ def filled(recipe: Recipe) -> list[tuple[Fills, Published]]:
 
 def _folder() -> Path:
     return Path(str(resources.files("pyunet.reproduction")))
-
-
-def _build(cls: type, table: Mapping[str, Any], where: str) -> Any:
-    """Make a dataclass of a TOML table."""
-    hints = typing.get_type_hints(cls)
-    known = {one.name for one in fields(cls)}
-    for key in table:
-        if key not in known:
-            raise DataError(
-                f"{where}: key '{key}'; accepted are {', '.join(sorted(known))}"
-            )
-    values = {
-        key: _value(hints[key], value, f"{where}: {key}")
-        for key, value in table.items()
-    }
-    try:
-        return cls(**values)
-    except (TypeError, DataError) as error:
-        raise DataError(f"{where}: {str(error).replace('__init__()', 'is')}") from error
-
-
-def _value(hint: Any, value: Any, where: str) -> Any:
-    """Check a value against a type hint; tables become dataclasses, lists tuples."""
-    if typing.get_origin(hint) in (typing.Union, UnionType):
-        for part in typing.get_args(hint):
-            with contextlib.suppress(DataError):
-                return _value(part, value, where)
-    elif isinstance(value, (list, dict)):
-        return _container(hint, value, where)
-    elif value in typing.get_args(hint) or type(value) is hint:
-        return value
-    elif hint is float and type(value) is int:
-        return float(value)
-    raise _odd(hint, value, where)
-
-
-def _container(hint: Any, value: list[Any] | dict[str, Any], where: str) -> Any:
-    """Check a list or a table."""
-    origin, parts = typing.get_origin(hint), typing.get_args(hint)
-    if isinstance(value, dict):
-        if origin is dict:
-            pairs = value.items()
-            return {key: _value(parts[1], x, f"{where}.{key}") for key, x in pairs}
-        if is_dataclass(hint) and isinstance(hint, type):
-            return _build(hint, value, where)
-    elif origin in (list, tuple):
-        return origin(_value(parts[0], one, where) for one in value)
-    raise _odd(hint, value, where)
-
-
-def _odd(hint: Any, value: Any, where: str) -> DataError:
-    name = hint.__name__ if isinstance(hint, type) else str(hint)
-    return DataError(f"{where}: {value!r}; accepted is {name.replace('typing.', '')}")

@@ -64,7 +64,7 @@ def survey(recipe: Recipe, cases: Sequence[tuple[str, Case]], read: Read) -> Sur
     sizes: dict[tuple[int, ...], list[tuple[str, Case]]] = defaultdict(list)
     for part, case in tqdm(cases, "reading", unit="image", disable=None):
         example = read(part, case)
-        known = _at_net_size(recipe, example.classes).ravel()
+        known = _at_net_size(example, example.classes).ravel()
         pixels += np.bincount(known, minlength=classes + 1)[:classes]
         sizes[example.image.shape].append((part, case))
     groups = []
@@ -138,7 +138,7 @@ def _class_weights(recipe: Recipe, pixels: NDArray[np.int64]) -> list[float]:
 
 
 def _labels(recipe: Recipe, examples: Sequence[Example]) -> Labels:
-    classes = np.stack([_at_net_size(recipe, one.classes) for one in examples])
+    classes = np.stack([_at_net_size(one, one.classes) for one in examples])
     if not recipe.training.border_weight:
         return Labels(classes, np.zeros(classes.shape, np.int32), recipe.title)
     objects = [_objects(recipe, one) for one in examples]
@@ -147,16 +147,17 @@ def _labels(recipe: Recipe, examples: Sequence[Example]) -> Labels:
 
 def _objects(recipe: Recipe, example: Example) -> NDArray[np.int32]:
     """Give the cells of an image: those that were drawn, or connected regions."""
-    inside = _at_net_size(recipe, example.classes) % recipe.labels.classes > 0
+    inside = _at_net_size(example, example.classes) % recipe.labels.classes > 0
     if recipe.labels.kind == "instances":
-        objects = _at_net_size(recipe, example.instances)
+        objects = _at_net_size(example, example.instances)
         return np.where(inside, objects, np.int32(0))
     regions = measure.label(inside, connectivity=1)  # type: ignore[no-untyped-call]
     return np.asarray(regions, np.int32)
 
 
-def _at_net_size(recipe: Recipe, labels: NDArray[Number]) -> NDArray[Number]:
-    return nearest(labels, recipe.size) if recipe.size else labels
+def _at_net_size(example: Example, labels: NDArray[Number]) -> NDArray[Number]:
+    size = example.image.shape[-2:]
+    return labels if labels.shape[-2:] == size else nearest(labels, size)
 
 
 def _batches(items: Sequence[Item], size: int) -> Iterator[list[Item]]:

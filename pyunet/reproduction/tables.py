@@ -24,7 +24,7 @@ from pyunet.reproduction.recipes import (
 )
 from pyunet.reproduction.runner import Run, machine
 from pyunet.reproduction.scores import mean_and_spread
-from pyunet.reproduction.toml import read_toml
+from pyunet.toml import read_toml
 
 NONE = "-"
 

@@ -115,7 +115,7 @@ def _deconvolution(one, bottom, weight):
         s * (n - 1) + k
         for n, s, k in zip(bottom.shape[2:], one.stride, one.kernel, strict=True)
     ]
-    result = np.zeros((1, weight.shape[1], *size), np.float32)
+    result = np.zeros((len(bottom), weight.shape[1], *size), np.float32)
     for place in product(*map(range, one.kernel)):
         part = np.tensordot(bottom, weight[(..., *place)], ([1], [0]))
         at = tuple(

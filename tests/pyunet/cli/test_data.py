@@ -180,6 +180,24 @@ def test_synthetic_writes_a_stack_that_make_reads(here, capsys):
     assert make(*files, "--samples", "2") == 0
 
 
+@pytest.mark.parametrize("kind", ["cells", "dic"])
+def test_synthetic_cells_are_understood_as_instances(here, capsys, kind):
+    words = ["--kind", kind, "--slices", "2", "--size", "96", "--seed", "3"]
+    assert main(["data", "synthetic", "--out", "syn", *words]) == 0
+    files = ["--images", "syn/images.tif", "--labels", "syn/labels.tif"]
+    assert make(*files, "--samples", "2", "--labels-are", "instances") == 0
+    assert "cells" in capsys.readouterr().out
+
+
+def test_synthetic_knows_the_kinds_of_cells(capsys):
+    from pyunet.data.synthetic_cells import KINDS
+
+    assert main(["data", "synthetic", "--help"]) == 0
+    assert f"{{membranes,cells,{','.join(KINDS)}}}" in "".join(
+        capsys.readouterr().out.split()
+    )
+
+
 def test_help_has_an_example(capsys):
     assert main(["data", "make", "--help"]) == 0
     assert "pyunet data make --images train-volume.tif" in capsys.readouterr().out

@@ -100,6 +100,20 @@ def test_puts_results_under_the_recipes_name(own, monkeypatch):
     assert (own / "reproduced" / "own" / "table.txt").is_file()
 
 
+def test_trains_in_another_precision_with_caffes_log(own, monkeypatch, capfd):
+    import caffe
+
+    monkeypatch.setenv("GLOG_minloglevel", "0")
+    monkeypatch.chdir(own)
+    words = ["own.toml", "--data", "data", "--precision", "bf16"]
+    try:
+        assert main(["reproduce", *words, "--fold", "0"]) == 0
+        assert caffe.precision() == "bf16"
+    finally:
+        caffe.set_precision("float32")
+    assert "Iteration 0" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

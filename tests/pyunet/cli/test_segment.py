@@ -392,3 +392,106 @@ def test_an_interrupted_write_leaves_nothing(cells, tmp_path, monkeypatch, capsy
     assert "No space left on device" in line
     assert "cells_" in line
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def peak_of(image, tmp_path, **layout):
+    """Bytes that the peak of a process grows by when it segments an image."""
+    tifffile.imwrite(tmp_path / "large.tif", image, **layout)
+    program = (
+        "import sys\n"
+        "from pyunet.cli import main\n"
+        "from pyunet.inference import mapped\n"
+        "from pyunet.inference.engine import load_model\n"
+        "from pyunet.inference.memory import peak_bytes\n"
+        "mapped.LARGE, mapped.OFTEN = 100_000, 2**20\n"
+        "load_model(*sys.argv[3:6:2])\n"
+        "before = peak_bytes()\n"
+        "status = main([*sys.argv[1:], '--tile-size', '400'])\n"
+        "print(status, peak_bytes() - before)\n"
+    )
+    words = [
+        "segment", "--model", UNET / "deploy.prototxt",
+        "--weights", UNET / "weights.caffemodel",
+        "--out", tmp_path / "out", tmp_path / "large.tif",
+    ]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    status, grown = map(int, done.stdout.splitlines()[-1].split())
+    assert status == 0
+    return grown
+
+
+def test_a_large_image_is_never_whole_in_memory(tmp_path):
+    layout = {"tile": (256, 256), "compression": "zlib"}
+    image = np.random.default_rng(0).integers(0, 255, (2000, 3000), np.uint8)
+    small = peak_of(image[:1000, :1000], tmp_path, **layout)
+    large = peak_of(image, tmp_path, **layout)
+    assert large - small < 3 * image.size  # the scores take 8 times the image
+    save(tmp_path / "part.tif", image[600:1200, 800:1600])
+    assert call(tmp_path / "out", tmp_path / "part.tif") == 0
+    whole, part = (
+        tifffile.imread(tmp_path / "out" / f"{name}_scores.tif")
+        for name in ("large", "part")
+    )
+    np.testing.assert_allclose(
+        whole[:, 640:1160, 840:1560], part[:, 40:-40, 40:-40], atol=1e-5
+    )
+    with Image.open(tmp_path / "out" / "large_overlay.png") as picture:
+        assert picture.size == (1000, 667)
+
+
+def test_a_large_file_of_the_other_byte_order_gives_the_same(
+    cells, tmp_path, monkeypatch
+):
+    from pyunet.inference import mapped
+
+    assert call(tmp_path / "out", cells) == 0
+    stack = tifffile.imread(cells)
+    tifffile.imwrite(
+        tmp_path / "cells.tif", stack, byteorder=">", photometric="minisblack"
+    )
+    monkeypatch.setattr(mapped, "LARGE", 100)
+    assert call(tmp_path / "other", tmp_path / "cells.tif") == 0
+    for file in ("cells_scores.tif", "cells_labels.tif", "cells_overlay.png"):
+        expected = (tmp_path / "out" / file).read_bytes()
+        assert (tmp_path / "other" / file).read_bytes() == expected
+
+
+def test_an_interrupt_ends_all_threads_and_leaves_nothing(
+    cells, tmp_path, monkeypatch, capsys
+):
+    import threading
+
+    from pyunet.inference import predict
+
+    calls = []
+
+    def interrupted(*_):
+        calls.append(1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predict, "forward_tiles", interrupted)
+    assert call(tmp_path / "out", cells, "--tile-size", "8") == 130
+    assert calls == [1]
+    assert "interrupted" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
+    names = {thread.name.partition("_")[0] for thread in threading.enumerate()}
+    assert not names & {"ahead", "behind"}
+
+
+def test_less_precision_gives_nearly_the_same_scores(cells, tmp_path):
+    assert call(tmp_path / "exact", cells) == 0
+    assert call(tmp_path / "bf16", cells, "--precision", "bf16") == 0
+    exact, rounded = (
+        tifffile.imread(tmp_path / name / "cells_scores.tif")
+        for name in ("exact", "bf16")
+    )
+    error = np.abs(rounded - exact).max() / np.abs(exact).max()
+    assert 1e-4 < error < 0.1
+
+
+def test_tf32_on_the_cpu_is_refused(cells, tmp_path, capsys):
+    line = refused(capsys, tmp_path / "out", cells, "--precision", "tf32")
+    assert "precision tf32 needs an NVIDIA GPU" in line

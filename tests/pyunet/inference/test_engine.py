@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.inference.engine import load_model
+from pyunet.inference.engine import choose_computation, load_model
 from pyunet.inference.predict import make_plan, segment_array
 from pyunet.inference.tiling import fixed_tiles
 
@@ -138,3 +138,72 @@ def test_a_missing_file_is_named(missing):
     paths[missing] = Path("nowhere") / "file"
     with pytest.raises(DataError, match=r"nowhere/file: no such file"):
         load_model(**paths)
+
+
+class TestChoosesHowNetsCompute:
+    @pytest.fixture
+    def chosen(self, monkeypatch):
+        """A caffe that notes what it is told."""
+        import sys
+        from types import ModuleType
+
+        found = {}
+        module = ModuleType("caffe")
+        module.__file__ = "/somewhere/caffe/__init__.py"
+        module.set_precision = lambda name: found.update(precision=name)
+        module.set_backend = lambda name: found.update(backend=name)
+        monkeypatch.setitem(sys.modules, "caffe", module)
+        self.module = module
+        return found
+
+    def test_what_is_asked_for_is_told_to_the_engine(self, chosen):
+        choose_computation(precision="bf16", backend="openvino")
+        assert chosen == {"precision": "bf16", "backend": "openvino"}
+        choose_computation()
+        assert chosen == {"precision": "float32", "backend": "torch"}
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            (
+                {"precision": "bf16"},
+                "precision bf16: the caffe of /somewhere/caffe/__init__.py computes "
+                "with float32 only",
+            ),
+            (
+                {"backend": "openvino"},
+                "backend openvino: the caffe of /somewhere/caffe/__init__.py computes "
+                "with torch only",
+            ),
+        ],
+    )
+    def test_a_pycaffe_without_a_choice_computes_its_own_way_only(
+        self, chosen, settings, message
+    ):
+        del self.module.set_precision, self.module.set_backend
+        choose_computation()
+        with pytest.raises(DataError) as caught:
+            choose_computation(**settings)
+        assert str(caught.value) == message
+
+    def test_the_engine_itself_computes_in_bfloat16(self):
+        model = load()
+        image = written("unet2d", "input_0.h5", "data")
+        plan = fixed_tiles(image.shape[1:], model.axes, [20])
+        exact = segment_array(model, image, plan)
+        try:
+            choose_computation(precision="bf16")
+            rounded = segment_array(model, image, plan)
+        finally:
+            choose_computation()
+        assert rounded.dtype == np.float32
+        error = np.abs(rounded - exact).max() / np.abs(exact).max()
+        assert 1e-4 < error < 0.1
+
+
+def test_small_tiles_cost_more_than_their_multiply_adds():
+    model = load()
+    tile = tuple(axis.smallest for axis in model.axes)
+    weights = sum(np.prod(b.shape) for bs in model.net.params.values() for b in bs)
+    overhead = model.work(tile) - model.multiply_adds(tile)
+    assert overhead == 80 * weights + 300_000_000

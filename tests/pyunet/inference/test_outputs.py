@@ -1,5 +1,7 @@
 """What is written, read back by other means."""
 
+import weakref
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,7 +10,9 @@ from pyunet.data.images import Resolution, read_stack
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference import outputs as outputs_module
-from pyunet.inference.outputs import Outputs, write_stacks
+from pyunet.inference.mapped import is_mapped
+from pyunet.inference.outputs import Outputs, write_parts, write_stacks, write_tiff
+from pyunet.inference.predict import Part
 
 SCORES = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float32)
 
@@ -126,3 +130,66 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
         atomic_path(path) as temporary,
     ):
         temporary.write_text("x")
+
+
+class TestParts:
+    """Rectangles of slices, in any order, are the whole stack."""
+
+    def parts(self):
+        cuts = [(slice(0, 2), slice(0, 6)), (slice(2, 5), slice(3, 6)),
+                (slice(2, 5), slice(0, 3))]  # fmt: skip
+        for number in range(3):
+            for rows, columns in cuts:
+                values = SCORES[number][:, rows, columns]
+                yield Part(number, (rows, columns), values.copy())
+
+    @pytest.mark.parametrize("limit", [100, 2**32])
+    def test_files_of_parts_are_those_of_whole_slices(
+        self, tmp_path, monkeypatch, limit
+    ):
+        monkeypatch.setattr(outputs_module, "IMAGEJ_LIMIT", limit)
+        settings = {"values": "probabilities", "resolution": Resolution(300, 200, 3)}
+        whole, parted = (Outputs.of(tmp_path, name) for name in ("a", "b"))
+        expected = write_stacks(whole, iter(SCORES), SCORES.shape, **settings)
+        found = write_parts(parted, self.parts(), SCORES.shape, **settings)
+        np.testing.assert_array_equal(found, expected)
+        assert parted.scores.read_bytes() == whole.scores.read_bytes()
+        assert parted.labels.read_bytes() == whole.labels.read_bytes()
+
+    def test_labels_of_large_stacks_stay_on_the_disk(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(outputs_module, "LARGE", 10)
+        found = write_parts(Outputs.of(tmp_path, "a"), self.parts(), SCORES.shape)
+        assert is_mapped(found)
+        np.testing.assert_array_equal(found, SCORES.argmax(axis=1))
+
+    def test_three_parts_are_held_at_most(self, tmp_path):
+        alive, gone = [], []
+
+        def parts():
+            for number, part in enumerate(self.parts()):
+                alive.append(number)
+                weakref.finalize(part, gone.append, number)
+                yield part
+                del part
+                assert len(alive) - len(gone) <= 3
+
+        write_parts(Outputs.of(tmp_path, "a"), parts(), SCORES.shape)
+
+    def test_a_full_disk_names_the_file(self, tmp_path, monkeypatch):
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(outputs_module, "_write_all", full)
+        with pytest.raises(DataError, match=r"a_\w+\.tif: .*No space left on device"):
+            write_parts(Outputs.of(tmp_path, "a"), self.parts(), SCORES.shape)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_planes_of_any_iterator_are_one_stack(tmp_path):
+    write_tiff(
+        tmp_path / "a.tif", (plane for one in SCORES for plane in one), SCORES.shape,
+        SCORES.dtype, "ZCYX", None, note="x",
+    )  # fmt: skip
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        np.testing.assert_array_equal(tiff.asarray(), SCORES)
+        assert tiff.imagej_metadata["note"] == "x"

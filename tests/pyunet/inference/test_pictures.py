@@ -116,3 +116,16 @@ def test_captions_stand_above_the_panels(tmp_path):
     assert differ.min() >= 60 + GAP
     assert differ.max() < 2 * 60 + GAP
     assert (other[:, 60 + GAP : 120 + GAP] == 255).all()
+
+
+def test_a_mapped_image_has_the_picture_of_one_in_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 255, (1, 1, 900, 2500), np.uint8)
+    labels = (rng.random((1, 900, 2500)) > 0.5).astype(np.uint8)
+    mapped = np.memmap(tmp_path / "raw", np.uint8, "w+", shape=image.shape)
+    mapped[:] = image
+    overlay_png(tmp_path / "a.png", image, labels)
+    overlay_png(tmp_path / "b.png", mapped, labels)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    with Image.open(tmp_path / "b.png") as picture:
+        assert picture.size == (834, 300)

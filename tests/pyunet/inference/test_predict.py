@@ -1,5 +1,6 @@
 """Any tiling gives the scores of one big tile."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,12 @@ from hypothesis import strategies as st
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model
-from pyunet.inference.predict import make_plan, segment_array, segment_arrays
+from pyunet.inference.predict import (
+    make_plan,
+    segment_array,
+    segment_arrays,
+    segment_parts,
+)
 from pyunet.inference.tiling import Plan, fixed_tiles, tile_sizes
 from pyunet.nets.geometry import find_axes
 from tests.support.fake_net import FakeNet, unet
@@ -169,3 +175,122 @@ def test_a_net_with_other_shapes_than_its_layers_explain_is_refused():
     )
     with pytest.raises(DataError, match="which its layers do not explain"):
         segment_array(broken, random_image((8, 8)), plan)
+
+
+class TestParts:
+    """Images of any size, tile by tile: the same scores, and never a whole image."""
+
+    def windows(self, image, asked=None):
+        def read(at):
+            if asked is not None:
+                asked.append(tuple(s.stop - s.start for s in at))
+            return image[(slice(None), *at)]
+
+        return read
+
+    def joined(self, parts, shape):
+        whole = np.full(shape, np.nan, np.float32)
+        for part in parts:
+            whole[(part.image, slice(None), *part.target)] = part.scores
+        return whole
+
+    @settings(max_examples=20)
+    @given(cases(), st.sampled_from(["mirror", "zero"]), st.booleans())
+    def test_parts_are_the_scores_of_whole_images_bit_by_bit(
+        self, case, padding, softmax
+    ):
+        model, plan = case
+        plan = replace(plan, padding=padding)
+        images = [random_image(plan.image, seed) for seed in range(2)]
+        expected = list(segment_arrays(model, images, plan, total=2, softmax=softmax))
+        parts = segment_parts(
+            model, map(self.windows, images), plan, total=2, softmax=softmax
+        )
+        found = self.joined(parts, np.shape(expected))
+        np.testing.assert_array_equal(found, expected)
+
+    def test_a_volume_is_given_slice_by_slice(self):
+        model = fake_model(axes=3, levels=1, kernel=(1, 3, 3), pool=(1, 2, 2))
+        image = random_image((3, 14, 11))
+        plan = fixed_tiles((3, 14, 11), model.axes, [2, 4, 6])
+        expected = segment_array(model, image, plan)
+        parts = segment_parts(model, iter([self.windows(image)]), plan, total=1)
+        planes = (plane for part in parts for plane in part.planes())
+        found = self.joined(planes, (3, 3, 14, 11))
+        np.testing.assert_array_equal(found, expected.swapaxes(0, 1))
+
+    def test_no_more_is_read_than_a_tile(self):
+        model, asked = fake_model(), []
+        image = random_image((90, 100))
+        plan = fixed_tiles((90, 100), model.axes, [16])
+        for _ in segment_parts(
+            model, iter([self.windows(image, asked)]), plan, total=1
+        ):
+            pass
+        assert len(asked) == len(plan) > 20
+        assert all(extent <= plan.tile for extent in asked)
+
+    def test_the_next_tiles_are_read_while_the_net_computes(self):
+        model, asked = fake_model(), []
+        image = random_image((90, 100))
+        plan = fixed_tiles((90, 100), model.axes, [16])
+        parts = segment_parts(model, iter([self.windows(image, asked)]), plan, total=1)
+        next(parts)
+        parts.close()
+        assert 1 < len(asked) <= 4
+
+    @pytest.mark.parametrize("batch", [2, 4, 16])
+    def test_batches_of_tiles_give_the_same_scores(self, batch):
+        model = fake_model()
+        images = [random_image((50, 50), seed) for seed in range(2)]
+        plan = fixed_tiles((50, 50), model.axes, [16])
+        expected = list(segment_arrays(model, images, plan, total=2))
+        model.net.forwards = 0
+        parts = segment_parts(
+            model, map(self.windows, images), replace(plan, batch=batch), total=2
+        )
+        found = self.joined(parts, np.shape(expected))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+        assert model.net.forwards == -(-18 // batch)
+
+    def test_an_error_in_reading_reaches_the_caller(self):
+        def broken(at):
+            raise DataError("a.tif: cannot be read")
+
+        model = fake_model()
+        plan = fixed_tiles((50, 50), model.axes, [16])
+        with pytest.raises(DataError, match=r"a\.tif: cannot be read"):
+            next(segment_parts(model, iter([broken]), plan, total=1))
+
+    def test_memory_for_parts_does_not_grow_with_the_image(self):
+        model = fake_model(channels=8)
+        plans = [
+            make_plan(model, (side, side), memory=120 * 2**20, tile_size=[64], parts=1)
+            for side in (100, 100_000)
+        ]
+        assert plans[0].tile == plans[1].tile
+        with pytest.raises(DataError, match="the limit is 120M"):
+            make_plan(model, (10_000, 10_000), memory=120 * 2**20, tile_size=[64])
+
+
+def test_only_a_gpu_gets_batches_as_large_as_fit():
+    model = fake_model(channels=8)
+    on_gpu = replace(model, on_gpu=True)
+    settings = {"memory": PLENTY, "tile_size": [16]}
+    assert make_plan(model, (100, 100), **settings).batch == 1
+    assert make_plan(on_gpu, (100, 100), **settings).batch == 16
+    assert make_plan(on_gpu, (16, 32), **settings).batch == 2
+    assert make_plan(on_gpu, (16, 16), **settings, parts=5).batch == 4
+    tile = make_plan(on_gpu, (160, 160), memory=PLENTY, tile_size=[40]).tile
+    for batch in (2, 4, 8):
+        held = 4 * 160 * 160 * (3 + 1 + 1) + on_gpu.weight_bytes() + 96 * 2**20
+        needed = held + int(1.25 * on_gpu.activation_bytes(tile, batch=batch))
+        for memory, expected in ((needed, batch), (needed - 1, batch // 2)):
+            plan = make_plan(on_gpu, (160, 160), memory=memory, tile_size=[40])
+            assert plan.batch == expected
+
+
+def test_tiles_with_more_numbers_than_caffe_counts_are_never_tried():
+    model = fake_model()
+    model.net.reshape = lambda: pytest.fail("such a net cannot be made")
+    assert model.activation_bytes((100_000, 100_000)) > 2**60

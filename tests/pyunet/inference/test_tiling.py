@@ -124,17 +124,18 @@ def test_a_512_image_is_one_tile_of_700_pixels_if_memory_allows():
     assert len(plan) == 1
 
 
-def test_the_plan_has_the_least_work_of_all_that_fit():
+def test_the_plan_is_the_smallest_of_all_that_fit_with_nearly_the_least_work():
     image, limit = (300, 520), 150_000
     plan = plan_tiles(image, (UNET, UNET), cost=area, memory=area, limit=limit)
     sizes = range(188, 188 + 16 * 40, 16)
-    works = [
-        area(tile) * len(Plan((UNET, UNET), image, tile))
+    works = {
+        tile: area(tile) * len(Plan((UNET, UNET), image, tile))
         for tile in product(sizes, sizes)
         if area(tile) <= limit and len(Plan((UNET, UNET), image, tile))
-    ]
-    assert area(plan.tile) <= limit
-    assert len(plan) * area(plan.tile) == min(works)
+    }
+    alike = [t for t, work in works.items() if work <= 1.05 * min(works.values())]
+    assert len(alike) > 1
+    assert area(plan.tile) == min(map(area, alike))
 
 
 @given(plans(), st.integers(1, 40_000))

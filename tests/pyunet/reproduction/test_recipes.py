@@ -1,7 +1,10 @@
 """Recipes are data that are checked when they are read."""
 
+from pathlib import Path
+
 import pytest
 
+from pyunet.data.preparation import Preparation
 from pyunet.errors import DataError
 from pyunet.reproduction import recipes
 from pyunet.reproduction.nets import output_tile
@@ -11,6 +14,7 @@ from pyunet.reproduction.recipes import (
     read_recipe,
     recipe_names,
 )
+from pyunet.zoo.manifest import find_entry
 
 MINIMAL = """
 title = "T"
@@ -86,6 +90,16 @@ class TestRecipes:
     def test_all_but_one_can_be_run(self):
         to_come = [n for n in recipe_names() if not read_recipe(n).runnable]
         assert to_come == ["urbanlf"]
+
+
+def test_the_zoos_vessels_are_trained_and_tested_on_other_images_as_its_list_says():
+    file = Path(__file__).parents[3] / "prototxt/unet_vessels/retinal-vessels.toml"
+    recipe = read_recipe(str(file))
+    assert set(recipe.files) == {*recipe.split.train, *recipe.split.test}
+    wanted = find_entry("retinal-vessels").input
+    assert recipe.preparation == Preparation(
+        wanted.take, local_contrast=wanted.window_px, eye_width=wanted.eye_width_px
+    )
 
 
 class TestReading:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pyunet import zoo
 from pyunet.errors import DataError
+from pyunet.zoo import finding as zoo
 
 
 def test_a_folder_gives_its_deploy_file(tmp_path):

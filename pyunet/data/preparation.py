@@ -38,6 +38,9 @@ class Preparation:
         Values that become 0 and 1, the rest is clipped: Hounsfield units of a CT.
         Default: by the type, 8-bit / 255 and 16-bit / 65535; other types from their
         smallest to their largest value.
+    eye_width : float, default 0
+        Pixels that the field of view of a fundus photograph is brought to before
+        local contrast, see `pyunet.inference.eyes`; 0 leaves it as it is.
 
     Raises
     ------
@@ -48,6 +51,7 @@ class Preparation:
     channels: Channels = "grey"
     local_contrast: float = 0.0
     window: tuple[float, float] | None = None
+    eye_width: float = 0.0
 
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
@@ -58,6 +62,11 @@ class Preparation:
             raise DataError(
                 f"local contrast within {self.local_contrast} pixels: accepted is 0 "
                 "and more"
+            )
+        if self.eye_width < 0 or (self.eye_width and not self.local_contrast):
+            raise DataError(
+                f"a field of view of {self.eye_width:g} pixels: accepted is 0 and "
+                "more, with local contrast"
             )
         if self.window and not self.window[0] < self.window[1]:
             raise DataError(

@@ -1,4 +1,4 @@
-"""Find a model by its name or its folder."""
+"""Find a net by its name, its folder or its file."""
 
 from __future__ import annotations
 

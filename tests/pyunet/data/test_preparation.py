@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pyunet.data.preparation import Preparation, eye_of, local_contrast
 from pyunet.errors import DataError
-from pyunet.reproduction.preparation import Preparation, eye_of, local_contrast
 
 
 class TestPreparation:
@@ -43,7 +43,12 @@ class TestPreparation:
 
     @pytest.mark.parametrize(
         "options",
-        [{"channels": "red"}, {"local_contrast": -1}, {"window": (1, 1)}],
+        [
+            {"channels": "red"},
+            {"local_contrast": -1},
+            {"window": (1, 1)},
+            {"eye_width": 9},
+        ],
     )
     def test_of_wrong_options_is_refused(self, options):
         with pytest.raises(DataError, match="accepted"):

@@ -1,0 +1,212 @@
+"""Bring images to the pixel size and the grey values that a trained net has seen.
+
+What is done is said in the log, one line for each of the two. Sizes are changed by
+`resize_to`, which averages where it shrinks; scores come back by the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from pyunet.data.images import ImageStack, to_unit_range
+from pyunet.data.preparation import Preparation, eye_of
+from pyunet.errors import DataError
+from pyunet.inference.eyes import even_contrast, eye_extent, eye_width
+from pyunet.inference.inputs import FloatArray, Inputs
+from pyunet.inference.resize import resize_to
+from pyunet.zoo.manifest import Input
+
+LOG = logging.getLogger(__name__)
+VOLUME = 3
+ALIKE = 0.02  # sizes that differ by less are the same
+FARTHEST = 8.0
+MEAN_OFF, DEVIATION_OFF = 0.15, 1.5
+
+
+def adapted_inputs(
+    stack: ImageStack,
+    wanted: Input,
+    *,
+    dimensions: int = 2,
+    pixel_size_um: Sequence[float] | None = None,
+) -> Inputs:
+    """Prepare a stack for a net that a list of models describes.
+
+    Parameters
+    ----------
+    stack : ImageStack
+        (N, C, Y, X), of any number type.
+    wanted : Input
+        What the net was trained to see.
+    dimensions : int, default 2
+        Of the net: 2 takes slice by slice, 3 the stack as one volume.
+    pixel_size_um : sequence of float, optional
+        Of the images, (y, x); default: that of the net.
+
+    Returns
+    -------
+    Inputs
+
+    Raises
+    ------
+    DataError
+        Pixels more than 8 times larger or smaller than the net's, a size for a net of
+        volumes, channels that the images lack, NaN or infinite values.
+
+    Examples
+    --------
+    >>> stack = ImageStack(np.full((1, 1, 4, 6), 51, np.uint8), "a", [])
+    >>> inputs = adapted_inputs(stack, Input(pixel_size_um=0.5), pixel_size_um=(1, 1))
+    >>> inputs.extent, next(inputs.arrays()).shape
+    ((8, 12), (1, 8, 12))
+    """
+    own = stack.array.shape[2:]
+    if wanted.eye_width_px:
+        extent = _eye_extent(stack, wanted.eye_width_px)
+    else:
+        extent = _extent(stack.name, own, wanted, pixel_size_um)
+    if dimensions == VOLUME and extent != own:
+        raise DataError(
+            f"{stack.name}: the net takes volumes, which are not rescaled for a "
+            "prototxt; a .modeldef.h5 says its pixel size along all axes"
+        )
+    images = _unit_images(stack, wanted)
+    grey = _matching(stack, images, wanted)
+
+    def planes() -> Iterator[FloatArray]:
+        for image, raw in zip(images(), stack.array, strict=True):
+            if wanted.normalisation == "local contrast":
+                eye = eye_of(raw) if wanted.inside == "eye" else None
+                yield even_contrast(image, extent, wanted.window_px, eye=eye)
+            else:
+                yield grey(image if extent == own else resize_to(image, extent))
+
+    def volume() -> Iterator[FloatArray]:
+        yield np.stack(list(planes()), axis=1)
+
+    def restore(scores: FloatArray) -> FloatArray:
+        return scores if extent == own else resize_to(scores, own)
+
+    if dimensions == VOLUME:
+        return Inputs(1, (len(stack.array), *own), volume, restore)
+    return Inputs(len(stack.array), extent, planes, restore)
+
+
+def _extent(
+    name: str, own: tuple[int, ...], wanted: Input, size: Sequence[float] | None
+) -> tuple[int, ...]:
+    """Give the pixels that the net sees."""
+    net = wanted.pixel_size_um
+    if not net or size is None:
+        return own
+    scales = [one / net for one in size]
+    if not all(1 / FARTHEST <= scale <= FARTHEST for scale in scales):
+        raise DataError(
+            f"{name}: {_listed(size)} um a pixel, the model's are {net:g} um; accepted "
+            f"is up to {FARTHEST:g} times more or less"
+        )
+    if all(abs(scale - 1) < ALIKE for scale in scales):
+        LOG.info("%s: %s um a pixel, as the model's", name, _listed(size))
+        return own
+    pairs = zip(own, scales, strict=True)
+    new = tuple(max(1, round(pixels * scale)) for pixels, scale in pairs)
+    LOG.info(
+        "%s: %s um a pixel, the model's are %g um: %s pixels become %s for the net",
+        name, _listed(size), net, _listed(own), _listed(new),
+    )  # fmt: skip
+    return new
+
+
+def _eye_extent(stack: ImageStack, wanted_px: float) -> tuple[int, ...]:
+    """Give the pixels that the net sees of photographs of the retina."""
+    eyes = [eye_of(image) for image in stack.array]
+    own, extent = eyes[0].shape, eye_extent(eyes, wanted_px, name=stack.name)
+    width = eye_width(eyes)
+    if not width:
+        LOG.info("%s: no edge of the field of view is seen, size as it is", stack.name)
+    elif extent == own:
+        LOG.info("%s: field of view %g pixels wide, as the model's", stack.name, width)
+    else:
+        LOG.info(
+            "%s: field of view %g pixels wide, the model's %g: %s pixels become %s "
+            "for the net",
+            stack.name, width, wanted_px, _listed(own), _listed(extent),
+        )  # fmt: skip
+    return extent
+
+
+def _unit_images(
+    stack: ImageStack, wanted: Input
+) -> Callable[[], Iterator[FloatArray]]:
+    """Give the net's channels of every image, 0..1."""
+    array = stack.array
+    native = array.dtype.newbyteorder("=")
+    known = native in (np.uint8, np.uint16)
+    if not known:
+        # one scale for all of the stack
+        array, native = to_unit_range(array, name=stack.name), np.dtype(np.float32)
+    prepare = Preparation(wanted.take, window=None if known else (0.0, 1.0))
+    count = prepare.count(array.shape[1])
+    if count != wanted.channels:
+        raise DataError(
+            f"{stack.name}: has {array.shape[1]} channel(s), of which '{wanted.take}' "
+            f"makes {count}; the net takes {wanted.channels}"
+        )
+
+    def images() -> Iterator[FloatArray]:
+        try:
+            for image in array:
+                yield prepare.apply(image.astype(native, copy=False))
+        except DataError as error:
+            raise DataError(f"{stack.name}: {error}") from error
+
+    return images
+
+
+def _matching(
+    stack: ImageStack, images: Callable[[], Iterator[FloatArray]], wanted: Input
+) -> Callable[[FloatArray], FloatArray]:
+    """Say what is done to grey values, and give what is left to do."""
+    name = stack.name
+    if wanted.normalisation == "local contrast":
+        LOG.info(
+            "%s: %s, contrast made the same within %g pixels",
+            name, wanted.take, wanted.window_px,
+        )  # fmt: skip
+        return lambda image: image
+    how = f"{wanted.take} values of {stack.array.dtype} to 0..1"
+    if not wanted.deviation:
+        LOG.info("%s: %s", name, how)
+        return lambda image: image
+    mean, deviation = _statistics(images())
+    gain = wanted.deviation / deviation if deviation > 0 else 1.0
+    near = max(gain, 1 / gain) <= DEVIATION_OFF
+    if near and abs(mean - wanted.mean) <= MEAN_OFF:
+        LOG.info("%s: %s, like those that the model was trained on", name, how)
+        return lambda image: image
+    LOG.info(
+        "%s: %s; their mean %.3g and deviation %.3g brought to the model's %.3g and "
+        "%.3g", name, how, mean, deviation, wanted.mean, wanted.deviation,
+    )  # fmt: skip
+    offset = wanted.mean - gain * mean
+    return lambda image: np.clip(
+        image * np.float32(gain) + np.float32(offset), 0, 1, dtype=np.float32
+    )
+
+
+def _statistics(images: Iterator[FloatArray]) -> tuple[float, float]:
+    """Give mean and standard deviation of all pixels."""
+    count, total, squares = 0, 0.0, 0.0
+    for image in images:
+        count += image.size
+        total += float(image.sum(dtype=np.float64))
+        squares += float(np.square(image, dtype=np.float64).sum())
+    mean = total / count
+    return mean, float(np.sqrt(max(squares / count - mean**2, 0)))
+
+
+def _listed(numbers: Sequence[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)

@@ -1,0 +1,269 @@
+"""Bring the files of a trained model: download once, check, unpack, rename layers."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyunet.errors import DataError
+from pyunet.files import atomic_path
+from pyunet.zoo import archives
+from pyunet.zoo.adding import register
+from pyunet.zoo.cache import sha256_of
+from pyunet.zoo.download import download
+from pyunet.zoo.finding import DEFINITION, find_model
+from pyunet.zoo.manifest import Entry, entries, state
+from pyunet.zoo.renaming import rename_layers
+
+LOG = logging.getLogger(__name__)
+FETCHED = "fetched.json"
+PIN = "download.sha256"
+WEIGHTS = ".caffemodel.h5"
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a trained model is made of.
+
+    Attributes
+    ----------
+    model : Path
+        A prototxt, or a ``.modeldef.h5``.
+    weights : Path
+    """
+
+    model: Path
+    weights: Path
+
+
+def files_of(entry: Entry) -> Files:
+    """Give the files of a model that is here.
+
+    Raises
+    ------
+    DataError
+        It is not; the text says what brings it.
+    """
+    if entry.collection:
+        raise DataError(
+            f"{entry.name}: is an archive of several models; 'pyunet zoo fetch "
+            f"{entry.name}' unpacks them, 'pyunet zoo list' then names them"
+        )
+    found = state(entry)
+    if found == "to fetch":
+        raise DataError(
+            f"{entry.name}: is not here yet; 'pyunet zoo fetch {entry.name}' brings it"
+        )
+    if found == "missing":
+        raise DataError(
+            f"{entry.name}: its file {entry.weights_path} is not there; this copy of "
+            "the project has no weights for it"
+        )
+    return Files(entry.definition_path or _net(entry), entry.weights_path)
+
+
+def _net(entry: Entry) -> Path:
+    beside = entry.folder / entry.prototxt
+    return beside if beside.is_file() else find_model(entry.prototxt)
+
+
+def fetch(entry: Entry) -> Files:
+    """Bring a model if it is not here.
+
+    Where the list knows no checksum, the first download's is kept and every later one
+    has to be the same; one line in the log says so.
+
+    Parameters
+    ----------
+    entry : Entry
+
+    Returns
+    -------
+    Files
+
+    Raises
+    ------
+    DataError
+        What `download` and `take_out` refuse, of the last address tried; what is no
+        file of weights.
+    """
+    if state(entry) == "to fetch":
+        bring(entry)
+    return files_of(entry)
+
+
+def bring(entry: Entry) -> list[Path]:
+    """Download a model or a collection again, whether it is here or not.
+
+    Returns
+    -------
+    list of Path
+        Its files.
+
+    Raises
+    ------
+    DataError
+        As `fetch`.
+    """
+    entry.cache.mkdir(parents=True, exist_ok=True)
+    pin = entry.cache / PIN
+    pinned = pin.read_text().strip() if pin.is_file() else ""
+    source, whole = _download(entry, entry.sha256 or pinned)
+    got = sha256_of(whole)
+    try:
+        found = _unpack(entry, whole)
+        for path in found:
+            _check_weights(path)
+    except DataError as error:
+        whole.unlink(missing_ok=True)
+        raise DataError(f"{entry.name}: {error}") from error
+    if entry.rename:
+        rename_layers(entry.weights_path, entry.rename)
+    whole.unlink(missing_ok=True)
+    if not entry.sha256 and not pinned:
+        with atomic_path(pin) as path:
+            path.write_text(got)
+        LOG.warning(
+            "%s: no checksum is known for %s; pinned on this first use to sha256 %s",
+            entry.name, source, got,
+        )  # fmt: skip
+    _note(entry, source, got, found)
+    if entry.collection:
+        _take_in(entry, found)
+    return found
+
+
+def _download(entry: Entry, sha256: str) -> tuple[str, Path]:
+    """Try the addresses one after the other."""
+    target = entry.cache / "download"
+    for url in entry.urls:
+        try:
+            return url, download(url, target, sha256=sha256)
+        except DataError as error:
+            if url == entry.urls[-1]:
+                raise DataError(f"{entry.name}: {error}") from error
+            LOG.warning("%s: %s; trying the next address", entry.name, error)
+    raise DataError(f"{entry.name}: no address is known")
+
+
+def _unpack(entry: Entry, whole: Path) -> list[Path]:
+    if entry.collection:
+        wanted = _pairs(archives.member_names(whole), entry)
+    elif entry.member:
+        wanted = {entry.member: entry.weights_path}
+        if entry.definition_path is not None:
+            wanted[entry.definition] = entry.definition_path
+    else:
+        whole.replace(entry.weights_path)
+        return [entry.weights_path]
+    archives.take_out(whole, wanted)
+    return list(wanted.values())
+
+
+def _pairs(names: Iterable[str], entry: Entry) -> dict[str, Path]:
+    """Find the models of an archive: a definition and the weights beside it."""
+    known = set(names)
+    wanted: dict[str, Path] = {}
+    for name in sorted(known):
+        other = name.removesuffix(DEFINITION) + WEIGHTS
+        if name.endswith(DEFINITION) and other in known:
+            wanted |= {one: entry.cache / Path(one).name for one in (name, other)}
+    if not wanted:
+        raise DataError(f"has no {DEFINITION} with a {WEIGHTS} beside it")
+    return wanted
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse what servers send in place of a file that they no longer have."""
+    with path.open("rb") as file:
+        start = file.read(512).lstrip()
+    if not start or start.startswith(b"<"):
+        what = "a web page" if start else "empty"
+        path.unlink()
+        raise DataError(f"what came is {what}, no file of weights")
+
+
+def _note(entry: Entry, source: str, got: str, found: list[Path]) -> None:
+    """Write down what was fetched, for `verify`."""
+    record: dict[str, Any] = {
+        "url": source,
+        "sha256": got,
+        "files": {path.name: sha256_of(path) for path in found},
+    }
+    with atomic_path(entry.cache / FETCHED) as path:
+        path.write_text(json.dumps(record, indent=1))
+
+
+def _take_in(entry: Entry, found: list[Path]) -> None:
+    """Make the models of a collection known, but for those that are."""
+    known = entries()
+    for path in found:
+        name = path.name.removesuffix(DEFINITION)
+        if not path.name.endswith(DEFINITION) or name in known:
+            continue
+        weights = f"{name}{WEIGHTS}"
+        register(
+            name,
+            {
+                "what": f"{entry.what} ({name})",
+                "licence": entry.licence,
+                "citation": entry.citation,
+                "file": f"{entry.name}/{weights}",
+                "definition": f"{entry.name}/{path.name}",
+                "sha256": sha256_of(path.with_name(weights)),
+                "size": path.with_name(weights).stat().st_size,
+            },
+        )
+        LOG.info("%s: is a model now", name)
+
+
+def verify(entry: Entry) -> str:
+    """Compare a model's files with their checksums.
+
+    Returns
+    -------
+    str
+        What was found, for a person.
+
+    Raises
+    ------
+    DataError
+        A file that is missing or another one than it was.
+    """
+    if state(entry) == "to fetch":
+        return "not fetched"
+    if entry.file:
+        files_of(entry)
+        if not entry.sha256:
+            return "here; its list has no checksum"
+        _compare(entry.weights_path, entry.sha256)
+        return "as its list says"
+    record = _record(entry)
+    for name, sha256 in record["files"].items():
+        _compare(entry.cache / name, sha256)
+    return "as it was fetched" + (" (pinned)" if not entry.sha256 else "")
+
+
+def _record(entry: Entry) -> dict[str, Any]:
+    path = entry.cache / FETCHED
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        record["files"].items()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{path}: cannot be read: {error}; 'pyunet zoo fetch {entry.name} --again' "
+            "makes it anew"
+        ) from error
+    return record
+
+
+def _compare(path: Path, sha256: str) -> None:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    found = sha256_of(path)
+    if found != sha256:
+        raise DataError(f"{path}: has sha256 {found}, wanted is {sha256}")

@@ -1,0 +1,68 @@
+"""Tables are written as TOML's own reader reads them."""
+
+import sys
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyunet.errors import DataError
+from pyunet.toml import from_table, read_toml, to_text
+
+tomllib = pytest.importorskip("tomllib" if sys.version_info >= (3, 11) else "tomli")
+TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=20)
+PLAIN = TEXT | st.integers(-(2**60), 2**60) | st.floats(-1e9, 1e9) | st.booleans()
+TABLES = st.dictionaries(TEXT, PLAIN | st.lists(TEXT) | st.dictionaries(TEXT, PLAIN))
+
+
+@given(TEXT, TABLES)
+def test_a_table_comes_back_as_it_was(name, table):
+    assert tomllib.loads(to_text(name, table)) == {name: table}
+
+
+def test_a_value_of_none_is_left_out():
+    assert to_text("a", {"b": None, "c": 1}) == '["a"]\nc = 1\n'
+
+
+def test_files_that_are_no_toml_are_named(tmp_path):
+    path = tmp_path / "a.toml"
+    with pytest.raises(DataError, match=r"a\.toml: cannot be read"):
+        read_toml(path)
+    path.write_text("= 1")
+    with pytest.raises(DataError, match=r"a\.toml: is no TOML"):
+        read_toml(path)
+
+
+@dataclass
+class Inner:
+    size: float
+
+
+@dataclass
+class Outer:
+    inner: Inner
+    names: list[str]
+
+
+def test_inner_tables_become_inner_dataclasses():
+    table = {"inner": {"size": 1}, "names": ["a"]}
+    assert from_table(Outer, table, "file") == Outer(Inner(1.0), ["a"])
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (
+            {"inner": {"size": "a"}, "names": []},
+            "file: inner: size: 'a'; accepted is f",
+        ),
+        ({"inner": 1, "names": []}, "file: inner: 1"),
+        ({"inner": {"size": 1}, "names": [1]}, "file: names: 1; accepted is str"),
+        ({"inner": {"size": 1}}, "file: .*names"),
+        ({"other": 1}, "file: key 'other'; accepted are inner, names"),
+    ],
+)
+def test_other_values_are_refused_by_their_place(table, said):
+    with pytest.raises(DataError, match=said):
+        from_table(Outer, table, "file")

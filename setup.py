@@ -74,7 +74,12 @@ SPEED = (ONNX, "onnxruntime>=1.20", "openvino>=2025.0")
 ZOO = (ONNX, "safetensors>=0.4", "bioimageio.core>=0.11", "pydantic<2.14")
 TENSORBOARD = "tensorboard>=2.14"
 NAPARI = 'napari[pyqt6]>=0.9 ; python_version >= "3.11"'
-DOCS = ("mkdocs-material>=9.5", "mkdocstrings[python]>=0.26")
+DOCS = (
+    "mkdocs>=1.6",
+    "mkdocs-material>=9.5",
+    "mkdocstrings[python]>=0.26",
+    'pymdown-extensions<12 ; python_version < "3.11"',  # newer ones break mkdocstrings
+)
 USERS = (LEVELDB, DRAW, *METRICS, NIFTI, ROIS, *SPEED, *ZOO, TENSORBOARD, NAPARI)
 
 setup(

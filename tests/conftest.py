@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,16 @@ def _log_as_at_the_start() -> Iterator[None]:
     os.environ.pop("GLOG_minloglevel", None)
     yield
     os.environ.pop("GLOG_minloglevel", None)
+
+
+@pytest.fixture(autouse=True)
+def _compute_as_at_the_start() -> Iterator[None]:
+    """Take back what a test, or a command that it called, chose for the process."""
+    yield
+    common = sys.modules.get("caffe.engine.common")
+    if common is not None:
+        common.set_precision("float32")
+        common.set_backend("torch")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

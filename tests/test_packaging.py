@@ -24,6 +24,7 @@ NETS = (
     "phseg_v5new6",
     "phseg_v7",
     "snemi_v6",
+    "unet_cells",
     "unet_demo",
     "unet_isbi2012",
     "unet_isbi2012_narrow",
@@ -33,6 +34,7 @@ NETS = (
 # what some nets bring besides: a model definition for the Fiji plugin, and its text
 # where that is not train.prototxt
 BESIDES = {
+    "unet_vessels": ("retinal-vessels.toml",),
     "2d_cell_net_v0": ("2d_cell_net_v0.modeldef.h5",),
     "3dUnet_miccai2016_no_BN": ("3dUnet_miccai2016_no_BN.modeldef.h5",),
     "phseg_v5new6": ("phseg_v5new6.modeldef.h5", "finetune.prototxt"),

@@ -106,8 +106,7 @@ def workspace(
     sizes = [n + 2 * p for n, p in zip(shape[2:], pad, strict=True)]
     windows = min(_CHUNK, -(-(sizes[0] - 2) // _STEP) * -(-(sizes[1] - 2) // _STEP))
     chunk = _PLACES * windows * 2 * (inside + outside)
-    padded = shape[0] * inside * sizes[0] * sizes[1]
-    return 4 * _PLACES * outside * inside, 4 * (chunk + padded)
+    return 4 * _PLACES * outside * inside, 4 * chunk
 
 
 def convolve(
@@ -136,9 +135,9 @@ def convolve(
         count, across = windows.shape[2:4]
         parts = onednn.product(_B, windows.reshape(_PLACES, -1).t())
         parts = parts.view(_PLACES, count * across, -1)
-        sums = torch.stack(
-            [onednn.product(p, u) for p, u in zip(parts, changed, strict=True)]
-        )
+        sums = torch.empty(_PLACES, parts.shape[1], channels)
+        for total, part, u in zip(sums, parts, changed, strict=True):
+            total.copy_(onednn.product(part, u))
         tiles = onednn.product(_A, sums.view(_PLACES, -1).t())
         tiles = tiles.view(_STEP, _STEP, count, across, channels)
         rows = tiles.permute(2, 0, 3, 1, 4).reshape(
@@ -291,20 +290,32 @@ def _windows(
     down, across = (-(-size // _STEP) for size in sizes)
     rows = max(1, _CHUNK // across)
     rows = -(-down // -(-down // rows))
-    ends = [
-        _STEP * n - size + p
-        for n, size, p in zip((down, across), sizes, pad, strict=True)
-    ]
-    padded = functional.pad(
-        x.permute(0, 2, 3, 1), (0, 0, pad[1], ends[1], pad[0], ends[0])
-    )
-    windows = padded.unfold(1, _WINDOW, _STEP).unfold(2, _WINDOW, _STEP)
-    windows = windows.permute(0, 4, 5, 1, 2, 3)
-    for item, one in enumerate(windows):
+    width = _STEP * across + 2
+    for item, image in enumerate(x.permute(0, 2, 3, 1)):
         for first in range(0, down, rows):
-            chunk = one[:, :, first : first + rows]
-            end = min(_STEP * (first + rows), sizes[0])
-            yield chunk, (item, slice(_STEP * first, end))
+            count = min(rows, down - first)
+            begin = _STEP * first - pad[0]
+            part = _padded(image, begin, _STEP * count + 2, -pad[1], width)
+            windows = part.unfold(0, _WINDOW, _STEP).unfold(1, _WINDOW, _STEP)
+            end = min(_STEP * (first + count), sizes[0])
+            yield (
+                windows.permute(3, 4, 0, 1, 2),
+                (item, slice(_STEP * first, end)),
+            )
+
+
+def _padded(
+    image: torch.Tensor, top: int, down: int, left: int, across: int
+) -> torch.Tensor:
+    """Cut a box out of (Y, X, C), zeros where it lies outside."""
+    height, width = image.shape[:2]
+    rows = slice(max(0, top), max(0, min(height, top + down)))
+    columns = slice(max(0, left), min(width, left + across))
+    above, before = max(0, -top), max(0, -left)
+    part = image[rows, columns]
+    below = down - above - part.shape[0]
+    after = across - before - part.shape[1]
+    return functional.pad(part, (0, 0, before, after, above, below))
 
 
 def _changed(weight: torch.Tensor, *, flip: bool) -> torch.Tensor:

@@ -8,6 +8,7 @@ Cell bodies change slowly from slice to slice.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -63,10 +64,12 @@ def synthetic_stack(
         )
     rng = np.random.default_rng(rng)
     border, owner = _cells(slices, size, rng)
-    width = np.clip(2.0 + 0.4 * _smooth(rng, border.shape, (2, 20, 20)), 1.5, 3.0)
-    depth = np.clip(0.36 + 0.09 * _smooth(rng, border.shape, (1, 14, 14)), 0.15, 0.5)
-    shade = np.float32(0.68) + 0.05 * _smooth(rng, border.shape, (0.6, 1.5, 1.5))
-    shade += 0.03 * _smooth(rng, border.shape, (0.3, 7.0, 7.0))
+    width = np.clip(2.0 + 0.4 * smooth_noise(rng, border.shape, (2, 20, 20)), 1.5, 3.0)
+    depth = np.clip(
+        0.36 + 0.09 * smooth_noise(rng, border.shape, (1, 14, 14)), 0.15, 0.5
+    )
+    shade = np.float32(0.68) + 0.05 * smooth_noise(rng, border.shape, (0.6, 1.5, 1.5))
+    shade += 0.03 * smooth_noise(rng, border.shape, (0.3, 7.0, 7.0))
     shade += rng.normal(0, 0.03, int(owner.max()) + 1).astype(np.float32)[owner]
     _draw_mitochondria(shade, border, rng)
     _draw_vesicles(shade, border, rng)
@@ -76,7 +79,9 @@ def synthetic_stack(
 
 
 def write_synthetic(
-    images: NDArray[np.uint8], labels: NDArray[np.uint8], out: str | Path
+    images: NDArray[np.uint8],
+    labels: NDArray[np.unsignedinteger[Any]],
+    out: str | Path,
 ) -> list[Path]:
     """Write ``images.tif`` and ``labels.tif`` into a folder, and give their paths.
 
@@ -94,10 +99,24 @@ def write_synthetic(
     return [out / name for name in stacks]
 
 
-def _smooth(
-    rng: np.random.Generator, shape: tuple[int, ...], scale: tuple[float, float, float]
+def smooth_noise(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    scale: float | tuple[float, ...],
 ) -> Plane:
-    """Give smooth noise of mean 0 and standard deviation 1."""
+    """Give smooth noise of mean 0 and standard deviation 1.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+    shape : tuple of int
+    scale : float or one an axis
+        Standard deviation, in pixels, of the Gaussian that makes it smooth.
+
+    Returns
+    -------
+    ndarray of float32
+    """
     noise = rng.standard_normal(shape, dtype=np.float32)
     smooth = ndimage.gaussian_filter(noise, scale, mode="mirror")
     return np.asarray((smooth - smooth.mean()) / max(float(smooth.std()), 1e-6))
@@ -119,8 +138,8 @@ def _cells(
     shape = (slices, size, size)
     grid = np.moveaxis(np.indices(shape, float), 0, -1) + margin
     for axis in (1, 2):
-        grid[..., axis] += 6 * _smooth(rng, shape, (2.5, 12, 12))
-        grid[..., axis] += 1.0 * _smooth(rng, shape, (1.0, 4, 4))
+        grid[..., axis] += 6 * smooth_noise(rng, shape, (2.5, 12, 12))
+        grid[..., axis] += 1.0 * smooth_noise(rng, shape, (1.0, 4, 4))
     distance, index = cKDTree(points).query(grid * scale, k=2)
     apart = points[index[..., 1]] - points[index[..., 0]]
     in_plane = np.maximum(np.hypot(apart[..., 1], apart[..., 2]), 6.0)
@@ -169,7 +188,7 @@ def _draw_mitochondria(shade: Plane, border: Plane, rng: np.random.Generator) ->
 
 def _draw_vesicles(shade: Plane, border: Plane, rng: np.random.Generator) -> None:
     """Put clouds of small dark rings into some cells."""
-    cloud = _smooth(rng, shade.shape, (1.5, 14, 14)) > 0.6
+    cloud = smooth_noise(rng, shade.shape, (1.5, 14, 14)) > 0.6
     seeds = (rng.random(shade.shape) < 0.012) & cloud & (border > 5)
     y, x = np.mgrid[-4:5, -4:5]
     ring = np.exp(-((np.hypot(y, x) - 2.3) ** 2))
@@ -180,7 +199,7 @@ def _draw_vesicles(shade: Plane, border: Plane, rng: np.random.Generator) -> Non
 def _expose(shade: Plane, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Take the picture: uneven light, blur, shot noise, 8 bits."""
     size = shade.shape[-1]
-    light = 1 + 0.07 * _smooth(rng, shade.shape, (1, size / 5, size / 5))
+    light = 1 + 0.07 * smooth_noise(rng, shade.shape, (1, size / 5, size / 5))
     ramp = np.linspace(-0.10, 0.10, size, dtype=np.float32)
     light += ramp * rng.choice((-1, 1)) + 0.5 * ramp[:, None] * rng.choice((-1, 1))
     light *= rng.normal(1, 0.03, (len(shade), 1, 1))

@@ -19,6 +19,7 @@ NETS = (
     "unet_isbi2012",
     "unet_isbi2012_narrow",
     "unet_demo",
+    "unet_cells",
     "unet_isbi2012_online",
     "unet_vessels",
     "phseg_v5new6",
@@ -27,7 +28,7 @@ NETS = (
     "snemi_v6",
     "3dUnet_miccai2016_no_BN",
 )
-OFFLINE_V2_NETS = NETS[1:4]
+OFFLINE_V2_NETS = NETS[1:5]
 
 # Outputs of the convolutions of a level, from the top to the bottom, and of the
 # up-convolution to the top level. The plugin's other nets are in test_plugin_nets.py.
@@ -36,6 +37,7 @@ WIDTHS = {
     "unet_isbi2012": ((64, 128, 256, 512, 1024), 64),
     "unet_isbi2012_narrow": ((16, 32, 64, 128, 256), 16),
     "unet_demo": ((16, 32, 64), 16),
+    "unet_cells": ((16, 32, 64, 128, 256), 16),
     "unet_isbi2012_online": ((64, 128, 256, 512, 1024), 64),
     "unet_vessels": ((16, 32, 64), 16),
     "phseg_v5new6": ((64, 128, 256, 512, 1024), 128),
@@ -107,6 +109,7 @@ class TestDeploy:
             ("unet_vessels", 268, 228),
             ("unet_isbi2012_narrow", 572, 388),
             ("unet_isbi2012_narrow", 188, 4),
+            ("unet_cells", 380, 196),
             ("unet_demo", 188, 148),
             ("unet_demo", 192, 152),
         ],

@@ -234,8 +234,9 @@ class BaseConvolution(Operator):
             y = self._call(flat, weight, bias, window, packing)
         else:
             line = Window(1, (1,), (1,), (0,), (1,))
-            y = self._call(flat[..., None], weight[..., None], bias, line, packing)
-            y = y[..., 0]
+            y = self._call(flat[..., None], weight[..., None], bias, line, packing)[
+                ..., 0
+            ]
         return y.reshape(*x.shape[:axis], *y.shape[1:])
 
     def _call(
@@ -246,10 +247,8 @@ class BaseConvolution(Operator):
         window: Window,
         packing: Packing,
     ) -> torch.Tensor:
-        weight = weight.to(x.dtype)
-        bias = None if bias is None else bias.to(x.dtype)
-        axes = len(window.kernel)
-        if axes > 3:
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
+        if (axes := len(window.kernel)) > 3:
             call = _deconvolve if self.transposed else _convolve
             y = call(x, weight, window, self.group)
             return y if bias is None else y + bias.view(-1, *[1] * axes)

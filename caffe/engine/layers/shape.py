@@ -8,7 +8,6 @@ from math import prod
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from caffe.engine.layer import (
     Context,
@@ -19,34 +18,8 @@ from caffe.engine.layer import (
     canonical_axis,
     register,
 )
-from caffe.engine.layers.shared import legacy_axis, text
+from caffe.engine.layers.shared import cut, legacy_axis, text
 from caffe.errors import CheckError
-
-
-def _cut(x: torch.Tensor, starts: Sequence[int], sizes: Sequence[int]) -> torch.Tensor:
-    """View of a box; axes that are kept whole cost nothing."""
-    if list(x.shape) == list(sizes):
-        return x
-    top: torch.Tensor = _Cut.apply(x, list(starts), list(sizes))
-    return top
-
-
-class _Cut(torch.autograd.Function):
-    """The gradient keeps its channels last; that of torch's views does not."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: torch.Tensor, starts: list[int], sizes: list[int]
-    ) -> torch.Tensor:
-        rows = list(zip(starts, sizes, x.shape, strict=True))
-        ctx.margins = [m for a, n, whole in rows[::-1] for m in (a, whole - a - n)]
-        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
-            x = x.narrow(axis, start, size)
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
-        return functional.pad(grads[0], ctx.margins), None, None
 
 
 @register("Concat")
@@ -120,7 +93,7 @@ class ConcatLayer(Operator):
         for x in bottoms:
             sizes = [*first.shape[:axis], x.shape[axis], *first.shape[axis + 1 :]]
             pairs = zip(x.shape, sizes, strict=True)
-            parts.append(_cut(x, [(a - b) // 2 for a, b in pairs], sizes))
+            parts.append(cut(x, [(a - b) // 2 for a, b in pairs], sizes))
         return [torch.cat(parts, axis)]
 
 
@@ -260,7 +233,7 @@ class CropLayer(Operator):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """View of the cut."""
         data, reference = bottoms
-        return [_cut(data, *self._box(tuple(data.shape), tuple(reference.shape)))]
+        return [cut(data, *self._box(tuple(data.shape), tuple(reference.shape)))]
 
 
 class ReshapingLayer(Operator):

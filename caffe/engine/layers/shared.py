@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, ClassVar
 
 import torch
+from torch.nn import functional
 
 from caffe.engine.layer import Context, Operator, Shape
 from caffe.errors import CheckError
@@ -253,3 +254,29 @@ def number_counted(
     if counted is None:
         return x.new_full((), prod(shape))  # unlike new_tensor, made on the device
     return counted.sum().to(x)
+
+
+def cut(x: torch.Tensor, starts: Sequence[int], sizes: Sequence[int]) -> torch.Tensor:
+    """View of a box; axes that are kept whole cost nothing."""
+    if list(x.shape) == list(sizes):
+        return x
+    top: torch.Tensor = _Cut.apply(x, list(starts), list(sizes))
+    return top
+
+
+class _Cut(torch.autograd.Function):
+    """The gradient keeps its channels last; that of torch's views does not."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, starts: list[int], sizes: list[int]
+    ) -> torch.Tensor:
+        rows = list(zip(starts, sizes, x.shape, strict=True))
+        ctx.margins = [m for a, n, whole in rows[::-1] for m in (a, whole - a - n)]
+        for axis, (start, size) in enumerate(zip(starts, sizes, strict=True)):
+            x = x.narrow(axis, start, size)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return functional.pad(grads[0], ctx.margins), None, None

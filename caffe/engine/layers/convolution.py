@@ -306,8 +306,7 @@ class ConvolutionLayer(BaseConvolution):
         """Filter and rectify, at once where the kernel can."""
         window = self.window(bottom.dim())
         if window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES:
-            bias = params[1] if len(params) > 1 else None
-            options = self._options(window, slope)
+            bias, options = (*params, None)[1], self._options(window, slope)
             return convolve(bottom, params[0], bias, options, context.packing)
         (top,) = self.forward([bottom], params, context)
         return functional.leaky_relu(top, slope, inplace=True)

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from caffe.engine.blob import Blob
 from caffe.engine.packing import Packing
@@ -132,7 +133,7 @@ class Operator(ABC):
     half : Half
         What it does in precision bf16; options of the layer may decide.
     rectifies : bool
-        It has a `forward_rectified`.
+        Its `forward_rectified` is faster than a ReLU layer behind it.
     """
 
     type: ClassVar[str]
@@ -195,7 +196,8 @@ class Operator(ABC):
         self, bottom: torch.Tensor, params: Tensors, context: Context, slope: float
     ) -> torch.Tensor:
         """Top of a one-bottom layer after a ReLU of this `negative_slope`."""
-        raise NotImplementedError
+        (top,) = self.forward([bottom], params, context)
+        return functional.leaky_relu(top, slope)
 
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Bytes that a forward without gradients takes beside blobs.

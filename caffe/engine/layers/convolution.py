@@ -308,8 +308,7 @@ class ConvolutionLayer(BaseConvolution):
         if window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES:
             bias, options = (*params, None)[1], self._options(window, slope)
             return convolve(bottom, params[0], bias, options, context.packing)
-        (top,) = self.forward([bottom], params, context)
-        return functional.leaky_relu(top, slope, inplace=True)
+        return super().forward_rectified(bottom, params, context, slope)
 
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Packed weights, and what Winograd's filtering takes for a moment."""

@@ -74,7 +74,7 @@ def child(words: list[str], spawned: float, report: str) -> int:
     segment.make_plans, segment.write_stack = work.make_plans, work.write_stack
     clock.seconds["import pyunet"] = time.perf_counter() - begin
     from pyunet.cli import main
-    from pyunet.inference.memory import peak_bytes
+    from pyunet.memory import peak_bytes
 
     status = clock.timed("the rest", main)(words)
     clock.seconds["peak, GiB"] = peak_bytes() / 2**30

@@ -210,7 +210,7 @@ def _parse_tile_size(text: str | None) -> list[int] | None:
 def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
     """Give how much may be taken and how much of it the loaded program holds."""
     from pyunet.errors import DataError
-    from pyunet.inference.memory import (
+    from pyunet.memory import (
         available_bytes,
         format_bytes,
         parse_bytes,

@@ -14,7 +14,6 @@ from tqdm import tqdm
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import FLOAT_BYTES, Model
-from pyunet.inference.memory import format_bytes
 from pyunet.inference.threads import ahead
 from pyunet.inference.tiling import (
     Plan,
@@ -26,6 +25,7 @@ from pyunet.inference.tiling import (
     read_tile,
     read_window,
 )
+from pyunet.memory import format_bytes
 
 FloatArray = NDArray[np.float32]
 # Measured: what the allocator does not give back at once, and libraries' workspace.

@@ -17,9 +17,9 @@ from pyunet.inference.averaging import average_arrays, parse_passes, plan_passes
 from pyunet.inference.definitions import load_definition
 from pyunet.inference.engine import Model, load_model
 from pyunet.inference.inputs import FloatArray, Inputs, definition_inputs
-from pyunet.inference.memory import available_bytes, used_bytes
 from pyunet.inference.outputs import Values, most_likely
 from pyunet.inference.predict import make_plan, segment_arrays
+from pyunet.memory import available_bytes, used_bytes
 from pyunet.modeldef import ModelDefinition
 from pyunet.zoo import is_definition
 from pyunet.zoo.fetching import fetch

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.errors import DataError
-from pyunet.inference.memory import format_bytes
+from pyunet.memory import format_bytes
 from pyunet.nets.geometry import Axis
 
 Padding = Literal["mirror", "zero"]

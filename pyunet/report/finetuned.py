@@ -175,9 +175,9 @@ class _Finetuned:
 
     def cases(self, weights: Path) -> Iterator[Case]:
         from pyunet.inference.definitions import load_definition
-        from pyunet.inference.memory import available_bytes, used_bytes
         from pyunet.inference.outputs import most_likely
         from pyunet.inference.predict import make_plan, segment_array
+        from pyunet.memory import available_bytes, used_bytes
 
         model, _ = load_definition(self.path, weights)
         for pair, sample in self.samples(self.validation):

@@ -14,9 +14,9 @@ from tqdm import tqdm
 from pyunet.files import atomic_path
 from pyunet.inference.averaging import Pass, average_array, parse_passes, plan_passes
 from pyunet.inference.engine import Model, load_model
-from pyunet.inference.memory import available_bytes, used_bytes
 from pyunet.inference.predict import FloatArray
 from pyunet.inference.resize import resize_to
+from pyunet.memory import available_bytes, used_bytes
 from pyunet.reproduction.nets import NetFiles
 from pyunet.reproduction.readers import Case
 from pyunet.reproduction.recipes import Recipe

@@ -85,7 +85,7 @@ def test_reading_a_large_file_takes_little_memory(tmp_path, layout):
     program = (
         "import sys, numpy as np, tifffile\n"
         "from pyunet.inference.mapped import forget, open_stack\n"
-        "from pyunet.inference.memory import peak_bytes\n"
+        "from pyunet.memory import peak_bytes\n"
         "path, scratch = sys.argv[1:]\n"
         "if not sys.stdin.read():\n"
         "    image = np.zeros((10_000, 9_000), np.uint8)\n"

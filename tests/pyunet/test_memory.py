@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from pyunet import memory
 from pyunet.errors import DataError
-from pyunet.inference import memory
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_written_size_is_never_smaller_than_the_number():
 def test_what_is_used_grows_with_an_array_and_the_peak_stays():
     program = (
         "import numpy as np\n"
-        "from pyunet.inference.memory import peak_bytes, used_bytes\n"
+        "from pyunet.memory import peak_bytes, used_bytes\n"
         "before = used_bytes()\n"
         "array = np.ones(64 * 2**20, np.uint8)\n"
         "during = used_bytes()\n"

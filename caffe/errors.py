@@ -10,12 +10,53 @@
     ├── OutOfMemoryError       too little memory (also a MemoryError)
     └── PeerError              a process of the same training that is not there
 
-Form of a text: what is wrong (with the value): what is accepted, and where.
+Form of a text: what is wrong (with the value): what is accepted, and where. Names and
+values in it come from files: whatever they are, the text is one line of limited length.
 """
+
+LONGEST = 500
+_OMITTED = " ... "
+
+
+def one_line(text: str, longest: int = LONGEST) -> str:
+    r"""Make one line of a text, which a terminal and a log can show as it is.
+
+    Parameters
+    ----------
+    text : str
+        Control characters, ends of lines and whatever else can't be seen or written
+        are shown as Python escapes them.
+    longest : int, optional
+        Most characters of the line; of a longer text the middle is left out.
+
+    Examples
+    --------
+    >>> one_line("layer 'a\nb'")
+    "layer 'a\\nb'"
+    >>> one_line("0123456789" * 3, longest=20)
+    '012345678 ... 456789'
+    """
+    shown = "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape").decode()
+        for character in text[: 2 * longest] + text[2 * longest :][-2 * longest :]
+    )
+    if len(shown) <= longest and len(text) <= 4 * longest:
+        return shown
+    kept = longest - len(_OMITTED)
+    start = kept * 3 // 5
+    return shown[:start] + _OMITTED + shown[start - kept :]
 
 
 class CaffeError(Exception):
-    """Base of every error that the package raises on purpose."""
+    """Base of every error that the package raises on purpose.
+
+    Its text is one line of at most `LONGEST` characters, see `one_line`.
+    """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class CheckError(CaffeError, ValueError):

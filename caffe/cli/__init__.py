@@ -17,7 +17,7 @@ from typing import Any
 from caffe import __version__, init_log
 from caffe.cli.flags import FlagError, Flags, parse, table
 from caffe.engine.log import log
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, one_line
 
 VERBS = ("train", "test", "device_query", "time", "upgrade")
 
@@ -70,13 +70,12 @@ def describe(error: BaseException) -> str:
 
     Examples
     --------
-    >>> describe(CaffeError("no\nnet")), describe(KeyError("x"))
-    ('no net', "KeyError: 'x' (--debug shows where)")
+    >>> describe(CaffeError("no net")), describe(KeyError("x"))
+    ('no net', "KeyError: 'x'")
     """
     known = isinstance(error, (CaffeError, OSError))
-    kind = "" if known else f"{type(error).__name__}: "
-    hint = "" if known else " (--debug shows where)"
-    return f"{kind}{' '.join(str(error).split())}{hint}"
+    text = " ".join(str(error).split())
+    return one_line(text if known else f"{type(error).__name__}: {text}")
 
 
 def _run(action: str, flags: Flags) -> int:

@@ -1,29 +1,30 @@
-"""A short run of the fuzz targets, and inputs that once were too much for a reader."""
+"""The fuzz targets for a moment, and what finds and counts their failures."""
 
 from __future__ import annotations
 
-import importlib.util
+import faulthandler
+import os
 import random
 import subprocess
 import sys
+import time
+import warnings
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from caffe.engine.solvers import state
-from caffe.engine.sources.hdf5 import HDF5Rows
-from caffe.errors import CaffeError, FileError
-from caffe.proto import blobs, files
-from tests.fuzz.corpus import hdf5_image, seeds
-from tests.fuzz.run import NAMES, main, mutate
-from tests.fuzz.targets import NET, TARGETS, small_net
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2
+from tests.fuzz import campaign, target
+from tests.fuzz.campaign import Campaign, replay_once_failed
+from tests.fuzz.mutation import LARGEST, mutate_bytes, mutate_lines, mutate_message
+from tests.fuzz.run import main
+from tests.fuzz.target import BadTextError, Target, check_text, find, refusing
+from tests.fuzz.worker import failure_of
 
 ROOT = Path(__file__).parents[2]
-EVERY = sorted(TARGETS)
+TARGETS = find()
+SOUND = [b"one line\nand another one\n", b"abc"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,286 +32,188 @@ def _quiet(monkeypatch):
     monkeypatch.setenv("GLOG_minloglevel", "2")
 
 
-class TestTargets:
-    @pytest.mark.parametrize("name", EVERY)
-    def test_take_300_damaged_files_of_each_kind(self, name, tmp_path):
-        rng = random.Random(name)
-        sound = list(seeds(name).values())
-        for _ in range(300):
-            TARGETS[name](mutate(sound, rng), tmp_path)
-
-    @pytest.mark.parametrize("name", EVERY)
-    def test_take_a_file_cut_anywhere(self, name, tmp_path):
-        for content in seeds(name).values():
-            for end in range(0, len(content), max(1, len(content) // 40)):
-                TARGETS[name](content[:end], tmp_path)
-
-    @pytest.mark.parametrize("name", EVERY)
-    @given(data=st.binary(max_size=200))
-    @settings(
-        max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+def run(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.run", *arguments, f"--work={folder}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    def test_take_any_bytes(self, name, tmp_path, data):
-        TARGETS[name](data, tmp_path)
 
-    @pytest.mark.parametrize("name", EVERY)
-    def test_read_the_corpus_itself(self, name, tmp_path):
+
+class TestTargets:
+    def test_stand_some_damaged_files_each(self, tmp_path):
+        done = run("all", "--executions", "25", folder=tmp_path)
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
+        for name in TARGETS:
+            expected = f"fuzz: {name}: 25 executions in all (seed 1), 0 distinct"
+            assert expected in done.stdout
+
+    @pytest.mark.parametrize("name", TARGETS)
+    def test_accept_the_sound_files_that_they_start_from(
+        self, name, tmp_path, monkeypatch
+    ):
         """Else fuzzing would start from files that are refused at once."""
-        found = seeds(name)
-        path = tmp_path / f"sound.{name}{'.h5' if name == 'hdf5' else ''}"
-        readers = {
-            "prototxt": ("net", files.read_net),
-            "caffemodel": ("v2", lambda path: small_net().copy_from(path)),
-            "solverstate": ("state", state.read),
-            "binaryproto": ("old", lambda path: blobs.read(path, "an array")),
-            "hdf5": ("weights_latest", lambda path: small_net().load_hdf5(path)),
-        }
-        sound, read = readers[name]
-        path.write_bytes(found[sound])
-        read(path)
+        monkeypatch.chdir(tmp_path)
+        sound = TARGETS[name].seeds()
+        assert any(not file.startswith("odd") for file in sound)
+        for file, data in sound.items():
+            before = target.refusals[0]
+            assert failure_of(TARGETS[name], data, tmp_path) is None
+            if not file.startswith("odd"):
+                assert target.refusals[0] == before, file
+
+    @pytest.mark.parametrize("name", TARGETS)
+    def test_stand_what_they_once_failed_at(self, name, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert replay_once_failed(TARGETS[name], tmp_path) == {}
+
+    def test_have_committed_inputs_only_under_their_own_names(self):
+        kept = {path.name for path in (ROOT / "tests/fuzz/failed").glob("*")}
+        assert kept <= set(TARGETS)
 
 
-class TestCommand:
-    def test_knows_every_target(self):
-        assert sorted(NAMES) == EVERY
+@pytest.fixture
+def campaign_of(tmp_path):
+    """Give a function that runs a target for some inputs, and returns the campaign."""
 
-    def run(self, *arguments, folder):
-        return subprocess.run(
-            [sys.executable, "-m", "tests.fuzz.run", *arguments, f"--work={folder}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
+    def start(run, executions, *, seed=1):
+        made = Campaign(
+            Target("toy", run, lambda: {"a": SOUND[0]}), tmp_path, seed=seed
         )
+        with warnings.catch_warnings():  # of forks in a process with threads
+            warnings.simplefilter("ignore", DeprecationWarning)
+            made.run(seconds=None, executions=executions)
+        return made
+
+    return start
+
+
+def nothing(data, folder):
+    """A reader that accepts everything."""
+
+
+def faulty(data, folder):
+    raise ZeroDivisionError
+
+
+class TestCampaign:
+    def test_goes_on_where_it_stopped(self, campaign_of, tmp_path):
+        log = tmp_path / "seen"
+
+        def seen(data, folder):
+            with log.open("ab") as file:
+                file.write(data + b"|")
+
+        assert campaign_of(seen, 7).state.executions == 7
+        assert campaign_of(seen, 5).state.executions == 12
+        in_parts = log.read_bytes()
+        log.unlink()
+        (tmp_path / "toy" / "state.json").unlink()
+        campaign_of(seen, 12)
+        assert log.read_bytes() == in_parts
+
+    def test_counts_what_fails_alike_once_and_keeps_the_smallest(
+        self, campaign_of, tmp_path
+    ):
+        made = campaign_of(faulty, 30)
+        ((key, kept),) = made.state.failures.items()
+        assert key.startswith("ZeroDivisionError-tests-fuzz-test_fuzz.py-faulty")
+        assert kept["times"] == 30
+        assert made.state.executions == 30
+        rng = (random.Random(f"1:toy:{number}") for number in range(30))
+        made_again = [Target("toy", faulty, dict).make([SOUND[0]], r) for r in rng]
+        (path,) = (tmp_path / "toy" / "failures").glob("*.input")
+        assert path.read_bytes() == min(made_again, key=len)
+        assert "ZeroDivisionError" in path.with_suffix(".txt").read_text()
 
     @pytest.mark.parametrize(
-        "name",
+        ("end", "kind"),
         [
-            "solverstate",
-            *(
-                pytest.param(name, marks=pytest.mark.slow)
-                for name in NAMES
-                if name != "solverstate"
-            ),
+            (faulthandler._sigsegv, "SIGSEGV"),
+            (lambda: os.kill(os.getpid(), 7), "SIGBUS"),
+            (lambda: os._exit(3), "Exit3"),
+            (lambda: sys.exit(3), "SystemExit"),
+            (lambda: bytearray(3 << 30), "MemoryError"),
+            (lambda: os.write(2, b"libtiff: warning"), "Printed"),
+            (lambda: warnings.warn("odd", stacklevel=1), "UserWarning"),
         ],
     )
-    def test_runs_with_atheris_or_without(self, name, tmp_path):
-        done = self.run(name, "2", folder=tmp_path)
-        assert done.returncode == 0, done.stderr[-2000:]
-        has = importlib.util.find_spec("atheris") is not None
-        means = "with atheris" if has else "with random changes"
-        assert f"fuzz: {name} for 2 s {means}" in done.stdout
-        assert not list(tmp_path.glob("*/crash-*"))
+    def test_survives_what_an_input_does(self, end, kind, campaign_of):
+        seen = []
 
-    def test_goes_on_by_random_changes_without_atheris(self, tmp_path):
-        done = self.run("hdf5", "1", "--random", folder=tmp_path)
-        assert done.returncode == 0, done.stderr[-2000:]
-        assert "with random changes" in done.stdout
-        assert "inputs, no fault" in done.stdout
+        def at_the_third(data, folder):
+            seen.append(data)
+            if len(seen) == 3:
+                end()
 
-    def test_tells_a_fault_and_keeps_its_input(self, tmp_path, monkeypatch, capsys):
-        def faulty(data, folder):
-            raise ZeroDivisionError
+        made = campaign_of(at_the_third, 4)
+        (key,) = made.state.failures
+        assert key.startswith(kind)
+        assert made.state.failures[key]["number"] == 2
+        assert made.state.executions == 4
 
-        monkeypatch.setitem(TARGETS, "prototxt", faulty)
-        monkeypatch.setattr("tests.fuzz.run._limit_memory", lambda: None)
-        status = main(["prototxt", "5", "--random", f"--work={tmp_path}"])
-        (crash,) = tmp_path.glob("prototxt/crash-*")
-        printed = capsys.readouterr()
-        assert status == 1
-        assert str(crash) in printed.out
-        assert "ZeroDivisionError" in printed.err
+    def test_ends_an_input_that_hangs(self, campaign_of, monkeypatch):
+        monkeypatch.setattr(campaign, "SECONDS_AN_INPUT", 0)
+        monkeypatch.setattr(campaign, "_WINDOW", 0.01)
+        made = campaign_of(lambda data, folder: time.sleep(60), 2)
+        assert [key[:4] for key in made.state.failures] == ["Hang"]
+        assert made.state.executions == 2
 
+    def test_forgets_a_failure_that_was_mended(self, campaign_of, tmp_path):
+        assert campaign_of(faulty, 3).state.failures
+        made = campaign_of(nothing, 3)
+        assert made.state.failures
+        made.replay()
+        assert made.state.failures == {}
+        assert not list((tmp_path / "toy" / "failures").iterdir())
 
-def write(tmp_path, fill, libver="earliest"):
-    path = tmp_path / "a.h5"
-    path.write_bytes(hdf5_image(fill, libver))
-    return path
+    def test_tells_the_totals(self, campaign_of, tmp_path, capsys):
+        campaign_of(nothing, 5, seed=8)
+        assert main(["--totals", f"--work={tmp_path}"]) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert rows[1][:3] == ["toy", "5", "0%"]
+        assert rows[1][4:] == ["8", "0"]
+        assert rows[2] == ["all", "5", "0"]
 
-
-def state_of(**changed):
-    """Fill of a solver state with some datasets changed."""
-
-    def fill(file):
-        content = {
-            "iter": np.array([7], "i4"),
-            "current_step": np.array([1], "i4"),
-            "learned_net": np.bytes_("a"),
-            "history/0": np.ones(3, "f4"),
-        }
-        for name, value in {**content, **changed}.items():
-            if callable(value):
-                value(file, name)
-            elif value is not None:
-                file[name] = value
-
-    return fill
+    def test_an_unknown_target_is_an_error(self, tmp_path, capsys):
+        assert main(["nosuch", "1", f"--work={tmp_path}"]) == 2
+        assert "no target 'nosuch'" in capsys.readouterr().out
 
 
-def huge(file, name):
-    file.create_dataset(name, shape=(1 << 40, 2), chunks=(1, 2), dtype="f4")
+class TestRefusing:
+    def test_an_error_that_is_meant_ends_there_and_is_counted(self):
+        before = target.refusals[0]
+        with refusing():
+            raise CaffeError("no net")
+        assert target.refusals[0] == before + 1
+
+    @pytest.mark.parametrize("text", ["", "a\nb", "\x1b[31m", "\udc80", "a" * 601])
+    def test_a_text_that_is_no_short_line_is_a_failure(self, text):
+        with pytest.raises(BadTextError):
+            check_text(ValueError(text))
+
+    def test_what_an_error_of_the_package_says_is_always_a_short_line(self):
+        for text in ("a\nb\r\x00\x1b", "\u202e\ufeff\u2028\udc80", "a" * 5000):
+            check_text(CaffeError(text))
 
 
-def bomb(file, name):
-    file.create_dataset(
-        name, shape=(1 << 34,), chunks=(1 << 20,), dtype="f4", compression="gzip"
-    )
+class TestMutation:
+    @pytest.mark.parametrize("mutate", [mutate_bytes, mutate_lines])
+    def test_of_bytes_follows_from_the_random_numbers(self, mutate):
+        made = [[mutate(SOUND, random.Random(i)) for i in range(50)] for _ in "ab"]
+        assert made[0] == made[1]
+        assert len(set(made[0])) > 30
 
-
-def outside(file, name):
-    file.create_dataset(name, (1 << 30,), "f4", external=[("/dev/zero", 0, 1 << 32)])
-
-
-ODD_NUMBERS = {
-    "huge": huge,
-    "bomb": bomb,
-    "outside the file": outside,
-    "text": np.bytes_("text"),
-    "texts": np.array([b"a", b"b"]),
-    "compound": np.zeros(2, [("x", "f4"), ("y", "i2")]),
-    "nothing": h5py.Empty("f4"),
-    "group": lambda file, name: file.create_group(name),
-    "type": np.dtype("f4"),
-    "cycle": h5py.SoftLink("/history/0"),
-    "dangling": h5py.SoftLink("/gone"),
-    "other file": h5py.ExternalLink("gone.h5", "/x"),
-    "complex": np.zeros(2, "c8"),
-    "reference": lambda file, name: file.create_dataset(name, (2,), h5py.ref_dtype),
-    "ragged": lambda file, name: file.create_dataset(
-        name, (2,), h5py.vlen_dtype(np.float32)
-    ),
-}
-
-
-class TestHDF5:
-    @pytest.mark.parametrize("odd", ODD_NUMBERS)
-    def test_history_that_is_no_array_of_numbers_is_refused(self, odd, tmp_path):
-        path = write(tmp_path, state_of(**{"history/0": ODD_NUMBERS[odd]}))
-        with pytest.raises(FileError) as caught:
-            state.read(path)
-        assert "\n" not in str(caught.value)
-        assert str(path) in str(caught.value)
-
-    @pytest.mark.parametrize("odd", [*ODD_NUMBERS, "empty", "nan", "large"])
-    @pytest.mark.parametrize("name", ["iter", "current_step"])
-    def test_iteration_that_is_no_integer_is_refused(self, name, odd, tmp_path):
-        more = {"empty": np.zeros(0), "nan": np.array([np.nan]), "large": 1 << 40}
-        value = {**ODD_NUMBERS, **more}[odd]
-        if odd == "cycle":
-            value = h5py.SoftLink(f"/{name}")
-        if odd in ("huge", "bomb", "outside the file"):
-            return  # the first number is read, and that is 0
-        with pytest.raises(FileError):
-            state.read(write(tmp_path, state_of(**{name: value})))
-
-    @pytest.mark.parametrize("value", [np.float32(1), np.zeros(0, "S3"), b"\xff"])
-    def test_learned_net_that_is_no_text_is_refused(self, value, tmp_path):
-        value = np.bytes_(value) if isinstance(value, bytes) else value
-        with pytest.raises(FileError):
-            state.read(write(tmp_path, state_of(learned_net=value)))
-
-    def test_text_of_gigabytes_is_refused(self, tmp_path):
-        def long(file, name):
-            file.create_dataset(name, (1,), f"S{1 << 30}", chunks=(1,))
-
-        with pytest.raises(FileError, match="is no text"):
-            state.read(write(tmp_path, state_of(learned_net=long)))
-
-    def test_history_that_is_a_dataset_is_refused(self, tmp_path):
-        odd = state_of(**{"history/0": None, "history": np.ones(3)})
-        with pytest.raises(FileError, match="'history' is no group"):
-            state.read(write(tmp_path, odd))
-
-    @pytest.mark.parametrize("odd", ODD_NUMBERS)
-    def test_weights_that_are_no_array_of_numbers_are_refused(self, odd, tmp_path):
-        def fill(file):
-            value = ODD_NUMBERS[odd]
-            if odd == "cycle":
-                value = h5py.SoftLink("/data/conv/0")
-            file["data/conv/1"] = np.zeros(3, "f4")
-            if callable(value):
-                value(file, "data/conv/0")
-            else:
-                file["data/conv/0"] = value
-
-        before = small_net().params["conv"][1].data.copy()
-        with pytest.raises(CaffeError):
-            small_net().load_hdf5(write(tmp_path, fill))
-        assert np.array_equal(small_net().params["conv"][1].data, before)
-
-    @pytest.mark.parametrize("name", ["data", "data/conv"])
-    @pytest.mark.parametrize("odd", ["huge", "text", "compound", "type"])
-    def test_dataset_in_the_place_of_a_group_is_refused(self, name, odd, tmp_path):
-        def fill(file):
-            value = ODD_NUMBERS[odd]
-            if callable(value):
-                value(file, name)
-            else:
-                file[name] = value
-
-        with pytest.raises(FileError, match="no group"):
-            small_net().load_hdf5(write(tmp_path, fill))
-
-    def test_group_within_itself_is_no_end_of_the_world(self, tmp_path):
-        def fill(file):
-            group = file.create_group("data/conv")
-            group["conv"] = group
-            file["data/data"] = file["data"]
-
-        with pytest.raises(CaffeError, match="number of blobs"):
-            small_net().load_hdf5(write(tmp_path, fill))
-
-    def test_doubles_beyond_the_floats_are_infinite(self, tmp_path):
-        path = write(tmp_path, state_of(**{"history/0": np.array([1e300])}))
-        assert np.isposinf(state.read(path).history[0]).all()
-
-    def test_compressed_history_is_read(self, tmp_path):
-        def zeros(file, name):
-            file.create_dataset(
-                name, data=np.zeros((1 << 21,), "f4"), compression="gzip", shuffle=True
-            )
-
-        history = state.read(write(tmp_path, state_of(**{"history/0": zeros}))).history
-        assert history[0].shape == (1 << 21,)
-        assert not history[0].any()
-
-    @pytest.mark.parametrize("odd", ["texts", "compound", "nothing", "type", "ragged"])
-    def test_rows_that_are_no_numbers_are_refused(self, odd, tmp_path):
-        def fill(file):
-            value = ODD_NUMBERS[odd]
-            if callable(value):
-                value(file, "data")
-            else:
-                file["data"] = value
-
-        write(tmp_path, fill)
-        (tmp_path / "list.txt").write_text("a.h5")
-        with pytest.raises(FileError, match=r"a\.h5"):
-            HDF5Rows(str(tmp_path / "list.txt"), ["data"])
-
-    def test_rows_of_a_huge_dataset_are_read_one_by_one(self, tmp_path):
-        write(tmp_path, lambda file: huge(file, "data"))
-        (tmp_path / "list.txt").write_text("a.h5")
-        rows = HDF5Rows(str(tmp_path / "list.txt"), ["data"])
-        out = np.ones((2, 2), "f4")
-        rows.read(0, np.array([5, 1 << 39]), [out])
-        rows.close()
-        assert not out.any()
-
-
-class TestNames:
-    @pytest.mark.parametrize("name", ["a\0b", "a" * 5000, "/dev/null/x"])
-    @pytest.mark.parametrize(
-        "read", [files.read_net, files.read_solver, files.read_net_binary, state.read]
-    )
-    def test_impossible_names_of_files_are_errors(self, name, read):
-        with pytest.raises(FileError):
-            read(name)
-
-    @pytest.mark.parametrize("prefix", ["a" * 5000, "a\\000b"])
-    def test_an_impossible_snapshot_prefix_does_not_stop_reading(
-        self, prefix, tmp_path
-    ):
-        path = tmp_path / "solver.prototxt"
-        path.write_text(f'net_param {{ {NET} }} snapshot_prefix: "{prefix}"')
-        assert len(files.read_solver(path).snapshot_prefix) > 2
+    def test_of_messages_keeps_the_schema_and_reaches_its_parts(self):
+        changed = set()
+        for number in range(300):
+            net = caffe_pb2.NetParameter(name="n")
+            net.layer.add(name="a", type="Pooling").pooling_param.kernel_size.append(2)
+            mutate_message(net, random.Random(number))
+            again = caffe_pb2.NetParameter.FromString(net.SerializePartialToString())
+            changed.add(str(again))
+        assert len(changed) > 150
+        assert any("stride" in text for text in changed)
+        assert len(net.SerializePartialToString()) < LARGEST

@@ -39,7 +39,7 @@ def read_list(source: str) -> list[str]:
         If the file can't be read or names nothing.
     """
     try:
-        names = Path(source).read_text(encoding="utf-8").split()
+        names = Path(source).read_text(encoding="utf-8-sig").split()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise FileError(

@@ -81,7 +81,7 @@ class TestErrors:
     def test_an_unforeseen_one_is_named_with_its_kind(self, failing, capsys):
         assert failing(KeyError("x"))(["a", "b"]) == 1
         (line,) = capsys.readouterr().err.splitlines()
-        assert line == ("upgrade_net_proto_text: KeyError: 'x' (--debug shows where)")
+        assert line == "upgrade_net_proto_text: KeyError: 'x'"
 
     def test_debug_shows_where_it_was_raised(self, failing):
         with pytest.raises(KeyError):

@@ -14,9 +14,9 @@ from caffe.proto import caffe_pb2
 from caffe.proto.blobs import same_shape, shape_of, to_array
 from caffe.proto.files import read_net_binary
 from caffe.proto.text import to_text
-from tests.fuzz.corpus import seeds
+from tests.fuzz.corpus import caffemodels
 
-NETS = seeds("caffemodel")
+NETS = caffemodels()
 anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 

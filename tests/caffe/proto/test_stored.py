@@ -17,7 +17,7 @@ from caffe.errors import CaffeError, CheckError, FileError
 from caffe.proto import caffe_pb2, files, stored, wire
 from caffe.proto.blobs import to_array, values_of
 from caffe.proto.stored import Numbers, opened_weights, serialise
-from tests.fuzz.corpus import seeds
+from tests.fuzz.corpus import caffemodels
 
 anywhere = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 floats = st.floats(width=32, allow_nan=False)
@@ -146,9 +146,9 @@ def test_a_damaged_net_is_refused_where_protobuf_refuses_it(raw, data, tmp_path)
     assert str(in_place) == str(by_messages)  # nan is nan
 
 
-@pytest.mark.parametrize("name", sorted(seeds("caffemodel")))
+@pytest.mark.parametrize("name", sorted(caffemodels()))
 def test_nets_of_every_version_cut_anywhere_are_refused_alike(name, tmp_path):
-    whole = seeds("caffemodel")[name]
+    whole = caffemodels()[name]
     path = tmp_path / "a.caffemodel"
     for end in range(1, len(whole) + 1):
         path.write_bytes(whole[:end])

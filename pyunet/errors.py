@@ -2,8 +2,9 @@
 
 ::
 
-    PyunetError       every error that this package raises on purpose
-    └── DataError     unusable images, labels or training set (a ValueError)
+    PyunetError               every error that this package raises on purpose
+    ├── DataError             unusable images, labels or training set (a ValueError)
+    └── OutOfMemoryError      too little memory (a MemoryError)
 
 Form of a text: which file, what is wrong (with the value found), what is accepted.
 """
@@ -15,3 +16,7 @@ class PyunetError(Exception):
 
 class DataError(PyunetError, ValueError):
     """Images, labels, scores or a training set that cannot be used as they are."""
+
+
+class OutOfMemoryError(PyunetError, MemoryError):
+    """The device or the machine has too little memory; the text: out of memory."""

@@ -1,15 +1,32 @@
-"""How much memory there is, how much is used, and how people write it."""
+"""How much memory there is, what a net takes of it, and how it runs out."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from pyunet.errors import DataError
+from pyunet.errors import DataError, OutOfMemoryError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 GUESS = 4 * 2**30
+# Measured: what allocators round up and do not give back at once, and the workspace
+# of libraries; on a GPU that is the context and what cuDNN takes.
+ALLOCATOR_FACTOR = 1.25
+WORKSPACE, GPU_WORKSPACE = 96 * 2**20, 256 * 2**20
+SIGNS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+    "could not create a",  # oneDNN, of a primitive or a memory object
+    "failed to map segment",  # the loader, of a library
+    "can't start new thread",  # there is no room for its stack
+)
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 STATUS = Path("/proc/self/status")
@@ -49,6 +66,83 @@ def format_bytes(size: int) -> str:
     ('1M', '4M', '20480M')
     """
     return f"{-(-size // UNITS['M'])}M"
+
+
+def needed_bytes(weights: int, activations: int, *, on_gpu: bool = False) -> int:
+    """Give the memory that a net takes, all in bytes.
+
+    Parameters
+    ----------
+    weights, activations : int
+        What its weights and its blobs take at once.
+    on_gpu : bool, default False
+
+    Examples
+    --------
+    >>> needed_bytes(2**20, 2**20) / 2**20
+    98.25
+    """
+    workspace = GPU_WORKSPACE if on_gpu else WORKSPACE
+    return workspace + weights + int(ALLOCATOR_FACTOR * activations)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out: of this or any engine.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    True
+    >>> is_out_of_memory(ValueError("out of memory"))
+    False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if isinstance(error, DataError) and error.__cause__ is not None:
+        return is_out_of_memory(error.__cause__)
+    text = str(error).lower()
+    return isinstance(error, (RuntimeError, ImportError)) and any(
+        sign in text for sign in SIGNS
+    )
+
+
+@contextlib.contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn what libraries raise without memory into one error, in one line.
+
+    Raises
+    ------
+    OutOfMemoryError
+
+    Examples
+    --------
+    >>> with memory_errors():
+    ...     raise MemoryError
+    Traceback (most recent call last):
+    pyunet.errors.OutOfMemoryError: out of memory
+    """
+    try:
+        yield
+    except OutOfMemoryError:
+        raise
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(out_of_memory_text(error)) from error
+
+
+def out_of_memory_text(error: BaseException) -> str:
+    """Give the text of an error, which then begins with what matters.
+
+    >>> out_of_memory_text(MemoryError("Unable to allocate 1 GiB"))
+    'out of memory: Unable to allocate 1 GiB'
+    """
+    text = " ".join(str(error).split())
+    if "out of memory" in text.lower():
+        return text
+    return f"out of memory: {text}" if text else "out of memory"
 
 
 def available_bytes() -> int:

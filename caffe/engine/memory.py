@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,8 +12,9 @@ import torch
 from caffe.engine import common
 from caffe.errors import OutOfMemoryError
 
-_SIGNS = (  # of libraries; the last one is oneDNN's word for it
-    "can't allocate memory", "out of memory", "ALLOC_FAILED", "could not create a",
+_SIGNS = (  # of libraries; the last but one is oneDNN's word for it
+    "can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc",
+    "could not create a", "can't start new thread",
 )  # fmt: skip
 _MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 _OF_GROUP = ("max", "current")
@@ -20,7 +22,7 @@ _OF_GROUP = ("max", "current")
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Turn what torch and numpy raise without memory into `OutOfMemoryError`.
+    """Turn what libraries raise without memory into `OutOfMemoryError`.
 
     Its text holds ``out of memory``, which the Fiji plugin looks for. What torch had
     set aside on a GPU is given back, so that the caller can go on with less.
@@ -41,6 +43,10 @@ def memory_errors() -> Iterator[None]:
     except OutOfMemoryError:
         raise
     except MemoryError as error:
+        raise _named(error) from error
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
         raise _named(error) from error
     except RuntimeError as error:  # torch.OutOfMemoryError is one
         if not any(sign in str(error) for sign in _SIGNS):

@@ -108,7 +108,7 @@ def describe(error: Exception) -> tuple[str, str]:
         return error.place, text
     if ORDINAL in text:
         return "common.cpp:152", f"error == cudaSuccess (101 vs. 0) {ORDINAL} ({text})"
-    from pyunet.fiji.memory import is_out_of_memory
+    from pyunet.memory import is_out_of_memory
 
     if is_out_of_memory(error):
         return "syncedmem.cpp:71", f"{MEMORY} ({text})"

@@ -110,7 +110,7 @@ def rule_of_memory(
 def _estimated(
     model: ModelDefinition, image: Shape, weights: str, free: int, whole: TileGrid
 ) -> Rule:
-    """Double the number of tiles until one fits, or cannot be smaller."""
+    """Double the number of tiles until one fits, or a smaller one is of no use."""
     channels, extent = image[0], image[1:]
     net = TileNet(model, weights, channels, smallest_input(model))
     rule: Rule = whole
@@ -119,7 +119,7 @@ def _estimated(
         if needed_bytes(net.net) <= FREE_PART * free * 2**20:
             return rule
         finer = halve(rule, model, extent)
-        if finer is None:
+        if finer is None or finer.tiling(model, extent).is_wasteful:
             return rule
         rule = finer
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from pyunet.fiji import averaging
 from pyunet.fiji.ending import write_out
 from pyunet.fiji.log import log
-from pyunet.fiji.memory import NoMemoryError, is_out_of_memory
+from pyunet.fiji.memory import NoMemoryError
 from pyunet.fiji.nets import TileNet
 from pyunet.fiji.tiles import add_tile, read_tile
-from pyunet.fiji.tilings import Rule, Tiling, halve
+from pyunet.fiji.tilings import MOST_READ, Rule, Tiling, halve
+from pyunet.memory import is_out_of_memory
 from pyunet.modeldef.definition import ModelDefinition
 from pyunet.modeldef.shapes import Shape, border
 
@@ -108,7 +109,7 @@ class Scoring:
         Raises
         ------
         NoMemoryError
-            Not even the smallest tile fits.
+            Not even tiles fit that read four times the pixels that they answer.
         CheckFailedError
             An option that does not suit the model, a net that is not what the model
             definition says.
@@ -129,9 +130,14 @@ class Scoring:
         tile = f"({_joined(failed.tiling.tile_in)})"
         other = halve(rule, self._model, failed.extent)
         if other is None:
-            raise NoMemoryError(
-                f"out of memory: an input tile of {tile} does not fit, and there is no "
-                f"smaller one: {self._reason}"
+            self._give_up(tile, "there is no smaller one")
+        smaller = other.tiling(self._model, failed.extent)
+        if smaller.is_wasteful:
+            times = smaller.pixels / math.prod(smaller.tile_out)
+            self._give_up(
+                tile,
+                f"one of ({_joined(smaller.tile_in)}) reads {times:.1f} times the "
+                f"pixels that it answers; at most {MOST_READ} are expected",
             )
         log(
             PLACE,
@@ -140,6 +146,12 @@ class Scoring:
             "W",
         )
         return other
+
+    def _give_up(self, tile: str, why: str) -> NoReturn:
+        raise NoMemoryError(
+            f"out of memory: an input tile of {tile} does not fit, and {why}: "
+            f"{self._reason}"
+        )
 
     def _attempt(self, rule: Rule) -> _Place | None:
         """Compute all scores, or give the tile that memory does not hold."""

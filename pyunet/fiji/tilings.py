@@ -20,6 +20,7 @@ from pyunet.modeldef.shapes import Shape, border, input_shape, output_shape, sma
 
 PLACE = "tiled_predict.cpp:500"
 UINT32 = 2**32
+MOST_READ = 4  # input pixels for each output pixel, where memory decides on the tiles
 Integers = NDArray[np.int64]
 
 
@@ -43,6 +44,11 @@ class Tiling:
     def pixels(self) -> int:
         """Number of pixels of an input tile."""
         return math.prod(self.tile_in)
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether a tile reads far more than it answers."""
+        return self.pixels > MOST_READ * math.prod(self.tile_out)
 
 
 class Rule(Protocol):

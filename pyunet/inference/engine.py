@@ -99,16 +99,12 @@ class Model:
     def activation_bytes(self, tile: tuple[int, ...], *, batch: int = 1) -> int:
         """Give the bytes that the activations of one batch of tiles take at most.
 
-        An engine that does not say it is taken to keep every blob. With a blob that
-        Caffe cannot count, or nearly so, it is more than any memory.
+        With a blob that Caffe cannot count, or nearly so, it is more than any memory.
         """
         if batch * self._most_numbers(tile) > MOST_NUMBERS:
             return sys.maxsize
         self.reshape(tile, batch=batch)
-        ask = getattr(self.net, "activation_bytes", None)
-        if ask is not None:
-            return int(ask())
-        return FLOAT_BYTES * sum(map(_count, self.net.blobs.values()))
+        return activation_bytes(self.net)
 
     def _most_numbers(self, tile: tuple[int, ...]) -> int:
         """Give how many numbers the largest blob that a convolution makes has."""
@@ -122,8 +118,24 @@ class Model:
 
     def weight_bytes(self) -> int:
         """Give the bytes of all weights."""
-        blobs = (blob for group in self.net.params.values() for blob in group)
-        return FLOAT_BYTES * sum(map(_count, blobs))
+        return weight_bytes(self.net)
+
+
+def activation_bytes(net: Any) -> int:
+    """Give the bytes that the activations of a net, as it is shaped, take at most.
+
+    An engine that does not say it is taken to keep every blob.
+    """
+    ask = getattr(net, "activation_bytes", None)
+    if ask is not None:
+        return int(ask())
+    return FLOAT_BYTES * sum(map(_count, net.blobs.values()))
+
+
+def weight_bytes(net: Any) -> int:
+    """Give the bytes of all weights of a net."""
+    blobs = (blob for group in net.params.values() for blob in group)
+    return FLOAT_BYTES * sum(map(_count, blobs))
 
 
 def load_model(

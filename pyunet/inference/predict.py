@@ -25,12 +25,9 @@ from pyunet.inference.tiling import (
     read_tile,
     read_window,
 )
-from pyunet.memory import format_bytes
+from pyunet.memory import format_bytes, needed_bytes
 
 FloatArray = NDArray[np.float32]
-# Measured: what the allocator does not give back at once, and libraries' workspace.
-ALLOCATOR_FACTOR = 1.25
-WORKSPACE = 96 * 2**20
 AHEAD = 2
 BATCHES = (16, 8, 4, 2)  # on a GPU; on CPUs one larger tile is faster than some small
 
@@ -99,14 +96,14 @@ def make_plan(
     DataError
         No tile fits into the memory; the text says how much is needed.
     """
-    fixed = held + model.weight_bytes() + WORKSPACE
-    if not parts:
-        fixed += _result_bytes(model, image)
+    fixed = held if parts else held + _result_bytes(model, image)
+    weights = model.weight_bytes()
 
     def needed(tile: tuple[int, ...], batch: int = 1) -> int:
         activations = model.activation_bytes(tile, batch=batch)
         waiting = batch * _waiting_bytes(model, tile) if parts else 0
-        return fixed + waiting + int(ALLOCATOR_FACTOR * activations)
+        net = needed_bytes(weights, activations, on_gpu=model.on_gpu)
+        return fixed + waiting + net
 
     if tile_size is None:
         plan = plan_tiles(

@@ -1,13 +1,15 @@
 """Sizes as people write them, and what the system says."""
 
+import errno
 import os
 import subprocess
 import sys
 
 import pytest
 
+import caffe
 from pyunet import memory
-from pyunet.errors import DataError
+from pyunet.errors import DataError, OutOfMemoryError
 
 
 @pytest.mark.parametrize(
@@ -89,3 +91,60 @@ def test_a_system_that_says_nothing_is_taken_to_have_4_gib(tmp_path, monkeypatch
     monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
     monkeypatch.delattr(memory.os, "sysconf")
     assert memory.available_bytes() == 4 * 1024**3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        caffe.OutOfMemoryError("out of memory on GPU 0"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_every_engines_words_are_understood(error):
+    assert memory.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("invalid device ordinal"),
+        ValueError("out of memory"),
+        OSError(errno.ENOSPC, "No space left on device"),
+    ],
+)
+def test_other_errors_are_not_mistaken_for_it(error):
+    assert not memory.is_out_of_memory(error)
+
+
+def test_an_error_of_a_file_that_memory_did_not_suffice_for_counts_too():
+    error = DataError("a.tif: cannot be read")
+    assert not memory.is_out_of_memory(error)
+    error.__cause__ = OSError(errno.ENOMEM, "Cannot allocate memory")
+    assert memory.is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (MemoryError(), r"out of memory"),
+        (MemoryError("Unable to allocate"), r"out of memory: Unable to allocate"),
+        (RuntimeError("CUDA out of memory.\nTried"), r"CUDA out of memory. Tried"),
+    ],
+)
+def test_what_libraries_raise_becomes_one_line_of_one_kind(error, text):
+    with pytest.raises(OutOfMemoryError) as caught, memory.memory_errors():
+        raise error
+    assert str(caught.value) == text
+
+
+def test_other_errors_are_not_named_anew():
+    with pytest.raises(ValueError, match=r"^other$"), memory.memory_errors():
+        raise ValueError("other")

@@ -1,5 +1,7 @@
 """Too little memory is said so that the Fiji plugin understands it."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,20 @@ def memory_named(start):
 def test_a_library_without_memory_becomes_one_error_with_its_reason(ask):
     with memory_named("out of memory on the CPU: .*all"), memory_errors():
         ask()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+    ids=str,
+)
+def test_words_of_the_system_and_of_cpp_are_understood(error):
+    with memory_named("out of memory on the CPU: "), memory_errors():
+        raise error
 
 
 def test_the_error_is_also_pythons_memory_error():

@@ -180,19 +180,20 @@ class TestFreeMemory:
         assert "Set memAvailPx: 900 (based on map entry [900, 178]" in said()[-1]
 
     def test_without_a_table_the_net_itself_is_asked(self, said):
-        # 36 x 34 pixels a tile cost 1.2 MB, of which 0.9 parts must be free
-        for megabytes, wanted in ((2, (1, 1)), (1, (2, 1)), (0, (10, 9))):
+        # 96 x 88 pixels a tile cost 8.1 MB, of which 0.9 parts must be free; smaller
+        # tiles than 36 x 34 for 20 x 18 would be little but border
+        for megabytes, wanted in ((9, (1, 1)), (8, (2, 1)), (0, (4, 4))):
             self.free = megabytes
-            found = self.rule(model(), (1, 20, 18))
+            found = self.rule(model(), (1, 80, 72))
             assert isinstance(found, TileGrid)
-            tiling = found.tiling(model(), (20, 18))
+            tiling = found.tiling(model(), (80, 72))
             assert tiling.grid == wanted
             assert f"{megabytes} MB of GPU memory are free" in said()[-1]
 
     def test_a_table_for_larger_gpus_is_no_help(self):
-        self.free = 1
+        self.free = 8
         table = ((0, 0), (900, 178))
-        assert self.rule(model(memory_map=table), (1, 20, 18)) == TileGrid((2, 1))
+        assert self.rule(model(memory_map=table), (1, 80, 72)) == TileGrid((2, 1))
 
     def test_a_table_is_for_2d_models(self):
         self.free = 1000

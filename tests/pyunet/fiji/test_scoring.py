@@ -131,6 +131,8 @@ def test_a_tile_without_any_pixel_of_the_image_is_counted_but_not_computed(
 
 
 LIMIT = 26 * 26
+LARGE = (80, 72)  # so that its quarters and eighths are more than border
+LARGE_LIMIT = 56 * 52
 ERRORS = [
     RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"),
     MemoryError(),
@@ -144,8 +146,8 @@ ERRORS = [
     [
         (TileCount(1), TileCount(4)),
         (TileGrid((1, 1)), TileGrid((2, 2))),
-        (TileShape((20, 18)), TileShape((10, 10))),
-        (TilePixels(5000), TilePixels(36 * 34 // 2)),
+        (TileShape((80, 72)), TileShape((40, 36))),
+        (TilePixels(9000), TilePixels(96 * 40 // 2)),
     ],
     ids=str,
 )
@@ -153,8 +155,8 @@ def test_too_little_memory_gives_the_result_of_the_option_with_another_number(
     rule, wanted, error, capsys
 ):
     definition = model(outputs=("score", "also"))
-    data = images(2, 1, 20, 18)
-    tight = TightNet(NETS[2], LIMIT, error)
+    data = images(2, 1, *LARGE)
+    tight = TightNet(NETS[2], LARGE_LIMIT, error)
     start_log()
     scoring, used = scores_of(definition, data, rule, net=tight)
     out = capsys.readouterr()
@@ -171,8 +173,8 @@ def test_too_little_memory_gives_the_result_of_the_option_with_another_number(
 
 def test_too_little_memory_for_a_volume_halves_its_tiles_too():
     definition = model(axes=3, outputs=("score", "also"))
-    data = images(1, 1, 3, 20, 18)
-    tight = TightNet(NETS[3], 3 * 26 * 34)
+    data = images(1, 1, 3, *LARGE)
+    tight = TightNet(NETS[3], 3 * 56 * 88)
     scoring, used = scores_of(definition, data, TileGrid((1, 1, 1)), net=tight)
     assert used == TileGrid((1, 2, 1))
     wanted = padded_pass(NETS[3], definition, data[0])["score"]
@@ -181,7 +183,7 @@ def test_too_little_memory_for_a_volume_halves_its_tiles_too():
 
 def test_memory_that_runs_out_late_leaves_no_trace_of_larger_tiles():
     definition = model(outputs=("score", "also"))
-    data = images(3, 1, 20, 18)
+    data = images(3, 1, *LARGE)
     tight = TightNet(NETS[2], 10**6)
     forward = tight.forward
     tiles = []
@@ -189,23 +191,43 @@ def test_memory_that_runs_out_late_leaves_no_trace_of_larger_tiles():
     def failing_later():
         tiles.append(tight.tile_in)
         if len(tiles) == 3:
-            tight.limit = LIMIT
+            tight.limit = LARGE_LIMIT
         return forward()
 
     tight.forward = failing_later
     scoring, used = scores_of(definition, data, TileCount(1), net=tight)
     plain, _ = scores_of(definition, data, used)
     np.testing.assert_array_equal(scoring.scores["score"], plain.scores["score"])
-    assert tiles[:3] == [(36, 34)] * 3
+    assert tiles[:3] == [(96, 88)] * 3
 
 
 def test_where_not_even_the_smallest_tile_fits_the_reason_is_said(said):
     tight = TightNet(NETS[2], 10)
-    with pytest.raises(NoMemoryError, match=r"out of memory: .*18,18.*CUDA out of"):
+    with pytest.raises(NoMemoryError, match=r"out of memory: .*18,18.*no smaller one"):
         scores_of(
-            model(outputs=("score", "also")), images(1, 1, 20, 18), TileCount(1),
+            model(outputs=("score", "also")), images(1, 1, 2, 2), TileCount(1),
             net=tight,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("axes", [2, 3])
+def test_halving_ends_before_tiles_are_little_but_border(axes, said):
+    # an output of n pixels is read from n + 16: 20 x 18 from 36 x 34, 3.4 times as
+    # many; half of it from 26 x 34, 4.9 times
+    depth = (3,) * (axes - 2)
+    tight = TightNet(NETS[axes], 10)
+    reads = r"\(36,34\) does not fit, and one of \(26,34\) reads 4.9 times the pixels"
+    if axes == 3:
+        reads = reads.replace("36", "3,36").replace("26", "3,26")
+    with pytest.raises(NoMemoryError, match=f"out of memory: .*{reads}.*CUDA out of"):
+        scores_of(
+            model(axes=axes, outputs=("score", "also")),
+            images(1, 1, *depth, *LARGE),
+            TileGrid((1,) * axes),
+            net=tight,
+        )
+    restarts = [line for line in said() if "starting again" in line]
+    assert len(restarts) == 4
 
 
 def test_a_net_that_does_not_fit_is_let_go_before_the_next_is_built():
@@ -214,11 +236,11 @@ def test_a_net_that_does_not_fit_is_let_go_before_the_next_is_built():
 
     def build(_model, _weights, _channels, tile):
         assert all(net() is None for net in built)
-        net = TightNet(tile_net(definition, tile=tile), LIMIT)
+        net = TightNet(tile_net(definition, tile=tile), LARGE_LIMIT)
         built.append(weakref.ref(net))
         return net
 
-    scoring = Scoring(definition, images(1, 1, 20, 18), "", build=build)
+    scoring = Scoring(definition, images(1, 1, *LARGE), "", build=build)
     scoring.run(TileGrid((1, 1)))
     assert len(built) == 3
 

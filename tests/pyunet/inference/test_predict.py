@@ -283,7 +283,7 @@ def test_only_a_gpu_gets_batches_as_large_as_fit():
     assert make_plan(on_gpu, (16, 16), **settings, parts=5).batch == 4
     tile = make_plan(on_gpu, (160, 160), memory=PLENTY, tile_size=[40]).tile
     for batch in (2, 4, 8):
-        held = 4 * 160 * 160 * (3 + 1 + 1) + on_gpu.weight_bytes() + 96 * 2**20
+        held = 4 * 160 * 160 * (3 + 1 + 1) + on_gpu.weight_bytes() + 256 * 2**20
         needed = held + int(1.25 * on_gpu.activation_bytes(tile, batch=batch))
         for memory, expected in ((needed, batch), (needed - 1, batch // 2)):
             plan = make_plan(on_gpu, (160, 160), memory=memory, tile_size=[40])

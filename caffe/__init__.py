@@ -50,6 +50,7 @@ _HOMES = {
     "device_count": "caffe.engine.devices",
     "device_memory": "caffe.engine.devices",
     "device_name": "caffe.engine.devices",
+    "Draft": "caffe.engine.atomic",
     "layers": "caffe.net_spec",
     "params": "caffe.net_spec",
     "NetSpec": "caffe.net_spec",

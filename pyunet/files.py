@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from caffe import Draft
 from pyunet.errors import DataError
 
 DISK = (OSError, RuntimeError)
@@ -19,7 +20,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        The file's own path; its folder must exist.
+        The file's own path; its folder must exist. Links, devices and pipes stay, see
+        `caffe.Draft`.
 
     Yields
     ------
@@ -39,14 +41,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ...     [path.name for path in Path(folder).iterdir()]
     ['a']
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        temporary.replace(path)
+        with Draft(path) as draft:
+            yield draft.path
+            draft.keep()
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {_reason(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -78,21 +78,23 @@ def new_files(folder: Path) -> Iterator[Callable[[str], Path]]:
     ...     [file.name for file in out.iterdir()]
     ['a.txt']
     """
-    pending: dict[str, Path] = {}
+    pending: dict[str, Draft] = {}
 
     def place(name: str) -> Path:
-        return pending.setdefault(name, folder / f".{name}.part")
+        if name not in pending:
+            pending[name] = Draft(folder / name)
+        written: Path = pending[name].path
+        return written
 
     made = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield place
-        for name, part in pending.items():
-            part.replace(folder / name)
+        for draft in pending.values():
+            draft.keep()
     except BaseException as error:
-        for part in pending.values():
-            with contextlib.suppress(OSError):
-                part.unlink()
+        for draft in pending.values():
+            draft.drop()
         if made:
             with contextlib.suppress(OSError):
                 folder.rmdir()

@@ -104,6 +104,8 @@ def _work(words: list[str]) -> None:
             f"{len(names)} blob names and {len(paths)} dataset names: "
             "the number of blob names and dataset names must be equal"
         )
+    if len(set(paths)) < len(paths):
+        raise CheckError(f"{datasets}: expected another dataset for each blob")
     _choose_device(device)
 
     import caffe

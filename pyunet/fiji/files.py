@@ -80,7 +80,7 @@ def check_place(path: str) -> None:
     ------
     CheckFailedError
     """
-    folder = Path(path).resolve().parent
+    folder = Path(os.path.realpath(path)).parent
     if Path(path).is_dir() or not os.access(folder, os.W_OK):
         raise CheckFailedError(
             f"Failed to create or reopen HDF5 file{path}: "
@@ -106,14 +106,13 @@ def write_scores(path: str, scores: Mapping[str, FloatArray], *, source: str) ->
     CheckFailedError
     """
     log("tiled_predict.cpp:721", f"Saving HDF5 output file {path}")
-    target = Path(path).resolve()
     try:
-        with ending_cleanly() as unfinished, atomic_path(target) as temporary:
+        with ending_cleanly() as unfinished, atomic_path(Path(path)) as temporary:
             unfinished.append(temporary)
             with h5py.File(temporary, "w") as file:
                 for name in sorted(scores):
                     _write_blob(file, name, scores[name])
-            _take_place(temporary, target, source)
+            _check_wanted(path, source)
     except (DataError, OSError, RuntimeError, ValueError) as error:
         raise CheckFailedError(
             f"Failed to create or reopen HDF5 file{path}: {_text(error)}",
@@ -128,11 +127,10 @@ def _write_blob(file: h5py.File, name: str, values: FloatArray) -> None:
         dataset[index] = values[index]
 
 
-def _take_place(temporary: Path, target: Path, source: str) -> None:
-    """Give the new file the old one's permissions, if that is still there."""
-    if target.exists():
-        temporary.chmod(target.stat().st_mode & 0o777)
-    elif Path(source).resolve() == target:
+def _check_wanted(path: str, source: str) -> None:
+    """Write no result where nobody waits for it any more."""
+    same = os.path.realpath(source) == os.path.realpath(path)
+    if same and not Path(path).exists():
         raise DataError("it was deleted meanwhile; no result is written")
 
 

@@ -253,11 +253,11 @@ def check_prefix(prefix: str) -> None:
     FileError
         If they can't.
     """
-    probe = Path(f"{prefix}.{os.getpid()}.tmp")
+    probe = Path(f"{prefix}_iter_0.solverstate")
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
-        probe.touch()
-        probe.unlink()
+        with atomic.Draft(probe) as draft:
+            draft.path.touch()
     except OSError as error:
         raise FileError(
             f"Cannot write to snapshot prefix '{prefix}': {atomic.reason(error)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
@@ -14,6 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
+from caffe.engine import atomic
 from caffe.engine.sources import images
 from caffe.engine.sources.leveldb import LevelDBReader, LevelDBWriter
 from caffe.engine.sources.lmdb import LMDBReader, LMDBWriter
@@ -63,23 +63,21 @@ def new_database(backend: str, path: str, log: Log) -> Iterator[Writer]:
     """
     source = _source(backend)
     target = Path(path)
-    if target.exists():
+    if os.path.lexists(target):
         raise FileError(f"{path}: is there already: give a name that is free")
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.mkdir()
-        kind = LMDBWriter if backend == "lmdb" else LevelDBWriter
-        writer = kind(temporary)
-        log(source, f"Opened {backend} {path}")
-        try:
-            yield writer
-        finally:
-            writer.close()
-        temporary.rename(target)
+        with atomic.Draft(target) as draft:
+            draft.path.mkdir()
+            kind = LMDBWriter if backend == "lmdb" else LevelDBWriter
+            writer = kind(draft.path, path)
+            log(source, f"Opened {backend} {path}")
+            try:
+                yield writer
+            finally:
+                writer.close()
+            draft.keep()
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def parse_datum(raw: bytes, where: str) -> caffe_pb2.Datum:

@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -87,11 +88,14 @@ class LevelDBReader:
 class LevelDBWriter:
     """A new LevelDB database; see `LMDBWriter`."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         plyvel = _plyvel()
-        self._error = plyvel.Error
-        self._path = path
-        self._db = plyvel.DB(str(path), create_if_missing=True, error_if_exists=True)
+        self._errors = (plyvel.Error, OSError)
+        self._name = name or path
+        with self._typed():
+            self._db = plyvel.DB(
+                str(path), create_if_missing=True, error_if_exists=True
+            )
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Write records, all or none.
@@ -101,13 +105,20 @@ class LevelDBWriter:
         FileError
             If they can't be written.
         """
-        try:
-            with self._db.write_batch(transaction=True, sync=True) as batch:
-                for key, value in records:
-                    batch.put(key, value)
-        except (self._error, OSError) as error:
-            raise FileError(f"{self._path}: cannot be written: {error}") from None
+        with (
+            self._typed(),
+            self._db.write_batch(transaction=True, sync=True) as batch,
+        ):
+            for key, value in records:
+                batch.put(key, value)
 
     def close(self) -> None:
         """Bring everything to the disk."""
         self._db.close()
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except self._errors as error:
+            raise FileError(f"{self._name}: cannot be written: {error}") from None

@@ -12,6 +12,7 @@ import struct
 import weakref
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -216,14 +217,22 @@ class LMDBWriter:
     ----------
     path : path
         Folder, which must not exist.
+    name : str, optional
+        What errors call it (default: its path).
+
+    Raises
+    ------
+    FileError
+        If it can't be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], name: str | None = None) -> None:
         import lmdb
 
         self._error = lmdb.Error
-        self._path = path
-        self._environment: Any = lmdb.open(str(path), map_size=_MAP_BYTES)
+        self._name = name or path
+        with self._typed():
+            self._environment: Any = lmdb.open(str(path), map_size=_MAP_BYTES)
 
     def write(self, records: list[tuple[bytes, bytes]]) -> None:
         """Write records, all or none.
@@ -233,14 +242,25 @@ class LMDBWriter:
         FileError
             If they can't be written.
         """
-        try:
-            with self._environment.begin(write=True) as transaction:
-                for key, value in records:
-                    transaction.put(key, value)
-        except self._error as error:
-            raise FileError(f"{self._path}: cannot be written: {error}") from None
+        with self._typed(), self._environment.begin(write=True) as transaction:
+            for key, value in records:
+                transaction.put(key, value)
 
     def close(self) -> None:
-        """Bring everything to the disk."""
-        self._environment.sync(True)
-        self._environment.close()
+        """Bring everything to the disk.
+
+        Raises
+        ------
+        FileError
+            If it can't be written.
+        """
+        with self._typed():
+            self._environment.sync(True)
+            self._environment.close()
+
+    @contextmanager
+    def _typed(self) -> Iterator[None]:
+        try:
+            yield
+        except self._error as error:
+            raise FileError(f"{self._name}: cannot be written: {error}") from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
+from caffe.engine import atomic
 from caffe.errors import CheckError, FileError
 from caffe.export.onnx.graph import package
 from caffe.export.onnx.translation import KINDS, OPSET, translate
@@ -92,21 +94,26 @@ def _wiring(net: Any, weights: Any) -> Any:
 
 
 def _write(onnx: Any, model: Any, path: Path) -> None:
-    """Write the model under another name, then rename it."""
+    """Write the model, and its weights where they stand apart, once both are whole."""
     apart = model.ByteSize() > _LIMIT
-    data = f"{path.name}.data"
-    try:
-        with TemporaryDirectory(dir=path.parent, prefix=".onnx-") as folder:
-            whole = Path(folder, path.name)
+    data = path.with_name(f"{path.name}.data")
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(atomic.Draft(path)).path
+            folder.mkdir()
+            whole = folder / path.name
             onnx.save_model(
                 model,
                 whole,
                 save_as_external_data=apart,
-                location=data if apart else None,
+                location=data.name if apart else None,
             )
-            if apart:
-                Path(folder, data).replace(path.with_name(data))
-            whole.replace(path)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FileError(f"{path}: cannot be written: {reason}") from error
+            # the model names its weights, so that they come before it
+            written = [(folder / data.name, data)] if apart else []
+            for source, target in [*written, (whole, path)]:
+                draft = stack.enter_context(atomic.Draft(target))
+                shutil.move(source, draft.path)
+                draft.keep()
+        except OSError as error:
+            reason = atomic.reason(error)
+            raise FileError(f"{path}: cannot be written: {reason}") from error

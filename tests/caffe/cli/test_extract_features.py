@@ -154,7 +154,7 @@ def test_large_features_are_written_before_a_thousand(folder, monkeypatch):
         (["ip", "a", "1", "lmdb", "TPU"], "'TPU': accepted are CPU, or GPU and its"),
         (["ip", "a", "1", "lmdb", "GPU", "x"], "'GPU x': accepted are CPU, or GPU"),
         (["ip", "list.txt"], "list.txt: is there already"),
-        (["ip,ip", "a,a"], "a: cannot be written"),
+        (["ip,ip", "a,a"], "a,a: expected another dataset for each blob"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(arguments, told, folder, capsys):

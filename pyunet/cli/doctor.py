@@ -11,7 +11,9 @@ HELP = "say what the U-Net plugin of Fiji will find here, or over SSH"
 FAMILIES = ("programs", "ssh", "machine", "folders", "model")
 EPILOG = """\
 A line a check: ok, warning (works, or matters to some only) or problem, with the line
-that mends it. The exit status is 1 if there is a problem. Nothing is changed.
+that mends it. The exit status is 1 if there is a problem. Nothing is changed, but by
+--mend: into its snapshot of a job over SSH the plugin writes a setting under one name
+and looks for it under another; --mend adds the second, and the job can be resumed.
 
   programs  caffe and caffe_unet as Fiji finds them here, and what ImageJ remembers
   ssh       the same for a Fiji that reaches this computer over SSH
@@ -25,7 +27,8 @@ is wrong over SSH is a problem and not a warning; or look from Fiji's side with 
 example:
   pyunet doctor --folder unet-jobs
   pyunet doctor --model cells.modeldef.h5 --weights cells.caffemodel.h5 --channels 3
-  pyunet doctor --ssh me@gpu-server --folder unet-jobs"""
+  pyunet doctor --ssh me@gpu-server --folder unet-jobs
+  pyunet doctor --mend cells-snapshot.h5"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,6 +63,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--ssh", metavar="USER@HOST", help="check another computer, over SSH")
     add(
+        "--mend",
+        type=Path,
+        metavar="FILE",
+        help="mend a snapshot of the plugin, of a finetuning over SSH",
+    )
+    add(
         "--only",
         action="append",
         choices=FAMILIES,
@@ -71,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the findings; 1 if there is a problem among them."""
     from pyunet.doctor import PROBLEM, Finding, Request, examine, summary
 
+    if args.mend:
+        return _mend(args.mend)
     if args.weights and not args.model:
         raise DataError(f"--weights {args.weights}: --model is wanted with it")
     if args.ssh and args.only:
@@ -90,6 +101,16 @@ def run(args: argparse.Namespace) -> int:
         print(finding, flush=True)
     print(f"\n{summary(findings)}")
     return int(any(finding.level == PROBLEM for finding in findings))
+
+
+def _mend(path: Path) -> int:
+    from pyunet.doctor import snapshots
+
+    if snapshots.mend(path):
+        print(f"{path}: mended; the plugin can resume from it")
+    else:
+        print(f"{path}: needed no mending")
+    return 0
 
 
 def _positive(text: str) -> int:

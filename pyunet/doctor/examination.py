@@ -7,9 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pyunet.doctor import folders, imagej, machine, models, programs, remote, shells
-from pyunet.doctor.findings import PROBLEM, WARNING, Finding
-from pyunet.doctor.places import desktop, ssh_here, terminal
+from pyunet.doctor import (
+    folders,
+    imagej,
+    machine,
+    mending,
+    models,
+    programs,
+    remote,
+    shells,
+)
+from pyunet.doctor.findings import PROBLEM, WARNING, Finding, warning
+from pyunet.doctor.places import Place, desktop, ssh_here, terminal
 
 FAMILIES = ("programs", "ssh", "machine", "folders", "model")
 
@@ -77,11 +86,33 @@ def _programs(path: Path, prefs: dict[str, str]) -> Iterator[Finding]:
     """Check what a Fiji on this computer finds."""
     yield from imagej.check(path, prefs)
     typed = imagej.typed(prefs)
-    yield from programs.check(terminal(), typed, silent=True)
+    here = terminal()
+    yield from _dialog(here, typed)
+    yield from programs.check(here, _reached(here, typed), silent=True)
     place = None if _is_server() else desktop()
     if place is not None:
-        for finding in programs.check(place, typed):
+        for finding in programs.check(place, _reached(place, typed)):
             yield _weaker(finding)
+
+
+def _reached(place: Place, typed: dict[str, str]) -> dict[str, str]:
+    """Take the whole path of this installation, where PATH does not lead to one.
+
+    The plugin then asks for `caffe_unet`, and takes `caffe` from the same folder.
+    """
+    ours = mending.scripts() / "caffe_unet"
+    if typed != imagej.typed({}) or place.look("caffe_unet") or not ours.is_file():
+        return typed
+    return {name: str(ours.with_name(name)) for name in typed}
+
+
+def _dialog(place: Place, typed: dict[str, str]) -> Iterator[Finding]:
+    reached = _reached(place, typed)
+    if reached != typed:
+        yield warning(
+            f"caffe_unet is not on the PATH {place.label}: the plugin asks for it",
+            f"give the plugin's dialog the path {reached['caffe_unet']}",
+        )
 
 
 def _ssh() -> Iterator[Finding]:

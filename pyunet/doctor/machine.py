@@ -150,15 +150,17 @@ def _no_gpu(said: dict[str, Any]) -> Finding:
         )
     if shutil.which("nvidia-smi"):
         return problem(
-            f"there is an NVIDIA driver, but torch for CUDA {said['cuda']} sees no GPU",
-            "nvidia-smi    (a driver that is too old names a lower CUDA version there)",
+            f"there is an NVIDIA driver, but torch for CUDA {said['cuda']} sees no GPU "
+            "(nvidia-smi names the CUDA version that the driver knows)",
+            f"update the driver, or for an older one: {sys.executable} -m pip install "
+            f"--force-reinstall torch --index-url {_CUDA}",
         )
     return ok("no GPU: choose `none` for the GPU in the plugin's dialog")
 
 
 def _gpu(number: int, device: dict[str, Any], said: dict[str, Any]) -> Finding:
     if "error" in device:
-        return problem(f"GPU {number}: {device['error']}", "nvidia-smi")
+        return problem(f"GPU {number}: {device['error']}")
     free, total = device["free"] / GIB, device["total"] / GIB
     name = f"GPU {number}: {device['name']}, {free:.1f} of {total:.1f} GiB free"
     if not _built_for(device["capability"], said["arch"]):
@@ -169,7 +171,7 @@ def _gpu(number: int, device: dict[str, Any], said: dict[str, Any]) -> Finding:
     if device["free"] < LITTLE_GPU_BYTES:
         return warning(
             f"{name}; little for a net, other programs use it",
-            "nvidia-smi    (shows which)",
+            "end them (nvidia-smi lists them), or choose another GPU in the dialog",
         )
     return ok(name)
 

@@ -24,7 +24,8 @@ def program_missing(place: Place, typed: str) -> str:
     """Say how a program is found that was not."""
     if PurePath(typed).name != typed:
         return (
-            f"correct the path in the plugin's dialog, or: ls -l {shlex.quote(typed)}"
+            "give the plugin's dialog the path of a caffe_unet that is there: "
+            f"{typed} is not"
         )
     return ours_first(place)
 
@@ -94,7 +95,7 @@ def bare_call_failed(stderr: str, place: Place) -> str:
         return f"unset PYTHONPATH; {_REINSTALL}"
     if "bad interpreter" in stderr or "No such file" in stderr:
         return _REINSTALL
-    return "call it by hand and read what it says; or " + ours_first(place)
+    return ours_first(place)
 
 
 def _export() -> str:

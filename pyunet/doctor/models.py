@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyunet.doctor import mending
 from pyunet.doctor.findings import PROBLEM, WARNING, Finding, ok, problem
 from pyunet.doctor.places import Answer, Place
 from pyunet.errors import DataError
@@ -76,12 +77,14 @@ def check(model: Path, weights: Path | None = None) -> Iterator[Finding]:
     ):
         for where, each, more in _first_of_each(group):
             file = "" if where == str(weights) else f"{model}: "
-            what = f"{file}{where}: {each.what} ({each.effect.value})"
-            mend = f"accepted: {each.accepted}"
+            what = (
+                f"{file}{where}: {each.what} ({each.effect.value}); "
+                f"expected {each.accepted}"
+            )
             if more:
-                mend += f"; {more} more of these: pyunet modeldef check {model}"
-                mend += f" --weights {weights}" if weights else ""
-            yield Finding(level, what, mend)
+                what += f"; {more} more of these: pyunet modeldef check {model}"
+                what += f" --weights {weights}" if weights else ""
+            yield Finding(level, what)
     if not grave:
         pair = f"{model} and {weights}" if weights else str(model)
         yield ok(f"{pair}: nothing in the way of segmentation")
@@ -126,7 +129,7 @@ def ask(question: Question, caffe_unet: str, place: Place) -> Iterator[Finding]:
     if place.look(caffe_unet) is None:
         yield problem(
             f"{caffe_unet} is not there to be asked about {question.weights}",
-            "pyunet doctor --only programs",
+            mending.program_missing(place, caffe_unet),
         )
         return
     model = str(question.model.absolute())

@@ -1,7 +1,8 @@
 """Another computer over SSH: what the plugin will find there.
 
 All goes through the system's ``ssh`` and ``scp`` without asking for a password, by the
-commands that the plugin sends (caffe_unet_cli.md, sections 5 and 6).
+commands that the plugin sends (caffe_unet_cli.md, sections 5 and 6). What the plugin's
+own SSH library can and can't do is a check of its own, in `jsch`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from pyunet.doctor import models, programs, shells
+from pyunet.doctor import jsch, models, programs, shells
 from pyunet.doctor.findings import Finding, ok, problem, read_report, warning
 from pyunet.doctor.places import Place, ssh, terminal
 
@@ -48,6 +49,7 @@ def check(
     yield from first
     if any(shells.UNREACHABLE in finding.what for finding in first):
         return
+    yield from jsch.check(host)
     yield from programs.check(place, typed)
     yield from _folder(place, folder)
     yield from _their_doctor(place, typed["caffe_unet"])
@@ -69,7 +71,10 @@ def _folder(place: Place, folder: str) -> Iterator[Finding]:
     if answer.status == _NO_FOLDER:
         yield problem(f"{name}: there is none", f"ssh {host} mkdir -p {quoted}")
     elif answer.status == _NOT_WRITABLE:
-        yield problem(f"{name}: cannot be written", f"ssh {host} ls -ld {quoted}")
+        yield problem(
+            f"{name}: cannot be written",
+            f"ssh {host} 'sudo chown \"$USER\" {quoted}'",
+        )
     elif answer.status != 0:
         yield problem(f"{name}: {answer.last_line}")
     else:
@@ -123,7 +128,8 @@ def _model(
     if copied.status != 0:
         yield problem(
             f"{question.model} cannot be copied to {host}: {copied.last_line}",
-            f"sftp {host}    (must work without printing anything of its own)",
+            "let the files of the login shell there print nothing where nobody is at a "
+            f"terminal; then this must work: sftp {host}",
         )
         return
     answer = place.run(caffe_unet, *question.words(target))

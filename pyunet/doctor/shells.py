@@ -56,7 +56,7 @@ def check(place: Place) -> Iterator[Finding]:
 def _unreachable(place: Place, answer: Answer) -> Finding:
     host = place.shell[-1]
     said = answer.last_line or "no answer"
-    mend = f"ssh {host}    (must work first)"
+    mend = f"ssh {host}    (once by hand: it asks whether the host is the right one)"
     if "ermission denied" in said:
         mend = f"ssh-copy-id {host}    (the plugin itself takes a password, too)"
     return problem(f"{host} {UNREACHABLE} without a password: {said}", mend)

@@ -20,6 +20,7 @@ HELP = {
     "tiled_predict": "compute the scores of images of any size, tile by tile",
     "check_model_and_weights_h5": "check whether a model and weights fit together",
     "device_query": "show GPU diagnostic information",
+    "train": "the same as caffe train",
 }
 ABORTED = 134  # what a shell says of a process that ended by abort()
 PLACE = "caffe_unet.cpp:400"
@@ -34,6 +35,12 @@ examples:
 
 def main() -> None:
     """Run the command line of the process and end the process."""
+    if sys.argv[1:2] == ["train"]:
+        # ImageJ's preferences name caffe_unet where caffe belongs: the plugin's forum
+        # is full of it, and nothing else can be meant
+        from caffe.cli import main as caffe
+
+        sys.exit(caffe())
     end_by_signals()
     leave(run(sys.argv[1:]))
 

@@ -74,7 +74,7 @@ def test_the_help_ends_with_an_example(capsys):
     assert (
         capsys.readouterr()
         .out.strip()
-        .endswith("pyunet doctor --ssh me@gpu-server --folder unet-jobs")
+        .endswith("pyunet doctor --mend cells-snapshot.h5")
     )
 
 

@@ -92,3 +92,17 @@ def test_a_model_and_weights_are_asked_about(set_up, tmp_path):
     (only,) = check(weights=str(model))
     assert "is a model definition" in only.what
     assert list(examine(Request(only=("model",)))) == []
+
+
+def test_called_by_its_whole_path_it_says_what_to_give_the_dialog(
+    home, tmp_path, monkeypatch
+):
+    away = healthy(tmp_path / "away")
+    monkeypatch.setattr(examination.mending, "scripts", lambda: away)
+    monkeypatch.setattr(examination, "desktop", lambda: None)
+    found = list(examine(Request(only=("programs",))))
+    assert levels(found, "problem") == []
+    (said,) = [f for f in found if f.level == "warning"]
+    assert said.mend == f"give the plugin's dialog the path {away / 'caffe_unet'}"
+    for name in ("caffe_unet", "caffe"):
+        assert any(f"{away / name}, " in f.what and f.level == "ok" for f in found)

@@ -63,7 +63,7 @@ def test_another_computer_is_mended_there(installed):
         ("caffe: Permission denied", "chmod +x FILE"),
         ("OSError: Exec format error", "export PATH="),
         ("/a/caffe: bad interpreter: /b/python", "in the folder of pyunet's source"),
-        ("Segmentation fault", "call it by hand"),
+        ("Segmentation fault", "export PATH="),
     ],
 )
 def test_what_a_program_said_tells_what_mends_it(installed, stderr, said):

@@ -18,6 +18,8 @@ def host(home, tmp_path):
     write(tmp_path / "there" / "pyunet", 'echo "ok       torch 2.9, $*"')
     (home / ".bashrc").write_text(f"export PATH={tmp_path / 'there'}:$PATH\n")
     (home / "jobs").mkdir()
+    (home / ".ssh").mkdir()
+    (home / ".ssh" / "id_ecdsa").write_text("-----BEGIN EC PRIVATE KEY-----\n")
     return tmp_path / "there"
 
 
@@ -27,11 +29,12 @@ def check(**options):
 
 def test_a_computer_with_all_in_place_is_fine(host):
     found = check(folder="jobs")
-    assert [f.level for f in found] == ["ok"] * 5
+    assert [f.level for f in found] == ["ok"] * 6
     assert found[0].what.startswith("the first line of a command on me@host")
-    assert f"{host}/caffe_unet, of pyunet, answers" in found[1].what
-    assert "process folder jobs on me@host: " in found[3].what
-    assert found[4].what == "me@host: torch 2.9, doctor --only machine"
+    assert "gets into me@host with " in found[1].what
+    assert f"{host}/caffe_unet, of pyunet, answers" in found[2].what
+    assert "process folder jobs on me@host: " in found[4].what
+    assert found[5].what == "me@host: torch 2.9, doctor --only machine"
 
 
 def test_what_is_not_on_the_path_over_ssh_is_a_problem(host, home):

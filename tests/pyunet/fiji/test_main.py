@@ -237,3 +237,21 @@ def test_a_full_disk_ends_with_a_line_and_leaves_the_input(large):
     assert "Failed to create or reopen HDF5 file" in err
     assert large.read_bytes() == before
     assert names(large.parent) == ["io.h5"]
+
+
+def test_train_is_that_of_caffe(tmp_path):
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(
+        'net_param { layer { name: "d" type: "DummyData" top: "x" top: "y" '
+        "dummy_data_param { shape { dim: 2 dim: 3 } } } "
+        'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" '
+        "inner_product_param { num_output: 3 } } "
+        'layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "y" '
+        'top: "loss" } } base_lr: 0.1 lr_policy: "fixed" max_iter: 2 display: 1 '
+        f'snapshot_prefix: "{tmp_path / "s"}" snapshot_format: HDF5\n'
+    )
+    process = start("train", "-solver", str(solver), "-sigint_effect", "stop")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Optimization Done." in err
+    assert (tmp_path / "s_iter_2.caffemodel.h5").is_file()

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from caffe.engine.kernels import onednn
 from caffe.engine.log import log, mute
 from caffe.errors import CheckError, DeviceError
 
@@ -138,7 +139,7 @@ def set_precision(name: str) -> None:
         raise CheckError(
             f"precision '{name}' is not known: {', '.join(PRECISIONS)} are accepted"
         )
-    if name == "bf16" and not (_WORLD.gpu or _computes_bfloat16()):
+    if name == "bf16" and not (_WORLD.gpu or onednn.computes_bfloat16()):
         log(
             "common.cpp:160",
             "this CPU has no instructions for bfloat16: float32 is faster",
@@ -288,11 +289,6 @@ def multiprocess() -> bool:
 def set_multiprocess(value: bool) -> None:
     """Kept for pycaffe's sake: here ranks are always processes, never threads."""
     _WORLD.multiprocess = bool(value)
-
-
-def _computes_bfloat16() -> bool:
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return supported is not None and bool(supported())
 
 
 def _check_device(device_id: int) -> None:

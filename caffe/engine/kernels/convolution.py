@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 
 import torch
 from torch.nn import functional
 
-from caffe.engine.kernels import onednn, winograd
+from caffe.engine.kernels import onednn, plain, winograd
+from caffe.engine.kernels.plain import Options as Options
 from caffe.engine.packing import Packing
-
-
-@dataclass(frozen=True)
-class Options:
-    """Pixels along (Y, X), groups of channels, and a rectifier behind, or None."""
-
-    stride: tuple[int, ...]
-    pad: tuple[int, ...]
-    dilation: tuple[int, ...]
-    group: int
-    slope: float | None = None
 
 
 def convolve(
@@ -40,6 +30,7 @@ def convolve(
     packing : Packing
         Of the layer; the weights are its parameter 0.
     """
+    x, options = plain.widened(x, weight.shape[2:], options)
     if torch.is_grad_enabled():
         return _recorded(x, weight, bias, options)
     if _minimal(x, weight, options):
@@ -54,20 +45,34 @@ def convolve(
             pad=options.pad,
             slope=options.slope,
         )
-    if x.device.type == "cpu" and x.numel() and onednn.available():
+    if _packs(x, weight, options):
         return _packed(x, weight, bias, options, packing)
-    return _rectified(_plain(x, weight, bias, options), options.slope)
+    return _rectified(plain.convolve(x, weight, bias, options), options.slope)
 
 
 def workspace(
     shape: Sequence[int], weight_shape: Sequence[int], options: Options
 ) -> tuple[int, int]:
     """Bytes that a float32 convolution without gradients keeps, and takes at a time."""
+    padded = 0
+    if plain.lies_beyond(weight_shape[2:], options):
+        sizes = zip(shape[2:], options.pad, strict=True)
+        shape = (*shape[:2], *(n + 2 * p for n, p in sizes))
+        padded, options = 4 * prod(shape), replace(options, pad=(0, 0))
     if _is_minimal(weight_shape, options) and winograd.suits(
         shape, weight_shape, options.pad
     ):
-        return winograd.workspace(shape, weight_shape, options.pad)
-    return 4 * prod(weight_shape), 0
+        lasting, passing = winograd.workspace(shape, weight_shape, options.pad)
+        return lasting, passing + padded
+    return 4 * prod(weight_shape), padded
+
+
+def _packs(x: torch.Tensor, weight: torch.Tensor, options: Options) -> bool:
+    """Whether oneDNN can compute this from weights that are laid out for it."""
+    if x.device.type != "cpu" or not x.numel() or not onednn.available():
+        return False
+    known = x.dtype is not torch.bfloat16 or onednn.computes_bfloat16()
+    return known and not plain.is_doubtful(x, weight, x.shape[2:], options)
 
 
 def _is_minimal(weight_shape: Sequence[int], options: Options) -> bool:
@@ -96,7 +101,7 @@ def _recorded(
         return winograd.convolve_differentiably(
             x, weight, bias, pad=options.pad, slope=options.slope
         )
-    return _rectified(_plain(x, weight, bias, options), options.slope)
+    return _rectified(plain.convolve(x, weight, bias, options), options.slope)
 
 
 def _packed(
@@ -129,23 +134,6 @@ def _packed(
         dilation=options.dilation,
         group=options.group,
         slope=options.slope,
-    )
-
-
-def _plain(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    options: Options,
-) -> torch.Tensor:
-    return functional.conv2d(
-        x,
-        weight.to(x.dtype),
-        None if bias is None else bias.to(x.dtype),
-        options.stride,
-        options.pad,
-        options.dilation,
-        options.group,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
+from caffe.engine.kernels import plain
 from caffe.engine.kernels.convolution import Options, convolve, workspace
 from caffe.engine.layer import (
     Context,
@@ -28,16 +29,6 @@ from caffe.engine.packing import Packing
 from caffe.errors import CheckError
 
 _IMAGE_AXES = 2
-_FORWARD: dict[int, Callable[..., torch.Tensor]] = {
-    1: functional.conv1d,
-    2: functional.conv2d,
-    3: functional.conv3d,
-}
-_TRANSPOSED: dict[int, Callable[..., torch.Tensor]] = {
-    1: functional.conv_transpose1d,
-    2: functional.conv_transpose2d,
-    3: functional.conv_transpose3d,
-}
 
 
 @dataclass(frozen=True)
@@ -247,19 +238,15 @@ class BaseConvolution(Operator):
         window: Window,
         packing: Packing,
     ) -> torch.Tensor:
-        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
-        if (axes := len(window.kernel)) > 3:
+        if (axes := len(window.kernel)) > plain.MOST_AXES:
             call = _deconvolve if self.transposed else _convolve
-            y = call(x, weight, window, self.group)
-            return y if bias is None else y + bias.view(-1, *[1] * axes)
-        options = {
-            "stride": window.stride,
-            "padding": window.pad,
-            "dilation": window.dilation,
-            "groups": self.group,
-        }
-        table = _TRANSPOSED if self.transposed else _FORWARD
-        return table[axes](x, weight, bias, **options)
+            y = call(x, weight.to(x.dtype), window, self.group)
+            return y if bias is None else y + bias.to(x.dtype).view(-1, *[1] * axes)
+        options = self._options(window)
+        return plain.convolve(x, weight, bias, options, transposed=self.transposed)
+
+    def _options(self, window: Window, slope: float | None = None) -> Options:
+        return Options(window.stride, window.pad, window.dilation, self.group, slope)
 
 
 @register("Convolution")
@@ -318,9 +305,6 @@ class ConvolutionLayer(BaseConvolution):
             return 0, 0
         weight = (self.num_output, shape[1] // self.group, *window.kernel)
         return workspace(shape, weight, self._options(window))
-
-    def _options(self, window: Window, slope: float | None = None) -> Options:
-        return Options(window.stride, window.pad, window.dilation, self.group, slope)
 
     def _call(
         self,

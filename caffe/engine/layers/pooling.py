@@ -32,7 +32,6 @@ _AVE: dict[int, Callable[..., torch.Tensor]] = {
     2: functional.avg_pool2d,
     3: functional.avg_pool3d,
 }
-_LOWEST = torch.finfo(torch.float32).min
 
 
 @dataclass(frozen=True)
@@ -298,7 +297,8 @@ def _maximum(x: torch.Tensor, grid: Grid, *, mask: bool) -> Tensors:
             return_indices=mask,
         )
         return [top[0], top[1].to(x.dtype)] if mask else [top]
-    padded = functional.pad(x, grid.margins(), value=_LOWEST)
+    lowest = torch.finfo(x.dtype).min
+    padded = functional.pad(x, grid.margins(), value=lowest)
     top = pool(padded, grid.kernel, grid.stride, return_indices=mask)
     if not mask:
         return [top]

@@ -7,10 +7,11 @@ in ``VERBS``.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -20,6 +21,7 @@ from caffe.engine.log import log
 from caffe.errors import CaffeError, one_line
 
 VERBS = ("train", "test", "device_query", "time", "upgrade")
+_UNREAD = 141
 
 _EXAMPLES = """\
 examples:
@@ -38,6 +40,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments : sequence of str, optional
         Without the program's name; default: those of the process.
     """
+    return while_read(lambda: _main(arguments))
+
+
+def while_read(work: Callable[[], int]) -> int:
+    """Do a command's work; where nobody reads what it prints, end without a word.
+
+    The status is then 141, as a shell says of a program that SIGPIPE ended.
+    """
+    try:
+        status = work()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # or Python would try again at its end
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _UNREAD
+    return status
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     # where other programs compute too, threads that wait by spinning cost a factor
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # to look for garbage before the process ends takes 0.3 s where torch is loaded
@@ -83,6 +106,8 @@ def _run(action: str, flags: Flags) -> int:
         status: int = _verb(action).run(flags)
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if flags.debug:
             raise

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from caffe.cli import describe
+from caffe.cli import describe, while_read
 from caffe.errors import CheckError
 
 _HELP = ("-h", "-help", "--help")
@@ -34,6 +34,12 @@ def run(
     # where other programs compute too, threads that wait by spinning cost a factor
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     words = list(sys.argv[1:] if arguments is None else arguments)
+    return while_read(lambda: _run(program, usage, work, words))
+
+
+def _run(
+    program: str, usage: str, work: Callable[[list[str]], None], words: list[str]
+) -> int:
     if not words or any(word in _HELP for word in words):
         print(usage)
         return 0 if words else 1
@@ -42,6 +48,8 @@ def run(
         work([word for word in words if word != "--debug"])
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        raise
     except Exception as error:
         if debug:
             raise

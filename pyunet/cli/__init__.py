@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pyunet import __version__
+from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
 from pyunet.errors import PyunetError
 
 AddArguments = Callable[[argparse.ArgumentParser], object]
@@ -53,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 done, 1 refused (one line on stderr says why), 2 not a command line that
-        exists, 130 interrupted. ``--debug`` raises the error instead.
+        exists, 130 interrupted, 128 and its number: ended by a signal, 141 nobody
+        reads what is printed. ``--debug`` raises the error instead.
 
     Examples
     --------
@@ -65,6 +67,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     atexit.register(gc.freeze)
     words = sys.argv[1:] if argv is None else list(argv)
     try:
+        status = _status(words)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        forget_output()
+        return UNREAD
+    return status
+
+
+def _status(words: list[str]) -> int:
+    try:
         args = _parser(words).parse_args(words)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 2
@@ -74,7 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        return int(args.run(args))
+        with ended_by_signals():
+            return int(args.run(args))
+    except Ended as signal:
+        print(f"{args.prog}: ended by {signal.name}", file=sys.stderr)
+        return signal.status
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
         print(f"{args.prog}: interrupted", file=sys.stderr)
         return 130

@@ -37,7 +37,11 @@ def ending_cleanly() -> Iterator[list[Path]]:
                 file.unlink()
         end_by(number)
 
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    asked = list(SIGNALS)
+    # ended by it already, unless a terminal that closes shall not end the process
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        asked.append(signal.SIGHUP)
+    before = {number: signal.signal(number, stop) for number in asked}
     try:
         yield files
     finally:

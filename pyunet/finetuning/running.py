@@ -235,7 +235,9 @@ class _Stop:
 def _stopping() -> Iterator[_Stop]:
     stop = _Stop()
     try:
-        before = {one: signal.signal(one, stop.note) for one in SIGNALS}
+        # under nohup a terminal may close
+        asked = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+        before = {one: signal.signal(one, stop.note) for one in asked}
     except ValueError:  # not the main thread: nobody can press Ctrl-C there
         before = {}
     try:

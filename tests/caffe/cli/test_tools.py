@@ -6,6 +6,8 @@ from importlib import import_module
 
 import pytest
 
+from tests.support.pipes import run_unread
+
 TOOLS = (
     "extract_features",
     "parse_log",
@@ -89,3 +91,14 @@ class TestErrors:
 
     def test_ctrl_c_ends_with_the_shells_status(self, failing):
         assert failing(KeyboardInterrupt())(["a", "b"]) == 130
+
+
+@pytest.mark.parametrize(
+    "words", [["caffe.cli", "--help"], ["caffe.cli.parse_log", "--help"]]
+)
+def test_a_reader_that_goes_away_ends_a_command_quietly(words):
+    module, *rest = words
+    program = f"import sys; from {module} import main; sys.exit(main({rest}))"
+    done = run_unread([sys.executable, "-c", program])
+    assert done.stderr == b""
+    assert done.returncode == 141

@@ -1,4 +1,6 @@
+import contextlib
 import logging
+import signal
 import subprocess
 import sys
 import types
@@ -8,6 +10,7 @@ import pytest
 import pyunet
 from pyunet import cli
 from pyunet.errors import DataError
+from tests.support.pipes import run_unread
 
 
 @pytest.fixture
@@ -106,3 +109,77 @@ def test_the_module_is_the_command():
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert done.stdout == f"pyunet {pyunet.__version__}\n"
+
+
+WAITS = """
+import os, signal, sys, time, types
+from pathlib import Path
+from pyunet import cli
+from pyunet.files import atomic_path
+def run(args):
+    try:
+        with atomic_path(Path("a.tif")) as draft:
+            draft.write_bytes(b"half")
+            print("there", flush=True)
+            time.sleep(600)
+    finally:
+        if "again" in sys.argv:
+            os.kill(os.getpid(), signal.SIGHUP)
+        assert os.listdir() == []
+module = types.ModuleType("pyunet.cli.data")
+module.HELP, module.run = "a verb", run
+module.add_arguments = lambda parser: None
+sys.modules["pyunet.cli.data"] = module
+sys.exit(cli.main(["data"]))
+"""
+
+
+@pytest.mark.parametrize("again", [[], ["again"]])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_end_a_verb_without_leaving_files(tmp_path, name, again):
+    with waiting(tmp_path, *again) as process:
+        process.send_signal(signal.Signals[name])
+        _, said = process.communicate(timeout=60)
+    how = "interrupted" if name == "SIGINT" else f"ended by {name}"
+    if name != "SIGINT" or not again:
+        assert said == f"pyunet data: {how}\n"
+        assert process.returncode == 128 + signal.Signals[name]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_verb_under_nohup_outlives_its_terminal(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with waiting(tmp_path) as process:
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.2)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 128 + signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
+def waiting(folder, *words):
+    """Start a verb that has half of a file and waits."""
+    with subprocess.Popen(
+        [sys.executable, "-c", WAITS, *words],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            assert process.stdout.readline() == "there\n"
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize(
+    "words", [["zoo", "list"], ["zoo", "info", "cells"], ["doctor"]]
+)
+@pytest.mark.parametrize("buffered", [True, False])
+def test_a_reader_that_goes_away_ends_a_command_quietly(words, buffered):
+    options = [] if buffered else ["-u"]
+    done = run_unread([sys.executable, *options, "-m", "pyunet", *words])
+    assert done.stderr == b""
+    assert done.returncode == 141

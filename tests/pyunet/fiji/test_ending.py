@@ -31,7 +31,7 @@ def test_a_signal_ends_the_process_though_its_parent_ignored_it(number):
     assert not done.stderr
 
 
-@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("number", [*SIGNALS, signal.SIGHUP])
 def test_a_signal_deletes_files_and_ends_the_process(number, tmp_path):
     path = tmp_path / "unfinished"
     path.touch()

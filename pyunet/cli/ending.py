@@ -1,0 +1,70 @@
+"""How a command ends when it is asked to, or when nobody reads what it prints."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+
+# SIGINT is a KeyboardInterrupt already
+ENDING = [
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+UNREAD = 141  # what a shell says of a program that SIGPIPE ended
+AT_ONCE = 3
+
+
+class Ended(KeyboardInterrupt):
+    """A signal that asks the process to end.
+
+    Attributes
+    ----------
+    name : str
+        Of the signal.
+    status : int
+        What a shell says of a program that it ended.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.name = signal.Signals(number).name
+        self.status = 128 + number
+        super().__init__(self.name)
+
+
+@contextlib.contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP break off the block as Ctrl-C does, by `Ended`.
+
+    So temporary files go. The second signal, which a terminal that closes sends, does
+    not disturb that; the third ends the process at once. One that is ignored (nohup)
+    stays so.
+    """
+    taken: list[int] = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        taken.append(number)
+        if len(taken) == 1:
+            raise Ended(number)
+        if len(taken) == AT_ONCE:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    asked = [one for one in ENDING if signal.getsignal(one) != signal.SIG_IGN]
+    try:
+        before = {one: signal.signal(one, end) for one in asked}
+    except ValueError:  # not the main thread: no signal comes there
+        before = {}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def forget_output() -> None:
+    """Let the end of the process not try again to print where nobody reads."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

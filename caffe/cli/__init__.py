@@ -9,8 +9,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import gc
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
@@ -65,6 +67,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # to look for garbage before the process ends takes 0.3 s where torch is loaded
     atexit.register(gc.freeze)
+    quiet_libraries()
     try:
         flags, actions = parse(sys.argv[1:] if arguments is None else arguments)
     except FlagError as error:
@@ -99,6 +102,18 @@ def describe(error: BaseException) -> str:
     known = isinstance(error, (CaffeError, OSError))
     text = " ".join(str(error).split())
     return one_line(text if known else f"{type(error).__name__}: {text}")
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries say about a file out of what a command prints.
+
+    Warnings are shown all the same where Python was asked for them (``-W``,
+    ``PYTHONWARNINGS``).
+    """
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    # else what nobody listens to goes to the standard error
+    logging.getLogger().addHandler(logging.NullHandler())
 
 
 def _run(action: str, flags: Flags) -> int:

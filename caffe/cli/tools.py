@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from caffe.cli import describe, while_read
+from caffe.cli import describe, quiet_libraries, while_read
 from caffe.errors import CheckError
 
 _HELP = ("-h", "-help", "--help")
@@ -33,6 +33,7 @@ def run(
     """
     # where other programs compute too, threads that wait by spinning cost a factor
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    quiet_libraries()
     words = list(sys.argv[1:] if arguments is None else arguments)
     return while_read(lambda: _run(program, usage, work, words))
 

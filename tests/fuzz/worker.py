@@ -19,12 +19,12 @@ import struct
 import sys
 import time
 import traceback
-import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from caffe.cli import quiet_libraries
 from tests.fuzz.mutation import LARGEST
 from tests.fuzz.target import BadTextError, Target, refusals
 
@@ -183,8 +183,7 @@ def _prepare(folder: Path) -> int:
         most = int(statm.read_text().split()[0]) * resource.getpagesize()
         most += BYTES_AN_INPUT
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
-    warnings.simplefilter("error")
-    warnings.filterwarnings("ignore", ".*has no __module__ attribute")
+    quiet_libraries()  # as the commands do
     sys.stdout = sys.stderr = os.fdopen(output, "w", buffering=1, closefd=False)
     refusals[0] = 0
     return output

@@ -375,7 +375,8 @@ class Solver(ABC):
         Raises
         ------
         CheckError
-            If the state is of another net or method.
+            If the state is of another net or method, or its side-car holds what no
+            training left.
         """
         self._snapshots.finish()
         found = state.read(path)
@@ -388,7 +389,8 @@ class Solver(ABC):
         self._resumed_window = None
         forgotten = state.read_sidecar(path, place=snapshots.place())
         if forgotten is not None:
-            resume.restore_nets(self.net, self.test_nets, forgotten)
-            window = SmoothedLoss(self.param.average_loss)
-            window.restore(resume.part(forgotten, "loss/"))
-            self._resumed_window = window
+            with state.taking_back(path, place=snapshots.place()):
+                resume.restore_nets(self.net, self.test_nets, forgotten)
+                window = SmoothedLoss(self.param.average_loss)
+                window.restore(resume.part(forgotten, "loss/"))
+                self._resumed_window = window

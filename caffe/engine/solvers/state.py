@@ -7,6 +7,7 @@ import io
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from caffe.engine import atomic, hdf5
 from caffe.engine.log import log
-from caffe.errors import CheckError, FileError
+from caffe.errors import CaffeError, CheckError, FileError
 from caffe.proto import blobs as protos
 from caffe.proto import caffe_pb2, wire
 from caffe.proto.stored import Numbers, serialise
@@ -28,6 +29,14 @@ Arrays = dict[str, NDArray[Any]]
 _FINGERPRINT = "sha256"
 _RANKS = "ranks"
 DIGEST_LENGTH = 64
+_ODD_ARRAYS = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+)
 
 
 @dataclass
@@ -205,6 +214,27 @@ def read_sidecar(path: PathLike, *, place: tuple[int, int] = (0, 1)) -> Arrays |
         "W",
     )
     return None
+
+
+@contextmanager
+def taking_back(path: PathLike, *, place: tuple[int, int]) -> Iterator[None]:
+    """Make a `FileError` of what goes wrong where a side-car's arrays are used.
+
+    Raises
+    ------
+    FileError
+        Naming the side-car of the state at `path`.
+    """
+    try:
+        yield
+    except CaffeError as error:
+        raise FileError(f"{_sidecar(path, place[0])}: {error}") from error
+    except _ODD_ARRAYS as error:
+        raise FileError(
+            f"{_sidecar(path, place[0])}: has an odd value "
+            f"({type(error).__name__}: {error}): expected what a training left; "
+            "without this file training goes on as in Caffe"
+        ) from error
 
 
 def fingerprint(path: PathLike) -> str:

@@ -209,6 +209,8 @@ def _pixels(image: Any, color: bool | None) -> Pixels:
         return np.array(image)[:, :, None]
     if image.mode == "1" and color is None:
         return np.array(image.convert("L"))[:, :, None]
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # without this pillow warns
     transparent = color is None and image.has_transparency_data
     pixels = np.array(image.convert("RGBA" if transparent else "RGB"))
     pixels[:, :, :3] = pixels[:, :, 2::-1]

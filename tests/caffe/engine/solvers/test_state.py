@@ -194,3 +194,29 @@ def test_history_of_another_shape_is_refused(solver, folder):
         r"needs \(4,\)",
     ):
         solver.restore("snap_iter_10.solverstate.h5")
+
+
+ODD_SIDECARS = {
+    "train/random/host": [np.array("text"), np.array(3), np.array("{}"), np.array([])],
+    "train/random/cpu": [np.zeros(3), np.array("x"), np.zeros(2, [("a", "f4")])],
+    "loss/losses": [None, np.array("text"), np.zeros(2, [("a", "f4"), ("b", "f4")])],
+    "loss/added": [np.array([1, 2]), np.array(np.nan)],
+    "loss/value": [np.array("x"), np.array([b"\xff"])],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name, values in ODD_SIDECARS.items() for value in values],
+)
+def test_a_side_car_with_odd_values_is_refused_by_name(solver, folder, name, value):
+    solver.step(1)
+    solver.snapshot()
+    path = f"snap_iter_{solver.iter}.solverstate"
+    found = state.read_sidecar(path)
+    found.pop(name, None)
+    if value is not None:
+        found[name] = value
+    state.write_sidecar(path, found, digest=state.fingerprint(path))
+    with pytest.raises(FileError, match=r"snap_iter_1\.solverstate\.resume\.npz: "):
+        solver.restore(path)

@@ -1,5 +1,7 @@
 """Geometry by hand; pixels by OpenCV."""
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -82,7 +84,8 @@ class TestReadWindows:
 
     def test_a_missing_file_is_named(self):
         for name, reason in (("no", "No such"), ("a\0b", "embedded null byte")):
-            match = f"{name}: Failed to open window file: {reason}"
+            shown = name.replace("\0", "\\x00")
+            match = re.escape(f"{shown}: Failed to open window file: {reason}")
             with pytest.raises(FileError, match=match):
                 read_windows(name, "", 0.5, 0.5, lambda *line: None)
 

@@ -1,0 +1,80 @@
+"""What the errors of the package say is one line that can be shown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import caffe
+from caffe.errors import LONGEST, CaffeError, OutOfMemoryError, one_line
+from caffe.proto import caffe_pb2
+from caffe.proto.text import parse_text
+
+
+class TestOneLine:
+    @pytest.mark.parametrize(
+        ("text", "shown"),
+        [
+            ("plain text: 'é' 日本", "plain text: 'é' 日本"),
+            ("a\nb\r\tc", r"a\nb\r\tc"),
+            ("\x1b[31mred\x00", r"\x1b[31mred\x00"),
+            ("\ufeff\u202e\u2028\x85", r"\ufeff\u202e\u2028\x85"),
+            ("caf\udce9", r"caf\udce9"),
+            ("C:\\new", "C:\\new"),
+        ],
+    )
+    def test_shows_what_cannot_be_seen(self, text, shown):
+        assert one_line(text) == shown
+
+    @pytest.mark.parametrize("size", [501, 999, 1000, 2001, 100_000])
+    def test_leaves_out_the_middle_of_a_long_text(self, size):
+        text = "".join(str(i % 10) for i in range(size))
+        found = one_line(text)
+        assert len(found) == LONGEST
+        start, end = found.split(" ... ")
+        assert text.startswith(start)
+        assert text.endswith(end)
+        assert one_line(text[:LONGEST]) == text[:LONGEST]
+
+    def test_a_long_text_of_control_characters_is_short_too(self):
+        assert len(one_line("\n" * 1500)) == LONGEST
+
+
+class TestNames:
+    @pytest.mark.parametrize("kind", [CaffeError, OutOfMemoryError])
+    def test_every_error_says_one_line(self, kind):
+        assert str(kind("a\nb")) == r"a\nb"
+
+    def test_a_layer_name_with_a_newline_is_escaped_in_an_error(self):
+        text = r'layer { name: "a\nF1130 b" type: "ReLU" bottom: "x\ry" top: "z" }'
+        net = parse_text(text, caffe_pb2.NetParameter())
+        with pytest.raises(CaffeError) as caught:
+            caffe.Net(net, caffe.TEST)
+        assert r"a\nF1130 b" in str(caught.value)
+        assert str(caught.value).isprintable()
+
+    def test_a_blob_of_a_thousand_axes_is_told_in_few_words(self):
+        net = caffe_pb2.NetParameter()
+        layer = net.layer.add(name="in", type="Input", top=["x"])
+        layer.input_param.shape.add(dim=[1] * 1000)
+        with pytest.raises(CaffeError) as caught:
+            caffe.Net(net, caffe.TEST)
+        assert len(str(caught.value)) <= LONGEST
+
+
+def test_what_libraries_say_about_a_file_is_not_printed(tmp_path):
+    """A list of one image that Pillow logs an error about, and warns about."""
+    code = (
+        "import logging, sys, warnings\n"
+        "from caffe.cli import compute_image_mean as program, tools\n"
+        "def work(words):\n"
+        "    warnings.warn('odd palette')\n"
+        "    logging.getLogger('PIL.TiffImagePlugin').error('odd samples')\n"
+        "sys.exit(tools.run('program', 'usage', work, ['a']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

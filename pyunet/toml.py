@@ -13,6 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, TypeVar
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 
 Made = TypeVar("Made")
@@ -37,12 +38,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     ...     read_toml(path)
     {'net': {'input': [60, 60]}}
     """
-    try:
+    with reading(path, "is no TOML"):
         table: dict[str, Any] = _reader.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    except ValueError as error:
-        raise DataError(f"{path}: is no TOML: {error}") from error
     return table
 
 
@@ -143,7 +140,8 @@ def _value(hint: Any, value: Any, where: str) -> Any:
     elif value in typing.get_args(hint) or type(value) is hint:
         return value
     elif hint is float and type(value) is int:
-        return float(value)
+        with contextlib.suppress(OverflowError):
+            return float(value)
     raise _odd(hint, value, where)
 
 

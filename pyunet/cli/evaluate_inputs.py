@@ -112,13 +112,13 @@ def _written_by_segment(path: Path) -> list[Path]:
 
 
 def _note(file: Path) -> str | None:
-    import tifffile
+    from pyunet.data.images import TIFF
+    from pyunet.tiffs import opened_tiff
 
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            notes = [tiff.imagej_metadata, *(tiff.shaped_metadata or ())]
-    except tifffile.TiffFileError:
-        return None  # a PNG file; what is no image at all is said when it is read
+    if file.suffix.lower() not in TIFF:
+        return None
+    with opened_tiff(file) as tiff:
+        notes = [tiff.imagej_metadata, *(tiff.shaped_metadata or ())]
     found = [
         note["pyunet_values"] for note in notes if note and "pyunet_values" in note
     ]

@@ -195,21 +195,18 @@ def _alike(truth: NDArray[Any], found: Prediction) -> NDArray[Any]:
 
 def _evaluation(prediction: Path) -> list[Any]:
     """Take over what ``pyunet evaluate`` wrote beside a prediction."""
-    import json
-
-    from pyunet.errors import DataError
+    from pyunet.boundary import reading
+    from pyunet.notes import read_notes
     from pyunet.report.run import Table
 
     path = prediction / EVALUATION
     if not path.is_file():
         return []
-    try:
-        results = json.loads(path.read_text(encoding="utf-8"))["results"]["prediction"]
+    with reading(path, "no scores of pyunet evaluate"):
+        results = read_notes(path)["results"]["prediction"]
         rows = [
             (name, f"{value:.4f}")
             for name, value in results.items()
             if isinstance(value, (int, float))
         ]
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise DataError(f"{path}: no scores of pyunet evaluate: {error}") from error
     return [Table("pyunet evaluate", (), rows)] if rows else []

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyunet import __version__
+from pyunet.boundary import reading
 from pyunet.data.training_set import Sample
 from pyunet.errors import DataError
 from pyunet.files import new_files
@@ -109,18 +110,25 @@ def read_training_set(list_file: str | Path) -> Iterator[Sample]:
         A file that is missing, no HDF5 file, or lacks one of the three datasets.
     """
     list_file = Path(list_file)
-    try:
+    with reading(list_file, "no list file of HDF5 files"):
         names = list_file.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{list_file}: no list file of HDF5 files: {error}") from error
     for name in names:
-        try:
-            with h5py.File(name, "r") as file:
-                yield from (Sample(*row) for row in zip(*_datasets(file), strict=True))
-        except OSError as error:
-            raise DataError(
-                f"{name} (named in {list_file}): cannot be read: {error}"
-            ) from error
+        yield from _samples(name, f"{name} (named in {list_file})")
+
+
+def _samples(name: str, where: str) -> Iterator[Sample]:
+    with reading(where):
+        file = h5py.File(name, "r")
+    with file:
+        with reading(where):
+            datasets = _datasets(file)
+            lengths = {len(one) for one in datasets}
+            if len(lengths) > 1:
+                raise DataError(f"{where}: has datasets of {sorted(lengths)} rows")
+        for row in range(lengths.pop()):
+            with reading(where):
+                sample = Sample(*(one[row] for one in datasets))
+            yield sample
 
 
 def _datasets(file: h5py.File) -> list[h5py.Dataset]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import glob
 import logging
 import re
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from typing import Any
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from pyunet.data.ome import ome_pixel_size
+from pyunet.data.picture_files import read_picture, with_colours, with_numbers
 from pyunet.errors import DataError
+from pyunet.tiffs import check_images, opened_tiff
 
 LOG = logging.getLogger(__name__)
 TIFF = (".tif", ".tiff")
@@ -33,7 +32,6 @@ PICTURES = {
     ".ppm": "PPM",
 }
 ACCEPTED = "a TIFF, PNG, GIF, JPEG, BMP or PNM file or a folder of them"
-DAMAGE = (OSError, ValueError, KeyError, IndexError, struct.error, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -291,27 +289,11 @@ def read_image_file(
     kind = "TIFF" if suffix in TIFF else PICTURES.get(suffix)
     if kind is None:
         raise DataError(f"{file}: is no image that can be read; accepted is {ACCEPTED}")
-    try:
-        if kind == "TIFF":
-            return _guarded(file, _read_tiff)
-        picture = _guarded(
-            file, lambda f: (_read_picture(f, kind, palette_as_index), None)
-        )
-    except (tifffile.TiffFileError, UnidentifiedImageError) as error:
-        raise DataError(f"{file}: is no {kind} image") from error
-    return picture
-
-
-def _guarded(
-    file: Path, read: Callable[[Path], tuple[NDArray[Any], Resolution | None]]
-) -> tuple[NDArray[Any], Resolution | None]:
-    """Turn what the libraries raise on a damaged file into one DataError."""
-    try:
-        array, resolution = read(file)
-    except (DataError, tifffile.TiffFileError, UnidentifiedImageError):
-        raise
-    except (*DAMAGE, Image.DecompressionBombError) as error:
-        raise DataError(f"{file}: cannot be read: {error}") from error
+    if kind == "TIFF":
+        array, resolution = _read_tiff(file)
+    else:
+        plain = with_numbers if palette_as_index else with_colours
+        array, resolution = read_picture(file, (kind,), plain), None
     if array.dtype.kind not in "uif" or array.size == 0:
         raise DataError(
             f"{file}: has values of type {array.dtype} and shape {array.shape}; "
@@ -321,13 +303,14 @@ def _guarded(
 
 
 def _read_tiff(file: Path) -> tuple[NDArray[Any], Resolution | None]:
-    with tifffile.TiffFile(file) as tiff:
+    with opened_tiff(file) as tiff:
         kinds = sorted({(s.axes, s.shape, str(s.dtype)) for s in tiff.series})
         if len({(axes[-2:], shape[-2:]) for axes, shape, _ in kinds}) > 1:
             sizes = ", ".join(str(shape) for _, shape, _ in kinds[:3])
             raise DataError(
                 f"{file}: pages of different sizes ({sizes}): not one stack"
             )
+        check_images(file, tiff)
         parts = [arrange_slices(s.asarray(), s.axes, file) for s in tiff.series]
         return np.concatenate(parts), tiff_resolution(tiff)
 
@@ -370,22 +353,6 @@ def tiff_resolution(tiff: tifffile.TiffFile) -> Resolution | None:
     return Resolution(
         x, y, unit, str(name) if name else None, float(spacing) if spacing else None
     )
-
-
-def _read_picture(file: Path, kind: str, palette_as_index: bool) -> NDArray[Any]:
-    with Image.open(file, formats=[kind]) as image:
-        if image.mode == "P" and not palette_as_index:
-            plain = image.convert("RGB")
-        elif image.mode in ("1", "LA"):
-            plain = image.convert("L")
-        elif image.mode in ("RGBA", "CMYK", "YCbCr"):
-            plain = image.convert("RGB")
-        else:
-            plain = image.copy()
-    array = np.asarray(plain)
-    if plain.mode == "I":
-        array = array.astype(np.uint16)
-    return array[None, None] if array.ndim == 2 else array.transpose(2, 0, 1)[None]
 
 
 def _kind(array: NDArray[Any]) -> tuple[object, ...]:

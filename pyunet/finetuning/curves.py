@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.finetuning.log_lines import Step, Validation
@@ -92,7 +93,10 @@ class Curves:
         curves = cls(tuple(class_names))
         if not path.is_file():
             return curves
-        with path.open(newline="", encoding="utf-8") as file:
+        with (
+            reading(path, "is no CSV"),
+            path.open(newline="", encoding="utf-8") as file,
+        ):
             rows = list(csv.reader(file))
         columns = _columns(class_names)
         if not rows or rows[0] != columns:
@@ -100,11 +104,9 @@ class Curves:
                 f"{path}: are no curves of a finetuning of the classes "
                 f"{', '.join(class_names)}"
             )
-        try:
+        with reading(path, "is damaged"):
             for row in rows[1:]:
                 curves._take(row)
-        except (ValueError, IndexError) as error:
-            raise DataError(f"{path}: is damaged: {error}") from error
         return curves
 
     def _row(self, iteration: int) -> list[str]:

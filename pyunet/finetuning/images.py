@@ -19,6 +19,7 @@ from pyunet.errors import DataError
 from pyunet.modeldef import ModelDefinition
 from pyunet.modeldef.normalisation import normalise
 from pyunet.modeldef.rescaling import rescale_image
+from pyunet.tiffs import opened_tiff
 
 RGB = 3
 VOLUME = 3
@@ -81,7 +82,7 @@ def read_hyperstack(path: str | Path, *, labels: bool = False) -> Hyperstack:
     pages, resolution = read_image_file(path, palette_as_index=labels)
     axes, sizes = "", {}
     if path.suffix.lower() in TIFF:
-        with tifffile.TiffFile(path) as tiff:
+        with opened_tiff(path) as tiff:
             if len(tiff.series) == 1:
                 axes, shape = tiff.series[0].axes, tiff.series[0].shape
                 sizes = dict(zip(axes, shape, strict=True))

@@ -19,6 +19,7 @@ from pyunet.finetuning.preparing import Meaning, Pair
 from pyunet.finetuning.running import PREFIX, SOLVER, Training, train
 from pyunet.inference.definitions import check_weights
 from pyunet.modeldef import ModelDefinition, read_modeldef, write_modeldef
+from pyunet.notes import read_notes
 from pyunet.zoo import DEFINITION
 
 PLAN, MODEL, WEIGHTS = "finetune.json", "model.prototxt", ".caffemodel.h5"
@@ -172,11 +173,10 @@ def _claim(job: Job) -> dict[str, Any]:
                     f"{file}: is there already, from something else; take another --out"
                 )
         return {"pyunet": pyunet.__version__, "job": wanted}
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        before: Mapping[str, Any] = plan["job"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    plan = read_notes(path)
+    before = plan.get("job")
+    if not isinstance(before, dict):
+        raise DataError(f"{path}: says no job; accepted is what a finetuning wrote")
     changed = [key for key in wanted if before.get(key) != wanted[key]]
     if changed:
         raise DataError(

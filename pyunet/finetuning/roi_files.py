@@ -6,24 +6,21 @@ The package roifile understands ROIs: ``pip install pyunet[fiji]``.
 from __future__ import annotations
 
 import io
-import struct
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.data.images import TIFF
 from pyunet.errors import DataError
+from pyunet.tiffs import check_images, opened_tiff
 
 ROI_FILES = (".roi", ".zip")
 PICTURE = "IMAGE"
 TIFF_HEADS = (b"MM\x00*", b"II*\x00")
-DAMAGE = (
-    OSError, ValueError, TypeError, KeyError, IndexError, struct.error, RuntimeError
-)  # fmt: skip
 MOST_STRETCHED = 15
 MOST_BYTES = 1 << 28  # of a packed ROI
 
@@ -64,24 +61,20 @@ def read_overlay(path: str | Path) -> Overlay | None:
         several sizes; the package roifile is not installed.
     """
     path = Path(path)
-    try:
+    with reading(path):
         stored = _stored(path)
-    except (*DAMAGE, zipfile.BadZipFile, tifffile.TiffFileError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
     if not stored:
         if path.suffix.lower() in ROI_FILES:
             raise DataError(f"{path}: has no ROI")
         return None
     read = _roifile().ImagejRoi.frombytes
-    try:
+    with reading(path, "a ROI cannot be read"):
         rois = tuple(read(each) for each in stored)
-    except DAMAGE as error:
-        raise DataError(f"{path}: a ROI cannot be read: {error}") from error
-    pictures = [
-        (roi.t_position, roi.z_position, roi.position, number)
-        for number, roi in enumerate(rois)
-        if roi.subtype.name == PICTURE
-    ]
+        pictures = [
+            (roi.t_position, roi.z_position, roi.position, number)
+            for number, roi in enumerate(rois)
+            if roi.subtype.name == PICTURE
+        ]
     if not pictures:
         return Overlay(rois)
     if len(pictures) < len(rois):
@@ -110,7 +103,7 @@ def _stored(path: Path) -> list[bytes]:
             return [archive.open(name).read(MOST_BYTES) for name in names]
     if suffix not in TIFF:
         return []
-    with tifffile.TiffFile(path) as tiff:
+    with opened_tiff(path) as tiff:
         overlay = (tiff.imagej_metadata or {}).get("Overlays") or []
     return [overlay] if isinstance(overlay, bytes) else list(overlay)
 
@@ -118,10 +111,12 @@ def _stored(path: Path) -> list[bytes]:
 def _decoded(roi: bytes, path: Path) -> NDArray[Any]:
     """Read the TIFF file within a ROI."""
     starts = [place for head in TIFF_HEADS if (place := roi.find(head)) >= 0]
-    try:
-        return tifffile.imread(io.BytesIO(roi[min(starts) :]))
-    except (*DAMAGE, tifffile.TiffFileError) as error:
-        raise DataError(f"{path}: a picture cannot be read: {error}") from error
+    if not starts:
+        raise DataError(f"{path}: a picture of the overlay is no TIFF image")
+    where = f"{path}, a picture of its overlay"
+    with opened_tiff(where, io.BytesIO(roi[min(starts) :])) as tiff:
+        check_images(where, tiff)
+        return np.asarray(tiff.asarray())
 
 
 def _unstretched(picture: NDArray[Any]) -> NDArray[Any]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import draw
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.finetuning.annotations import (
     BACKGROUND,
@@ -26,10 +27,9 @@ from pyunet.finetuning.annotations import (
     Annotation,
     by_frame,
 )
-from pyunet.finetuning.roi_files import DAMAGE
 
 Pixels = tuple[NDArray[np.intp], NDArray[np.intp]]
-NAME = re.compile(r"(.*?)(?:#(\d+))?(?:-\d+)*")
+NAME = re.compile(r"(.*?)(?:#(\d{1,9}))?(?:-\d+)*")
 IGNORE_NAME = "ignore"
 AREAS = ("POLYGON", "RECT", "OVAL", "FREEHAND", "TRACED")
 NO_AREAS = ("TEXT", "ARROW", "IMAGE")
@@ -89,9 +89,13 @@ class RoiMarks:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the classes, in the order of their first appearance."""
-        names = [RoiName.of(roi.name) for roi in self.rois]
+        names = self._names
         groups = [name.group for name in names if name.group and not name.ignored]
         return tuple(dict.fromkeys(groups))
+
+    @property
+    def _names(self) -> list[RoiName]:
+        return [RoiName.of(roi.name) for roi in self.rois]
 
     @property
     def class_count(self) -> int:
@@ -110,7 +114,7 @@ class RoiMarks:
         """Draw the annotation; see `Marks`."""
         classes = np.full(tuple(shape), BACKGROUND, np.uint8)
         instances = np.zeros((len(class_names) - 1, *shape), np.int32)
-        names = [RoiName.of(roi.name) for roi in self.rois]
+        names = self._names
         free = itertools.count(max((name.number or 0 for name in names), default=0) + 1)
         for roi, name in zip(self.rois, names, strict=True):
             target = self._class_of(name, class_names)
@@ -158,13 +162,11 @@ class RoiMarks:
         self, roi: Any, plane: tuple[int, ...], disk_radius_px: int
     ) -> list[_Area]:
         kind, subtype = roi.roitype.name, roi.subtype.name
-        try:
+        with reading(f"{self.name}: ROI {roi.name!r}"):
             if kind == "POINT":
                 return _points(roi, plane, disk_radius_px)
             if roi.composite or (kind in AREAS and subtype not in NO_AREAS):
                 return [_Area(_pixels(roi, plane), None, roi.position)]
-        except DAMAGE as error:
-            raise DataError(f"{self.name}: ROI {roi.name!r}: {error}") from error
         what = subtype if kind in AREAS else kind
         raise DataError(
             f"{self.name}: ROI {roi.name!r} is of kind {what.lower()}; accepted are "

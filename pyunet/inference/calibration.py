@@ -6,11 +6,10 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-import tifffile
-
 from pyunet.data.images import TIFF, Resolution
 from pyunet.errors import DataError
 from pyunet.modeldef.rescaling import UM_PER_UNIT
+from pyunet.tiffs import opened_tiff
 
 LOG = logging.getLogger(__name__)
 MICROMETRE = ("um", "\u00b5m", "\u03bcm", "\\u00B5m", "micron", "microns", "micrometer")
@@ -96,13 +95,10 @@ def frame_count(path: Path) -> int:
     """
     if not path.is_file() or path.suffix.lower() not in TIFF:
         return 1
-    try:
-        with tifffile.TiffFile(path) as tiff:
-            series = tiff.series[0]
-            frames = dict(zip(series.axes, series.shape, strict=True)).get("T", 1)
-            return int(frames)
-    except (OSError, ValueError, IndexError, tifffile.TiffFileError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    with opened_tiff(path) as tiff:
+        series = tiff.series[0]
+        frames = dict(zip(series.axes, series.shape, strict=True)).get("T", 1)
+        return int(frames)
 
 
 def _um_a_unit(resolution: Resolution | None) -> float | None:

@@ -16,14 +16,13 @@ import tifffile
 from numpy.typing import NDArray
 
 from pyunet.data.images import (
-    DAMAGE,
     TIFF,
     ImageStack,
     arrange_slices,
     read_stack,
     tiff_resolution,
 )
-from pyunet.errors import DataError
+from pyunet.tiffs import check_series, opened_tiff
 
 LARGE = 2**26
 OFTEN = 2**25
@@ -61,19 +60,15 @@ def open_stack(path: str | Path, scratch: str | Path) -> ImageStack:
     file = Path(path)
     if not file.is_file() or file.suffix.lower() not in TIFF:
         return read_stack(file)
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            series = tiff.series[0]
-            plain = len(tiff.series) == 1 and series.dtype.kind in "ui"
-            if not plain or series.nbytes <= LARGE:
-                return read_stack(file)
+    with opened_tiff(file) as tiff:
+        series = tiff.series[0]
+        plain = len(tiff.series) == 1 and np.dtype(series.dtype).kind in "ui"
+        if plain and series.nbytes > LARGE:
+            check_series(file, tiff, series)
             array = _map(file, tiff, series, Path(scratch))
             slices = arrange_slices(array, series.axes, file)
             return ImageStack(slices, file.stem, [file], tiff_resolution(tiff))
-    except tifffile.TiffFileError as error:
-        raise DataError(f"{file}: is no TIFF image") from error
-    except (*DAMAGE, TypeError) as error:
-        raise DataError(f"{file}: cannot be read: {error}") from error
+    return read_stack(file)
 
 
 def is_mapped(array: NDArray[Any]) -> bool:

@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 
 MOST_BYTES = 2**24
@@ -50,14 +51,11 @@ def open_file(path: str | Path) -> Iterator[h5py.File]:
     """
     if not Path(path).is_file():
         raise DataError(f"{path}: no such file; a .modeldef.h5 file is wanted")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except DataError:
-        raise
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as e:
-        text = " ".join(str(e).split()) or type(e).__name__
-        raise DataError(f"{path}: not an HDF5 file, or damaged: {text}") from e
+    with (
+        reading(path, "not an HDF5 file, or damaged"),
+        h5py.File(path, "r") as file,
+    ):
+        yield file
 
 
 def read_text(file: h5py.File, name: str) -> str:

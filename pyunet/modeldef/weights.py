@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.modeldef.datasets import open_file
 from pyunet.modeldef.shapes import Shape
@@ -60,15 +61,11 @@ def _number(key: str) -> tuple[int, str]:
 
 
 def _read_binary(path: str | Path) -> Shapes:
-    from google.protobuf.message import DecodeError
-
     from caffe.proto import caffe_pb2
 
     message = caffe_pb2.NetParameter()
-    try:
+    with reading(path, "neither HDF5 nor a binary net"):
         message.ParseFromString(Path(path).read_bytes())
-    except DecodeError as error:
-        raise DataError(f"{path}: neither HDF5 nor a binary net: {error}") from error
     return {
         layer.name: [_blob_shape(blob) for blob in layer.blobs]
         for layer in (*message.layer, *message.layers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from pyunet.finetuning.nets import Schedule, run_solver
 from pyunet.finetuning.preparing import Meaning, Pair
 from pyunet.finetuning.samples import Sample, make_sample
 from pyunet.modeldef import ModelDefinition, read_modeldef
+from pyunet.notes import read_notes
 from pyunet.report.curves import finetuning_charts
 from pyunet.report.run import Case, Run, WeightExample
 from pyunet.zoo import find_definition
@@ -211,11 +211,8 @@ class _Finetuned:
 
 
 def _read_plan(path: Path) -> Mapping[str, Any]:
-    try:
-        plan: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"job", "classes", "tile", "zero"} - plan.keys()
-    except (OSError, ValueError, AttributeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    plan = read_notes(path)
+    missing = {"job", "classes", "tile", "zero"} - plan.keys()
     if missing:
         raise DataError(
             f"{path}: says no {', no '.join(sorted(missing))}; accepted is the folder "

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import csv
 import functools
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
+from pyunet.notes import read_notes
 from pyunet.report.run import Case, Run, Table, WeightExample
 from pyunet.reproduction.nets import output_tile
 from pyunet.reproduction.predicting import prediction_file, read_predictions
@@ -52,7 +53,7 @@ def read_reproduced(folder: Path) -> Run:
     DataError
         A plan that cannot be read.
     """
-    runs = [_Reproduced(one, _read(one / PLAN)) for one in _folders(folder)]
+    runs = [_Reproduced(one, read_notes(one / PLAN)) for one in _folders(folder)]
     first = runs[0]
     absent = {"curves": NO_LOG}
     cases = example = None
@@ -182,12 +183,12 @@ def _tables(folder: Path, runs: Sequence[_Reproduced]) -> list[Table]:
     found = []
     table = folder / TABLE
     if table.is_file():
-        with table.open(encoding="utf-8", newline="") as file:
+        with table.open(encoding="utf-8", newline="") as file, reading(table):
             header, *rows = csv.reader(file)
         found.append(Table("Published and measured", header, rows))
     for run in runs:
         if run.scored:
-            scores = _read(run.folder / SCORES)["scores"]
+            scores = read_notes(run.folder / SCORES)["scores"]
             rows = [
                 [f"{part} {name}".strip(), f"{value:.4f}"]
                 for part, of_part in scores.items()
@@ -195,14 +196,6 @@ def _tables(folder: Path, runs: Sequence[_Reproduced]) -> list[Table]:
             ]
             found.append(Table(f"Scores of {run.folder.name}", (), rows))
     return found
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    return content
 
 
 def _sizes(extents: Sequence[int]) -> str:

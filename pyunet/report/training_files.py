@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.data.hdf5 import read_training_set
 from pyunet.errors import DataError
 from pyunet.report.run import WeightExample
@@ -34,15 +35,11 @@ def describe_training_set(list_file: Path) -> list[tuple[str, str]]:
     names = _listed(list_file)
     shapes, count, arguments = {}, 0, "{}"
     for name in names:
-        try:
-            with h5py.File(name, "r") as file:
-                shapes = {key: (one.shape, one.dtype) for key, one in _arrays(file)}
-                count += next(iter(shapes.values()))[0][0] if shapes else 0
-                arguments = file.attrs.get("arguments", "{}")
-        except OSError as error:
-            raise DataError(
-                f"{name} (named in {list_file}): cannot be read: {error}"
-            ) from error
+        where = f"{name} (named in {list_file})"
+        with reading(where), h5py.File(name, "r") as file:
+            shapes = {key: (one.shape, one.dtype) for key, one in _arrays(file)}
+            count += next(iter(shapes.values()))[0][0] if shapes else 0
+            arguments = file.attrs.get("arguments", "{}")
     rows = [("list", str(list_file)), ("files", str(len(names)))]
     rows.append(("tiles", str(count)))
     rows += [
@@ -72,10 +69,8 @@ def read_weight_example(list_file: Path) -> WeightExample:
 
 
 def _listed(list_file: Path) -> list[str]:
-    try:
+    with reading(list_file, "no list file of HDF5 files"):
         names = list_file.read_text(encoding="utf-8").split()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{list_file}: no list file of HDF5 files: {error}") from error
     if not names:
         raise DataError(f"{list_file}: names no file; accepted is one and more")
     return names
@@ -90,7 +85,7 @@ def _arrays(file: h5py.File) -> Iterator[tuple[str, Any]]:
 def _made_with(arguments: Any) -> list[tuple[str, str]]:
     try:
         found = json.loads(arguments)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return []
     if not isinstance(found, dict):
         return []

@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import gzip
 import io
-import struct
+import math
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import IO, Any
 from xml.etree import ElementTree as xml  # noqa: N813
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, UnidentifiedImageError
+from PIL import Image, ImageDraw
 
+from pyunet.boundary import SMALL_BYTES, check_held, check_memory, reading
+from pyunet.data.picture_files import read_picture
 from pyunet.errors import DataError
 
 Array = NDArray[Any]
-DAMAGE = (
-    OSError, ValueError, KeyError, IndexError, RuntimeError, struct.error, zlib.error,
-    EOFError, xml.ParseError, UnidentifiedImageError,
-)  # fmt: skip
 META_TYPES = {
     "MET_UCHAR": "u1", "MET_CHAR": "i1", "MET_USHORT": "u2", "MET_SHORT": "i2",
     "MET_UINT": "u4", "MET_INT": "i4", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
 GZIP = ".gz"
+DEFLATED = 1032  # times that deflate can make anything smaller
+KINDS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
+PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".ppm", ".pgm")
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
@@ -66,22 +72,17 @@ def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
     kind = path.suffix.lower()
     if kind == GZIP:
         kind = Path(path.stem).suffix.lower()
-    try:
-        if kind in ARRAYS:
+    if kind in ARRAYS:
+        with reading(path):
             array = np.asarray(ARRAYS[kind](path, name))
-        elif kind in VOLUMES:
+    elif kind in VOLUMES:
+        with reading(path):
             array = VOLUMES[kind](path)
-        else:
-            array = _picture(path, indices)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        known = ", ".join(sorted({".png", ".jpg", ".gif", ".bmp", ".ppm", ".pgm",
-                                  *ARRAYS, *VOLUMES}))  # fmt: skip
-        raise DataError(
-            f"{path}: cannot be read ({' '.join(str(error).split())}); accepted are "
-            f"whole files of {known}"
-        ) from error
+    elif kind in PICTURES:
+        array = _picture(path, indices)
+    else:
+        known = ", ".join([*PICTURES, *ARRAYS, *VOLUMES])
+        raise DataError(f"{path}: is of a kind that is not known; accepted are {known}")
     if array.dtype.kind not in "uifb" or not array.size:
         raise DataError(
             f"{path}: holds {array.dtype} of shape {array.shape}; accepted are numbers"
@@ -90,28 +91,36 @@ def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
 
 
 def _picture(path: Path, indices: bool) -> Array:
-    with Image.open(_opened(path)) as image:
-        if image.mode == "P" and not indices:
-            image = image.convert("RGB" if _is_coloured(image) else "L")
-        elif image.mode in ("1", "CMYK", "YCbCr", "PA", "LA", "HSV"):
-            image = image.convert({"1": "L", "LA": "L"}.get(image.mode, "RGB"))
-        array = np.asarray(image)
-    return (
-        np.ascontiguousarray(np.moveaxis(array, -1, 0))
-        if array.ndim == 3
-        else array[None]
-    )
+    packed = path.suffix.lower() == GZIP
+    with reading(path):
+        content = io.BytesIO(_unzipped(path)) if packed else None
+    plain = _with_indices if indices else _with_colours
+    return np.ascontiguousarray(read_picture(path, KINDS, plain, content)[0])
 
 
-def _is_coloured(image: Image.Image) -> bool:
+def _with_colours(image: Image.Image) -> Image.Image:
+    """Bring a palette to what its colours are: grey, or red, green and blue."""
+    if image.mode != "P":
+        return _with_indices(image)
     colours = np.array(image.getpalette() or [0, 0, 0]).reshape(-1, 3)
-    return bool((colours != colours[:, :1]).any())
+    return image.convert("RGB" if (colours != colours[:, :1]).any() else "L")
 
 
-def _opened(path: Path) -> Any:
-    if path.suffix.lower() == GZIP:
-        return io.BytesIO(gzip.decompress(path.read_bytes()))
-    return path
+def _with_indices(image: Image.Image) -> Image.Image:
+    if image.mode in ("1", "CMYK", "YCbCr", "PA", "LA", "HSV"):
+        return image.convert({"1": "L", "LA": "L"}.get(image.mode, "RGB"))
+    return image.copy()
+
+
+def _unzipped(path: Path) -> bytes:
+    """Unpack a whole gzip file, up to what such a file can hold."""
+    stored = path.stat().st_size
+    most = max(SMALL_BYTES, stored * DEFLATED)
+    check_memory(path, min(most, stored * DEFLATED))
+    with gzip.open(path) as file:
+        content = file.read(most + 1)
+    check_held(path, len(content), stored, DEFLATED)
+    return content
 
 
 def _tiff(path: Path) -> Array:
@@ -124,11 +133,19 @@ def _tiff(path: Path) -> Array:
 def _nifti(path: Path) -> Array:
     nibabel = _package("nibabel", "nifti")
     try:
-        volume = np.asarray(nibabel.load(path).dataobj)
+        image = nibabel.load(path)
     except nibabel.filebasedimages.ImageFileError as error:
         raise DataError(f"{path}: is no NIfTI file") from error
+    _check(path, math.prod(image.shape) * image.get_data_dtype().itemsize)
+    volume = np.asarray(image.dataobj)
     # x, y, z in the file
     return np.ascontiguousarray(volume.reshape(*volume.shape[:2], -1).T)[None]
+
+
+def _check(path: Path, claimed: int) -> None:
+    """Refuse what a file can't hold, or what there is no memory for."""
+    check_held(path, claimed, path.stat().st_size)
+    check_memory(path, claimed)
 
 
 def _meta_image(path: Path) -> Array:
@@ -143,11 +160,14 @@ def _meta_image(path: Path) -> Array:
     field = {words[0].strip(): words[1].strip() for words in lines if len(words) == 2}
     if field["ElementDataFile"] != "LOCAL":
         body = (path.parent / field["ElementDataFile"]).read_bytes()
-    if field.get("CompressedData", "False") == "True":
-        body = zlib.decompress(body)
     size = [int(number) for number in field["DimSize"].split()]
     order = ">" if field.get("BinaryDataByteOrderMSB", "False") == "True" else "<"
     kind = np.dtype(order + META_TYPES[field["ElementType"]])
+    if field.get("CompressedData", "False") == "True":
+        claimed = math.prod(size) * kind.itemsize
+        check_held(path, claimed, len(body), DEFLATED)
+        check_memory(path, claimed)
+        body = zlib.decompressobj().decompress(body, claimed)
     volume = np.frombuffer(body, kind).reshape(size[::-1])
     return volume.astype(kind.newbyteorder("="))[None]
 
@@ -157,7 +177,10 @@ def _aperio(path: Path) -> Array:
 
     The picture's size is not in the file: `fit` brings it to that of the image.
     """
-    tree = xml.fromstring(path.read_text(encoding="utf-8", errors="replace"))
+    text = path.read_text(encoding="utf-8", errors="replace")
+    if "<!ENTITY" in text:
+        raise DataError(f"{path}: defines words of its own, which may never end")
+    tree = xml.fromstring(text)
     outlines = [
         [
             (float(vertex.attrib["X"]), float(vertex.attrib["Y"]))
@@ -172,6 +195,7 @@ def _aperio(path: Path) -> Array:
         int(max(point[axis] for outline in outlines for point in outline)) + 1
         for axis in (0, 1)
     )
+    _check(path, width * height * np.dtype(np.int32).itemsize)
     canvas = Image.new("I", (width, height))
     for number, outline in enumerate(outlines, 1):
         ImageDraw.Draw(canvas).polygon(outline, fill=number)
@@ -191,16 +215,39 @@ def fit(labels: Array, size: tuple[int, ...]) -> Array:
 
 
 def _numpy(path: Path, name: str) -> Array:
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return _channels_first(loaded)
-    with loaded:
-        return _channels_first(loaded[_only(path, list(loaded), name)])
+    if path.suffix.lower() == ".npy":
+        with path.open("rb") as file:
+            return _channels_first(_stored_array(path, file, path.stat().st_size))
+    with zipfile.ZipFile(path) as archive:
+        names = [member.removesuffix(".npy") for member in archive.namelist()]
+        member = archive.getinfo(f"{_only(path, names, name)}.npy")
+        check_held(path, member.file_size, member.compress_size, DEFLATED)
+        with archive.open(member) as stream:
+            return _channels_first(_stored_array(path, stream, member.file_size))
+
+
+def _stored_array(path: Path, file: IO[bytes], size: int) -> Array:
+    """Read an array of numpy's format; its size is known before it is made."""
+    version = np.lib.format.read_magic(file)
+    read = HEADERS.get(version)
+    if read is None:
+        raise DataError(f"{path}: is of version {version} of numpy's format")
+    shape, fortran, kind = read(file)
+    claimed = math.prod(shape) * kind.itemsize
+    if kind.hasobject or claimed > size or min(shape, default=0) < 0:
+        raise DataError(
+            f"{path}: says that it holds {kind} of shape {shape}, in {size} bytes"
+        )
+    check_memory(path, claimed)
+    array = np.frombuffer(file.read(claimed), kind)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
 def _matlab(path: Path, name: str) -> Array:
     from scipy import io as matlab
 
+    for _, shape, _ in matlab.whosmat(path):
+        _check(path, math.prod(shape))
     arrays = {
         key: value
         for key, value in matlab.loadmat(path).items()
@@ -219,7 +266,9 @@ def _hdf5(path: Path, name: str) -> Array:
                 found.append(key) if isinstance(item, h5py.Dataset) else None
             )
         )
-        array = np.asarray(file[_only(path, found, name)][()])
+        dataset = file[_only(path, found, name)]
+        _check(path, dataset.nbytes)
+        array = np.asarray(dataset[()])
         return array[None] if array.ndim in (2, 3) else array
 
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pyunet
+from pyunet.boundary import reading
 from pyunet.data.hdf5 import write_training_set
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
+from pyunet.notes import read_notes
 from pyunet.reproduction import readers, samples
 from pyunet.reproduction.nets import output_tile, write_nets
 from pyunet.reproduction.predicting import predict
@@ -251,7 +253,7 @@ def _claim(job: Job, folder: Path, seed: int, fold: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _write(path, {"pyunet": pyunet.__version__, **plan})
         return
-    before = {key: value for key, value in _read(path).items() if key != "pyunet"}
+    before = {key: value for key, value in read_notes(path).items() if key != "pyunet"}
     if before != plan:
         changed = [key for key in plan if before.get(key) != plan[key]]
         raise DataError(
@@ -262,24 +264,13 @@ def _claim(job: Job, folder: Path, seed: int, fold: int) -> None:
 
 def _notes(folder: Path) -> dict[str, Any]:
     path = folder / "notes.json"
-    return _read(path) if path.is_file() else {"seconds": 0.0, "channels": 1}
+    return read_notes(path) if path.is_file() else {"seconds": 0.0, "channels": 1}
 
 
 def _load(path: Path) -> Run:
-    try:
-        return Run(**_read(path))
-    except TypeError as error:
-        raise DataError(f"{path}: no results of a run: {error}") from error
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds {type(content).__name__}, not an object")
-    return content
+    content = read_notes(path)
+    with reading(path, "no results of a run"):
+        return Run(**content)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from pyunet.errors import DataError
+from pyunet.boundary import reading
 from pyunet.files import atomic_path
 from pyunet.reproduction.recipes import (
     TO_COME,
@@ -24,7 +24,7 @@ from pyunet.reproduction.recipes import (
 )
 from pyunet.reproduction.runner import Run, machine
 from pyunet.reproduction.scores import mean_and_spread
-from pyunet.toml import read_toml
+from pyunet.toml import from_table, read_toml
 
 NONE = "-"
 
@@ -269,10 +269,12 @@ def read_measured(path: Path | None = None) -> list[Measured]:
     """
     if path is None:
         path = Path(str(resources.files("pyunet.reproduction"))) / "measured.toml"
-    try:
-        return [Measured(**entry) for entry in read_toml(path).get("measured", [])]
-    except TypeError as error:
-        raise DataError(f"{path}: no list of measured values: {error}") from error
+    entries = read_toml(path).get("measured", [])
+    with reading(path, "no list of measured values"):
+        return [
+            from_table(Measured, entry, f"{path}: measured {number}")
+            for number, entry in enumerate(entries, 1)
+        ]
 
 
 def write_results(

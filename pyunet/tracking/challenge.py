@@ -17,7 +17,9 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
+from pyunet.tiffs import check_images, opened_tiff
 
 TRACKS = "res_track.txt"
 LARGEST_LABEL = 2**16 - 1
@@ -71,12 +73,8 @@ def read_tracks(path: str | Path) -> list[Track]:
     DataError
         A file that is not there; a line that is not four numbers.
     """
-    try:
+    with reading(path):
         lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text file") from error
     tracks = []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -130,10 +128,9 @@ def read_mask(path: str | Path) -> NDArray[np.integer[Any]]:
     DataError
         A file that is no TIFF image of integers.
     """
-    try:
-        mask = tifffile.imread(path)
-    except (OSError, ValueError, tifffile.TiffFileError) as error:
-        raise DataError(f"{path}: cannot be read as TIFF: {error}") from error
+    with opened_tiff(path) as tiff:
+        check_images(path, tiff)
+        mask = tiff.asarray()
     if mask.dtype.kind not in "ui" or mask.ndim not in (2, 3):
         raise DataError(
             f"{path}: has values of type {mask.dtype} and shape {mask.shape}; a mask "

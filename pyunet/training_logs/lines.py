@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+LONGEST_LINE = 4096  # characters; a search takes their square
 _LOSS = re.compile(r"Iteration (\d+)( \(.*\))?, loss = (\S+)")
 _RATE = re.compile(r"Iteration (\d+), lr = (\S+)")
 _TESTING = re.compile(r"Iteration (\d+), Testing net(?: \(#(\d+)\))?")
@@ -78,7 +79,7 @@ def read_line(line: str) -> Said | None:
     >>> read_line("I0505 net.cpp:283] Network initialization done.")
     """
     try:
-        return _said(line)
+        return _said(line[:LONGEST_LINE])
     except ValueError:  # two processes that wrote into one line
         return None
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.training_logs.lines import BeginOfTest, Loss, Output, Rate, Said, read_line
 
@@ -56,13 +57,8 @@ def read_log(path: Path) -> TrainingLog:
         If it cannot be read, or says nothing of a training.
     """
     file = path / LOG if path.is_dir() else path
-    try:
+    with reading(file):
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise DataError(
-            f"{file}: {error.strerror}: the log of a training by Caffe is accepted, or "
-            "a folder of caffe train --log"
-        ) from error
     found = read_lines(lines, name_of(path))
     if not (found.loss or found.train or found.test):
         raise DataError(
@@ -157,8 +153,9 @@ class _Growing:
         """Go on; if that is backwards, forget what is computed again."""
         if iteration < self._iteration:
             for curve in self._curves():
-                for known in [known for known in curve if known >= iteration]:
-                    del curve[known]
+                # their iterations only grow
+                while curve and next(reversed(curve)) >= iteration:
+                    curve.popitem()
         self._iteration = iteration
 
     def _curves(self) -> Iterable[Curve]:

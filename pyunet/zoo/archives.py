@@ -9,19 +9,15 @@ import contextlib
 import shutil
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
+from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 
 LARGEST = 4 * 2**30
-DAMAGE = (
-    tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError,
-    RuntimeError, OSError,
-)  # fmt: skip
 Members = dict[str, tuple[int, Callable[[], "IO[bytes]"]]]
 
 
@@ -87,18 +83,13 @@ def _only(name: str, members: Members, archive: Path) -> str:
 @contextlib.contextmanager
 def _opened(archive: Path) -> Iterator[Members]:
     """Open an archive: name -> size, and a way to read it."""
-    try:
+    with reading(archive, "is no archive that can be read"):
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
                 yield _zip_members(file, archive)
         else:
             with tarfile.open(archive, "r:*") as tar:
                 yield _tar_members(tar, archive)
-    except DataError:
-        raise
-    except DAMAGE as error:
-        why = str(error) or "it is cut short"
-        raise DataError(f"{archive}: is no archive that can be read: {why}") from error
 
 
 def _zip_members(file: zipfile.ZipFile, archive: Path) -> Members:
@@ -116,8 +107,11 @@ def _zip_members(file: zipfile.ZipFile, archive: Path) -> Members:
 
 def _tar_members(tar: tarfile.TarFile, archive: Path) -> Members:
     found: Members = {}
+    stored, total = archive.stat().st_size, 0
     for info in tar:
         _check_inside(info.name, archive)
+        total += info.size
+        check_held(archive, total, stored)  # or the next one is looked for without end
         if info.isfile():
             found[info.name] = (
                 info.size,

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
+from pyunet.notes import read_notes
 from pyunet.zoo import archives
 from pyunet.zoo.adding import register
 from pyunet.zoo.cache import sha256_of
@@ -251,12 +253,12 @@ def verify(entry: Entry) -> str:
 def _record(entry: Entry) -> dict[str, Any]:
     path = entry.cache / FETCHED
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
-        record["files"].items()
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        record = read_notes(path)
+        with reading(path):
+            record["files"].items()
+    except DataError as error:
         raise DataError(
-            f"{path}: cannot be read: {error}; 'pyunet zoo fetch {entry.name} --again' "
-            "makes it anew"
+            f"{error}; 'pyunet zoo fetch {entry.name} --again' makes it anew"
         ) from error
     return record
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 
@@ -76,26 +77,24 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
             if isinstance(item, h5py.Group):
                 note(item, f"{above}{name}/")
             elif item.dtype.kind == "f":
+                check_held(source, item.nbytes, source.stat().st_size)
                 found[f"{above}{name}"] = item[()]
 
-    with h5py.File(source, "r") as file:
+    wrong = "no weights that can be read"
+    with reading(source, wrong), h5py.File(source, "r") as file:
         note(file.get("data", {}), "")
     return found
 
 
 def _from_binary(source: Path) -> dict[str, NDArray[Any]]:
-    from google.protobuf.message import DecodeError
-
     from caffe import io
     from caffe.proto import caffe_pb2
 
     net = caffe_pb2.NetParameter()
-    try:
+    with reading(source, "no weights that can be read"):
         net.ParseFromString(source.read_bytes())
-    except DecodeError as error:
-        raise DataError(f"{source}: no weights that can be read: {error}") from error
-    return {
-        f"{layer.name}/{number}": io.blobproto_to_array(blob)
-        for layer in (*net.layer, *net.layers)
-        for number, blob in enumerate(layer.blobs)
-    }
+        return {
+            f"{layer.name}/{number}": io.blobproto_to_array(blob)
+            for layer in (*net.layer, *net.layers)
+            for number, blob in enumerate(layer.blobs)
+        }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 
@@ -24,15 +25,11 @@ def rename_layers(weights: Path, names: Mapping[str, str]) -> None:
     DataError
         No binary caffemodel, or one without a layer of an old name.
     """
-    from google.protobuf.message import DecodeError
-
     from caffe.proto import caffe_pb2
 
     net = caffe_pb2.NetParameter()
-    try:
+    with reading(weights, "is no binary caffemodel"):
         net.ParseFromString(weights.read_bytes())
-    except DecodeError as error:
-        raise DataError(f"{weights}: is no binary caffemodel: {error}") from error
     layers = {layer.name: layer for layer in (*net.layer, *net.layers)}
     lacking = [name for name in names if name not in layers]
     if lacking:

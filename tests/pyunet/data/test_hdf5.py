@@ -94,7 +94,7 @@ class TestRefuses:
             write_training_set(SAMPLES, 5, "set")
 
     def test_a_list_file_that_is_not_there(self, here):
-        with pytest.raises(DataError, match=r"none\.txt: no list file"):
+        with pytest.raises(DataError, match=r"none\.txt: cannot be read: No such"):
             list(read_training_set("none.txt"))
 
     def test_a_listed_file_that_is_not_there(self, here):

@@ -82,5 +82,5 @@ def test_frames_of_a_file_are_counted(tmp_path):
 
 def test_a_damaged_file_is_refused(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"no TIFF")
-    with pytest.raises(DataError, match=r"a\.tif: cannot be read"):
+    with pytest.raises(DataError, match=r"a\.tif: is no TIFF image"):
         frame_count(tmp_path / "a.tif")

@@ -114,7 +114,7 @@ class TestMeasuredFile:
     def test_that_is_none_is_refused(self, tmp_path):
         path = tmp_path / "a.toml"
         path.write_text("[[measured]]\nodd = 1\n")
-        with pytest.raises(DataError, match="no list of measured values"):
+        with pytest.raises(DataError, match="measured 1: key 'odd'"):
             read_measured(path)
 
 

@@ -30,10 +30,8 @@ GZIP = ".gz"
 DEFLATED = 1032  # times that deflate can make anything smaller
 KINDS = ("PNG", "JPEG", "GIF", "BMP", "PPM", "TIFF", "WEBP")
 PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".ppm", ".pgm")
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+NPY: Any = np.lib.format
+HEADERS = {(1, 0): NPY.read_array_header_1_0, (2, 0): NPY.read_array_header_2_0}
 
 
 def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
@@ -228,7 +226,7 @@ def _numpy(path: Path, name: str) -> Array:
 
 def _stored_array(path: Path, file: IO[bytes], size: int) -> Array:
     """Read an array of numpy's format; its size is known before it is made."""
-    version = np.lib.format.read_magic(file)
+    version = NPY.read_magic(file)
     read = HEADERS.get(version)
     if read is None:
         raise DataError(f"{path}: is of version {version} of numpy's format")

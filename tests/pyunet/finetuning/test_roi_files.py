@@ -98,9 +98,7 @@ def test_a_picture_beside_areas_is_an_error(tmp_path, picture_roi):
 
 def test_a_damaged_picture_is_an_error(tmp_path, picture_roi):
     overlays = [picture_roi(np.zeros((4, 4), "u1"))[:-40]]
-    with pytest.raises(
-        DataError, match=r"i\.tif, a picture .*: is cut short"
-    ):
+    with pytest.raises(DataError, match=r"i\.tif, a picture .*: is cut short"):
         read_overlay(image(tmp_path / "i.tif", overlays))
 
 

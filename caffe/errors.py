@@ -18,6 +18,30 @@ LONGEST = 500
 _OMITTED = " ... "
 
 
+def escaped(text: str, keep: str = "") -> str:
+    r"""Show what can not be seen, control characters above all, as Python escapes it.
+
+    Parameters
+    ----------
+    text : str
+    keep : str, optional
+        Characters that stay as they are.
+
+    Examples
+    --------
+    >>> escaped("a\nb\tc", keep="\t")
+    'a\\nb\tc'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character
+        if character.isprintable() or character in keep
+        else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
 def one_line(text: str, longest: int = LONGEST) -> str:
     r"""Make one line of a text, which a terminal and a log can show as it is.
 
@@ -36,12 +60,7 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     >>> one_line("0123456789" * 3, longest=20)
     '012345678 ... 456789'
     """
-    shown = "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode()
-        for character in text[: 2 * longest] + text[2 * longest :][-2 * longest :]
-    )
+    shown = escaped(text[: 2 * longest] + text[2 * longest :][-2 * longest :])
     if len(shown) <= longest and len(text) <= 4 * longest:
         return shown
     kept = longest - len(_OMITTED)

@@ -89,7 +89,7 @@ class Context:
     device: torch.device
     generator: torch.Generator
     rng: np.random.Generator
-    log: Callable[[str, str], None]
+    log: Callable[..., None]
     shape_of: Callable[[str], Shape]
     state: dict[str, Any] = field(default_factory=dict)
     packing: Packing = field(default_factory=Packing)

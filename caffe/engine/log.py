@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from caffe.errors import escaped
+
 _LEVELS = "IWEF"
 _MUTED = {"below": 0}
 
@@ -24,7 +26,7 @@ def mute(level: int) -> None:
     _MUTED["below"] = level
 
 
-def log(source: str, text: str, level: str = "I") -> None:
+def log(source: str, text: str, level: str = "I", *, several: bool = False) -> None:
     """Write one line as glog does, if the level is high enough.
 
     ``GLOG_minloglevel`` in the environment (0 information, 1 warnings, 2 errors,
@@ -37,9 +39,12 @@ def log(source: str, text: str, level: str = "I") -> None:
     text : str
         The message; programs parse it, so it is Caffe's to the letter.
     level : {"I", "W", "E", "F"}
+    several : bool, default False
+        The text is of several lines. In any other a name that has an end of line in it
+        is shown escaped, so that no file can write lines of its own into the log.
     """
     if logs(level):
-        _WRITERS[-1](line(source, text, level))
+        _WRITERS[-1](line(source, text, level, several=several))
 
 
 def logs(level: str) -> bool:
@@ -47,8 +52,9 @@ def logs(level: str) -> bool:
     return _LEVELS.index(level) >= max(_least_level(), _MUTED["below"])
 
 
-def line(source: str, text: str, level: str = "I") -> str:
+def line(source: str, text: str, level: str = "I", *, several: bool = False) -> str:
     """Give a line of the log, as `log` writes it."""
+    text = escaped(text, keep="\t\n" if several else "\t")
     now = datetime.datetime.now().strftime("%Y%m%d %H:%M:%S.%f")
     return f"{level}{now} {threading.get_native_id():5d} {source}] {text}\n"
 

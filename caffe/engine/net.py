@@ -109,7 +109,8 @@ class Net(Trainable, Numbered):
         try:
             filtered = graph.filter_net(param)
             shown = text.to_text(filtered)
-            log("net.cpp:59", f"Initializing net from parameters: \n{shown.rstrip()}")
+            heading = "Initializing net from parameters: "
+            log("net.cpp:59", f"{heading}\n{shown.rstrip()}", several=True)
             self._param = graph.insert_splits(filtered)
             self._wiring = Wiring(self._param, fill=fill)
         except CaffeError as error:

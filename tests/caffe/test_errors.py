@@ -78,3 +78,25 @@ def test_what_libraries_say_about_a_file_is_not_printed(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+class TestLog:
+    FORGED = "a\nE20261130 12:00:00.000000     1 net.cpp:1] forged"
+
+    def test_a_name_can_not_write_lines_of_its_own(self, capsys):
+        net = caffe_pb2.NetParameter(name=self.FORGED)
+        layer = net.layer.add(name=self.FORGED, type="Input", top=[self.FORGED])
+        layer.input_param.shape.add(dim=[2])
+        net.layer.add(
+            name=f"{self.FORGED}2", type="ReLU", bottom=[self.FORGED], top=["\r\x1b[A"]
+        )
+        caffe.Net(net, caffe.TEST)
+        printed = capsys.readouterr().err
+        assert "\nE20261130" not in printed
+        assert printed.replace("\n", "").isprintable()
+        assert r"Creating Layer a\nE20261130" in printed
+
+    def test_the_text_of_a_net_keeps_its_lines(self, capsys):
+        net = parse_text('name: "n" force_backward: true', caffe_pb2.NetParameter())
+        caffe.Net(net, caffe.TEST)
+        assert '\nname: "n"\nforce_backward: true\n' in capsys.readouterr().err

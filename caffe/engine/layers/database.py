@@ -26,7 +26,7 @@ from caffe.engine.sources.windows import (
     read_windows,
 )
 from caffe.engine.transformer import DataTransformer, read_mean
-from caffe.errors import CheckError
+from caffe.errors import CheckError, escaped
 from caffe.proto import caffe_pb2
 
 
@@ -221,7 +221,8 @@ class WindowDataLayer(_SizedLayer):
             f"  background (non-object) overlap threshold: {options.bg_threshold:g}\n"
             f"  foreground sampling fraction: {options.fg_fraction:g}\n"
             f"  cache_images: {options.cache_images:d}\n"
-            f"  root_folder: {options.root_folder}",
+            f"  root_folder: {escaped(options.root_folder)}",
+            several=True,
         )
         windows = read_windows(
             options.source,

@@ -85,7 +85,8 @@ class Solver(ABC):
         self._before_test: resume.Arrays | None = None
         self._warned = False
         shown = text.to_text(self.param).rstrip()
-        log("solver.cpp:45", f"Initializing solver from parameters: \n{shown}")
+        heading = "Initializing solver from parameters: "
+        log("solver.cpp:45", f"{heading}\n{shown}", several=True)
         state.check_settings(self.param)
         self._window = SmoothedLoss(self.param.average_loss)
         self._snapshots = snapshots.Snapshots(self.param)

@@ -7,6 +7,7 @@ were killed are removed by the next one that writes into the same folder.
 from __future__ import annotations
 
 import errno
+import filecmp
 import functools
 import hashlib
 import itertools
@@ -17,8 +18,8 @@ import socket
 import stat
 import sys
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caffe.errors import FileError
@@ -120,6 +121,56 @@ class Draft:
             shutil.copyfileobj(source, file)
 
 
+class Written(Draft):
+    """A draft that is whole and on the disk already.
+
+    Several of them can be put in their places one right after the other.
+
+    Parameters
+    ----------
+    path, parts
+        As for `write_parts`.
+
+    Raises
+    ------
+    FileError
+        If it can't be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], parts: Iterable[bytes | memoryview]
+    ) -> None:
+        self.name = Path(path)
+        with _naming(path):
+            super().__init__(path)
+            try:
+                with self.path.open("wb") as file:
+                    for part in parts:
+                        file.write(part)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except BaseException:
+                self.drop()
+                raise
+
+    def keep(self) -> None:
+        """Put it in its place.
+
+        Raises
+        ------
+        FileError
+            If the system refuses.
+        """
+        with _naming(self.name):
+            super().keep()
+
+    def is_there(self) -> bool:
+        """Tell whether a file of just this content stands in its place already."""
+        with suppress(OSError):
+            return filecmp.cmp(self.path, self.name, shallow=False)
+        return False
+
+
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file as `write_parts` does, from one piece.
 
@@ -153,14 +204,8 @@ def write_parts(
     FileError
         If it can't be written; the text says why (a full disk, a missing folder).
     """
-    try:
-        with Draft(path) as draft:
-            with draft.path.open("wb") as file:
-                for part in parts:
-                    file.write(part)
-            draft.keep()
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
+    with Written(path, parts) as draft:
+        draft.keep()
 
 
 def reason(error: Exception) -> str:
@@ -175,6 +220,14 @@ def reason(error: Exception) -> str:
     'embedded null byte'
     """
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+@contextmanager
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written: {reason(error)}") from error
 
 
 def _mode(path: Path) -> int:

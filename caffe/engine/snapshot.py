@@ -138,10 +138,10 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
         copy.make()
 
 
-def write_weights(
+def draft_weights(
     net: Writable, path: PathLike, *, hdf5_format: bool, write_diff: bool = False
-) -> None:
-    """Write all parameters in one piece: a failure leaves an old file as it was.
+) -> atomic.Written:
+    """Write all parameters into a file that is not yet in its place.
 
     Parameters
     ----------
@@ -158,16 +158,28 @@ def write_weights(
         If the file can't be written.
     """
     if hdf5_format:
-        hdf5.write(path, lambda file: _fill_hdf5(net, file, write_diff=write_diff))
-    else:
-        numbers = (
-            (
-                Numbers(blob.count, blob.values),
-                Numbers(blob.count, blob.gradients) if write_diff else None,
-            )
-            for blob in net.written_blobs
+        image = hdf5.image(lambda file: _fill_hdf5(net, file, write_diff=write_diff))
+        return atomic.Written(path, [image])
+    numbers = (
+        (
+            Numbers(blob.count, blob.values),
+            Numbers(blob.count, blob.gradients) if write_diff else None,
         )
-        atomic.write_parts(path, serialise(net.outline(), wire.NET, numbers))
+        for blob in net.written_blobs
+    )
+    return atomic.Written(path, serialise(net.outline(), wire.NET, numbers))
+
+
+def write_weights(
+    net: Writable, path: PathLike, *, hdf5_format: bool, write_diff: bool = False
+) -> None:
+    """Write all parameters in one piece: a failure leaves an old file as it was.
+
+    Parameters and errors are those of `draft_weights`.
+    """
+    draft = draft_weights(net, path, hdf5_format=hdf5_format, write_diff=write_diff)
+    with draft:
+        draft.keep()
 
 
 def find_beside(path: str, neighbour: PathLike) -> str:

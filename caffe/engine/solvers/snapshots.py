@@ -7,7 +7,8 @@ snapshot at a time, and none where memory for the copy is scarce.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import common, memory, snapshot
+from caffe.engine import atomic, common, memory, snapshot
 from caffe.engine.blob import Blob
 from caffe.engine.log import log
 from caffe.engine.solvers import state
+from caffe.errors import FileError
 from caffe.proto import caffe_pb2
 
 _SHARE_OF_FREE = 0.5  # of the memory that is free now: the copy takes at most so much
@@ -48,7 +50,7 @@ class Contents:
 class Snapshots:
     """Writes the snapshots that a solver file asks for.
 
-    Each file in one piece, in this order: weights, solver state, side-car.
+    Each file in one piece, in this order: weights, side-car, solver state.
 
     Parameters
     ----------
@@ -60,24 +62,38 @@ class Snapshots:
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
-    def write(self, contents: Contents) -> str:
+    def write(self, contents: Contents) -> None:
         """Write a snapshot; it is on the disk when this returns.
-
-        Returns
-        -------
-        str
-            `state.fingerprint` of the solver state.
 
         Raises
         ------
         FileError
             If a file can't be written; an older snapshot is still whole.
         """
+        with self.prepared(contents):
+            pass
+
+    @contextmanager
+    def prepared(self, contents: Contents) -> Iterator[str]:
+        """Write a snapshot, which is to be found when the block ends without error.
+
+        Meanwhile others may put their side-cars beside the state to be.
+
+        Yields
+        ------
+        str
+            `state.fingerprint` of the solver state.
+
+        Raises
+        ------
+        FileError
+            As `write`.
+        """
         self.finish()
         self._announce_weights(contents.iteration)
-        self._write_weights(contents)
         self._announce_state(contents.iteration)
-        return self._write_state(contents)
+        with self._drafts(contents) as digest:
+            yield digest
 
     def start(self, contents: Contents) -> None:
         """Write a snapshot while the caller goes on, if there is memory for a copy.
@@ -101,8 +117,8 @@ class Snapshots:
         )
 
         def write() -> None:
-            self._write_weights(held)
-            self._write_state(held)
+            with self._drafts(held):
+                pass
 
         # no daemon: the interpreter waits for it, whatever ends the program
         self._thread = threading.Thread(
@@ -139,12 +155,8 @@ class Snapshots:
 
     def sidecar(self, contents: Contents, digest: str) -> None:
         """Write the side-car of this process to a solver state."""
-        state.write_sidecar(
-            self._file("solverstate", contents.iteration),
-            contents.forgotten,
-            digest=digest,
-            place=place(),
-        )
+        with self._draft_sidecar(contents, digest) as draft:
+            draft.keep()
 
     @property
     def _hdf5(self) -> bool:
@@ -173,31 +185,71 @@ class Snapshots:
             f"Snapshotting solver state to {self._shown} file {path}",
         )
 
-    def _write_weights(self, contents: Contents) -> None:
-        snapshot.write_weights(
-            contents.net,
-            self._file("caffemodel", contents.iteration),
-            hdf5_format=self._hdf5,
-            write_diff=self._param.snapshot_diff,
-        )
+    @contextmanager
+    def _drafts(self, contents: Contents) -> Iterator[str]:
+        """Write all files before the first one stands in its place.
 
-    def _write_state(self, contents: Contents) -> str:
+        What is put there one after the other stays a snapshot wherever a kill comes
+        between: the state, from which a training goes on, is the last.
+        """
+        weights = self._file("caffemodel", contents.iteration)
+        path = self._file("solverstate", contents.iteration)
         current = state.SolverState(
             contents.iteration,
-            self._file("caffemodel", contents.iteration),
+            weights,
             contents.current_step,
             [values.cpu().numpy() for values in contents.history],
         )
-        path = self._file("solverstate", contents.iteration)
-        digest = state.write(current, path, hdf5_format=self._hdf5)
-        self.sidecar(contents, digest)
-        return digest
+        with ExitStack() as stack:
+            first = snapshot.draft_weights(
+                contents.net,
+                weights,
+                hdf5_format=self._hdf5,
+                write_diff=self._param.snapshot_diff,
+            )
+            stack.enter_context(first)
+            last, digest = state.draft(current, path, hdf5_format=self._hdf5)
+            stack.enter_context(last)
+            sidecar = self._draft_sidecar(contents, digest)
+            stack.enter_context(sidecar)
+            _withdraw(last, [first, sidecar])
+            yield digest
+            for draft in (first, sidecar, last):
+                draft.keep()
+
+    def _draft_sidecar(self, contents: Contents, digest: str) -> atomic.Written:
+        return state.draft_sidecar(
+            self._file("solverstate", contents.iteration),
+            contents.forgotten,
+            digest=digest,
+            place=place(),
+        )
 
     def _keep_error(self, work: Callable[[], None]) -> None:
         try:
             work()
         except BaseException as error:
             self._error = error
+
+
+def _withdraw(last: atomic.Written, others: Sequence[atomic.Written]) -> None:
+    """Take a state of the same name away before another's weights lie beside it.
+
+    A training that is repeated from an older snapshot leaves it: it says the same.
+
+    Raises
+    ------
+    FileError
+        If the system refuses.
+    """
+    if not last.name.exists() or all(draft.is_there() for draft in (*others, last)):
+        return
+    try:
+        last.name.resolve().unlink(missing_ok=True)
+    except OSError as error:
+        raise FileError(
+            f"{last.name}: cannot be replaced: {atomic.reason(error)}"
+        ) from error
 
 
 def place() -> tuple[int, int]:

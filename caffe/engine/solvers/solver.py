@@ -81,7 +81,6 @@ class Solver(ABC):
         self._peers: parallel.Peers = parallel.Alone()
         self._resumed_window: SmoothedLoss | None = None
         self._asked_in_test = "none"
-        self._digest = "-" * state.DIGEST_LENGTH
         self._before_test: resume.Arrays | None = None
         self._warned = False
         shown = text.to_text(self.param).rstrip()
@@ -324,7 +323,7 @@ class Solver(ABC):
     # Snapshots.
 
     def snapshot(self) -> None:
-        """Write weights, solver state and side-car, each in one piece, in this order.
+        """Write weights, side-car and solver state, each in one piece, in this order.
 
         They are on the disk when this returns. (Those that a training writes on its
         own are when `step` or `solve` returns.)
@@ -334,7 +333,7 @@ class Solver(ABC):
         FileError
             If one can't be written; an older snapshot is still whole.
         """
-        self._digest = self._snapshots.write(self._contents())
+        self._snapshots.write(self._contents())
 
     def _snapshot_meanwhile(self) -> None:
         """Write a snapshot while training goes on; of several processes, together."""
@@ -344,13 +343,18 @@ class Solver(ABC):
             self._snapshot_together()
 
     def _snapshot_together(self) -> None:
-        """Let rank 0 write a snapshot, and every other rank its side-car to it."""
-        if common.root_solver():
-            self.snapshot()
-        if self._peers.count > 1:
-            self._digest = self._peers.tell(self._digest.encode()).decode()
-            if not common.root_solver():
-                self._snapshots.sidecar(self._contents(), self._digest)
+        """Let rank 0 write a snapshot, all others their side-cars before its state."""
+        if self._peers.count == 1:
+            if common.root_solver():
+                self.snapshot()
+        elif common.root_solver():
+            with self._snapshots.prepared(self._contents()) as digest:
+                self._peers.tell(digest.encode())
+                self._peers.agree("none")
+        else:
+            digest = self._peers.tell(bytes(state.DIGEST_LENGTH)).decode()
+            self._snapshots.sidecar(self._contents(), digest)
+            self._peers.agree("none")
 
     def _contents(self) -> snapshots.Contents:
         """All of the solver's state now, also what is in no file of Caffe's."""

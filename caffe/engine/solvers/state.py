@@ -60,8 +60,10 @@ class SolverState:
     history: list[NDArray[Any]]
 
 
-def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> str:
-    """Write a ``.solverstate`` in one piece.
+def draft(
+    state: SolverState, path: PathLike, *, hdf5_format: bool
+) -> tuple[atomic.Written, str]:
+    """Write a ``.solverstate`` that is not yet in its place.
 
     Parameters
     ----------
@@ -72,6 +74,7 @@ def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> str:
 
     Returns
     -------
+    atomic.Written
     str
         Its `fingerprint`.
 
@@ -81,8 +84,8 @@ def write(state: SolverState, path: PathLike, *, hdf5_format: bool) -> str:
         If the file can't be written.
     """
     digest = hashlib.sha256()
-    atomic.write_parts(path, _counted(_parts(state, hdf5_format=hdf5_format), digest))
-    return digest.hexdigest()
+    parts = _counted(_parts(state, hdf5_format=hdf5_format), digest)
+    return atomic.Written(path, parts), digest.hexdigest()
 
 
 def _parts(state: SolverState, *, hdf5_format: bool) -> Iterable[bytes | memoryview]:
@@ -156,10 +159,13 @@ def restore_history(
         target.copy_(torch.from_numpy(values).view(target.shape))
 
 
-def write_sidecar(
+def draft_sidecar(
     path: PathLike, arrays: Arrays, *, digest: str, place: tuple[int, int] = (0, 1)
-) -> None:
-    """Write beside a solver state what Caffe forgets.
+) -> atomic.Written:
+    """Write what Caffe forgets, not yet in its place beside a solver state.
+
+    It goes there before the state, which it knows by its digest: a state that is
+    there has its side-car.
 
     Parameters
     ----------
@@ -180,11 +186,11 @@ def write_sidecar(
         **arrays,
     }
     np.savez(buffer, **named)
-    atomic.write_bytes(_sidecar(path, rank), buffer.getvalue())
+    return atomic.Written(_sidecar(path, rank), [buffer.getvalue()])
 
 
 def read_sidecar(path: PathLike, *, place: tuple[int, int] = (0, 1)) -> Arrays | None:
-    """Read what `write_sidecar` wrote for exactly this state and as many ranks.
+    """Read what `draft_sidecar` wrote for exactly this state and as many ranks.
 
     Returns
     -------

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -49,11 +50,12 @@ def test_states_are_written_as_the_original_writes_them(case, tmp_path, monkeypa
 
 def test_the_file_is_the_message_byte_by_byte(tmp_path):
     history = [np.arange(6, dtype="f4").reshape(2, 3).T, np.zeros(0, "f4"), np.ones(())]
-    state.write(
+    draft, _ = state.draft(
         state.SolverState(7, "a.caffemodel", 2, history),
         tmp_path / "s",
         hdf5_format=False,
     )
+    draft.keep()
     message = caffe_pb2.SolverState(iter=7, learned_net="a.caffemodel", current_step=2)
     message.history.add(shape={"dim": [3, 2]}, data=[0, 3, 1, 4, 2, 5])
     message.history.add(shape={"dim": [0]})
@@ -103,10 +105,16 @@ def test_weights_that_moved_with_their_state_are_found(solver, folder, capsys):
     assert "using moved/snap_iter_10.caffemodel" in capsys.readouterr().err
 
 
+def put_sidecar(path, arrays):
+    digest = state.fingerprint(path)
+    with state.draft_sidecar(path, arrays, digest=digest) as draft:
+        draft.keep()
+
+
 class TestSideCar:
     def test_what_was_written_is_read_for_the_same_state(self, folder):
         arrays = {"train/random": np.arange(3), "loss/value": np.array("text")}
-        state.write_sidecar("train.h5", arrays, digest=state.fingerprint("train.h5"))
+        put_sidecar("train.h5", arrays)
         found = state.read_sidecar("train.h5")
         assert {k: v.tolist() for k, v in found.items()} == {
             "train/random": [0, 1, 2],
@@ -130,9 +138,7 @@ class TestSideCar:
         path.write_bytes(b"1")
         sidecar = folder / "state.resume.npz"
         if damage != "missing":
-            state.write_sidecar(
-                path, {"a": np.zeros(99)}, digest=state.fingerprint(path)
-            )
+            put_sidecar(path, {"a": np.zeros(99)})
         if damage == "other":
             path.write_bytes(b"2")
         if damage == "truncated":
@@ -166,22 +172,66 @@ class TestFullDisk:
             solver.snapshot()
         assert {name: (folder / name).read_bytes() for name in names(folder)} == before
 
-    def test_weights_stand_before_the_state_is_written(
-        self, solver, folder, monkeypatch
+
+class Killed(BaseException):
+    """Ends a snapshot at some place, as a kill does: nothing of it goes on."""
+
+
+class TestKilled:
+    """What stands under the names of a snapshot after each of its renames."""
+
+    KINDS = ("caffemodel", "solverstate.resume.npz", "solverstate")
+
+    @pytest.fixture
+    def killed_before(self, monkeypatch):
+        def at(number):
+            real, calls = Path.replace, []
+
+            def replace(path, target):
+                calls.append(target)
+                if len(calls) == number:
+                    raise Killed
+                return real(path, target)
+
+            monkeypatch.setattr("pathlib.Path.replace", replace)
+
+        return at
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_no_state_stands_without_its_side_car(
+        self, solver, folder, killed_before, number
     ):
-        calls = []
-        real = os.fsync
-        monkeypatch.setattr(
-            os, "fsync", lambda fd: (calls.append(names(folder)), real(fd))
-        )
-        for name in names(folder):
-            if name.startswith("snap_iter"):
-                (folder / name).unlink()
-        solver.iter = 3
+        solver.step(3)
+        killed_before(number)
+        with pytest.raises(Killed):
+            solver.snapshot()
+        there = [name for name in names(folder) if name.startswith("snap_iter_3.")]
+        assert there == [f"snap_iter_3.{kind}" for kind in self.KINDS[: number - 1]]
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_an_older_state_never_meets_the_weights_of_another_training(
+        self, solver, folder, killed_before, number
+    ):
+        solver.step(3)
         solver.snapshot()
-        whole = [[n for n in c if "iter_3" in n and ".tmp" not in n] for c in calls]
-        weights, solverstate = "snap_iter_3.caffemodel", "snap_iter_3.solverstate"
-        assert whole == [[], [weights], [weights, solverstate]]
+        solver.net.params["conv"][0].data[...] += 1
+        killed_before(number)
+        with pytest.raises(Killed):
+            solver.snapshot()
+        assert "snap_iter_3.solverstate" not in names(folder)
+
+    @pytest.mark.parametrize("number", [1, 2, 3])
+    def test_a_training_that_is_repeated_keeps_its_state_all_the_time(
+        self, solver, folder, killed_before, capsys, number
+    ):
+        solver.step(3)
+        solver.snapshot()
+        before = {name: (folder / name).read_bytes() for name in names(folder)}
+        killed_before(number)
+        with pytest.raises(Killed):
+            solver.snapshot()
+        assert {name: (folder / name).read_bytes() for name in names(folder)} == before
+        assert state.read_sidecar("snap_iter_3.solverstate") is not None
 
 
 def test_history_of_another_shape_is_refused(solver, folder):

@@ -20,6 +20,9 @@ _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 class Memory:
     """One piece of memory, which blobs may share, with Caffe's rule of heads.
 
+    As in Caffe it only ever grows: fewer numbers are the first ones of the same memory,
+    so that they stay, and views from before still point into it.
+
     On the CPU the array that Python holds *is* the memory: what is written through
     an old view counts at the next forward, and a forward writes into old views. On a
     GPU the array is a mirror: asking for it makes the host's copy the valid one until
@@ -38,6 +41,7 @@ class Memory:
 
     def __init__(self, count: int = 0) -> None:
         self.count = count
+        self.capacity = count
         self.pending: Callable[[], None] | None = None
         self.handed_out = False
         self.row_major = False
@@ -55,26 +59,30 @@ class Memory:
         return self._changes, value._version
 
     def resize(self, count: int) -> None:
-        """Room for `count` numbers; another count than before gives zeros."""
-        if count != self.count:
-            self.count = count
-            self._changes += 1
-            self.pending = self._host = self._value = None
+        """Room for `count` numbers; more than ever before give new memory of zeros."""
+        if count == self.count:
+            return
+        self.count = count
+        self._changes += 1
+        self.pending = None
+        if count > self.capacity:
+            self.capacity = count
+            self._host = self._value = None
             self._host_is_valid = False
 
     def array(self, shape: Shape) -> NDArray[np.float32]:
         """Hand out the memory as a writable array of shape `shape`."""
         self.handed_out = True
-        return self._to_host().view(shape).numpy()
+        return self._on_host(shape).numpy()
 
     def copied(self, shape: Shape) -> NDArray[np.float32]:
         """Give the numbers to read only, without handing out the memory itself."""
         self.resolve()
-        if self._value is None or self._host_is_valid:
-            numbers = self._to_host().view(shape).numpy()
+        value = self._fitting(shape)
+        if value is None or self._host_is_valid:
+            numbers = self._on_host(shape).numpy()
         else:
-            value = shaped(self._value.detach(), shape)
-            numbers = value.cpu().contiguous().numpy()
+            numbers = shaped(value.detach(), shape).cpu().contiguous().numpy()
         numbers = numbers.view()
         numbers.flags.writeable = False
         return numbers
@@ -82,12 +90,13 @@ class Memory:
     def tensor(self, shape: Shape, device: torch.device) -> torch.Tensor:
         """Give the value on a device; on the CPU, the memory that Python may hold."""
         self.resolve()
+        value = self._fitting(shape)
         if device.type == "cpu":
-            if self._value is not None and self._value.device.type == "cpu":
-                return shaped(self._value, shape)
-            return self._to_host().view(shape)
-        known = None if self._host_is_valid else self._value
-        value = self._to_host().view(shape) if known is None else known
+            if value is not None and value.device.type == "cpu":
+                return shaped(value, shape)
+            return self._on_host(shape)
+        if value is None or self._host_is_valid:
+            value = self._on_host(shape)
         self._value = value = value.to(device)
         self._host_is_valid = False
         return shaped(value, shape)
@@ -98,11 +107,9 @@ class Memory:
         self._changes += 1
         if value.dtype is torch.bfloat16:
             value = value.float()
-        self.count = value.numel()
-        if self._host is not None and self._host.numel() != self.count:
-            self._host = None
+        self.resize(value.numel())
         if value.device.type == "cpu" and self._host is not None and self.handed_out:
-            self._host.view(value.shape).copy_(value)
+            self._host[: self.count].view(value.shape).copy_(value)
             self._value = None
             self._host_is_valid = True
         else:
@@ -118,10 +125,10 @@ class Memory:
         self.pending = None
         self._changes += 1
         host = self._host if self.handed_out else None
-        if host is not None and host.numel() == self.count:
+        if host is not None:
             self._value = None
             self._host_is_valid = True
-            return host.view(shape)
+            return host[: self.count].view(shape)
         value = None if anew else self._value
         if value is None or value.device.type != "cpu" or value.shape != shape:
             self._host = self._value = None
@@ -158,19 +165,25 @@ class Memory:
             self.pending()
             self.pending = None
 
-    def _to_host(self) -> torch.Tensor:
+    def _fitting(self, shape: Shape) -> torch.Tensor | None:
+        """Value of a layer, unless the memory was given another count since."""
+        value = self._value
+        return value if value is not None and value.numel() == prod(shape) else None
+
+    def _on_host(self, shape: Shape) -> torch.Tensor:
+        """First numbers of the host's memory, which is made valid."""
         self.resolve()
-        host = self._host
-        if host is None or host.numel() != self.count:
-            host = self._host = torch.zeros(self.count)
+        host, value = self._host, self._value
+        if host is None:
+            host = self._host = torch.zeros(self.capacity)
             self._host_is_valid = False
-        if not self._host_is_valid and self._value is not None:
-            host.view(self._value.shape).copy_(self._value)
+        if not self._host_is_valid and value is not None:
+            host[: value.numel()].view(value.shape).copy_(value)
         self._host_is_valid = True
-        if self._value is not None and self._value.device.type == "cpu":
+        if value is not None and value.device.type == "cpu":
             self._changes += 1
             self._value = None
-        return host
+        return host[: prod(shape)].view(shape)
 
 
 def channels_last(value: torch.Tensor) -> torch.Tensor:
@@ -258,7 +271,9 @@ class Blob:
     width = property(lambda self: self._legacy(3), doc="Extent of axis 3, or 1.")
 
     def reshape(self, *dims: int) -> None:
-        """Change the shape; the values stay if the number of elements does.
+        """Change the shape; values and gradients stay, up to the largest count so far.
+
+        Beyond that there is new memory of zeros: views from before point into the old.
 
         Raises
         ------

@@ -122,7 +122,9 @@ class Operator(ABC):
     runs_on_blobs : bool
         Reads and writes blobs itself instead of mapping tensors: a `BlobOperator`.
     aliases_bottom : bool
-        Every top is the memory of bottom 0 (Split, Reshape, Flatten).
+        Every top is the memory of bottom 0 (Split, Reshape, Flatten; see `aliases`).
+    adds_gradients : bool
+        Tops that are the memory of bottom 0 have gradients of their own (Split).
     aliases_parameter : bool
         Top 0 is the memory of parameter 0 (Parameter).
     differentiable_bottoms : collection of int or None
@@ -144,7 +146,8 @@ class Operator(ABC):
     side_effects: ClassVar[bool] = False
     source: ClassVar[bool] = False
     runs_on_blobs: ClassVar[bool] = False
-    aliases_bottom: ClassVar[bool] = False
+    aliases_bottom: bool = False
+    adds_gradients: ClassVar[bool] = False
     aliases_parameter: ClassVar[bool] = False
     differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
     backward_needs_top: ClassVar[bool] = True
@@ -153,7 +156,13 @@ class Operator(ABC):
 
     def __init__(self, param: Any, context: Context) -> None:
         self.param = param
+        self.aliases_bottom = self.aliases(param)
         self.setup(param, context)
+
+    @classmethod
+    def aliases(cls, param: Any) -> bool:
+        """Tell whether every top is the memory of bottom 0, where options decide."""
+        return cls.aliases_bottom
 
     @classmethod
     def arity(cls, param: Any) -> tuple[Arity, Arity]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from caffe.engine.blob import Blob
 from caffe.engine.layer import BlobOperator, Context, Operator
+from caffe.engine.log import log
 from caffe.engine.memory import memory_errors
 from caffe.errors import CaffeError, CheckError
 
@@ -48,9 +50,22 @@ class Node:
             self.op.reshape(self.of(self.bottom, blobs), self.of(self.top, blobs))
             return
         shapes = self.op.shapes([blobs[name].shape for name in self.bottom])
-        for name, shape in zip(self.top, shapes, strict=True):
+        for index, (name, shape) in enumerate(zip(self.top, shapes, strict=True)):
             if blobs[name].shape != shape:
+                self._warn_of_growth(index, blobs[name], shape)
                 blobs[name].reshape(*shape)
+
+    def _warn_of_growth(self, index: int, blob: Blob, shape: tuple[int, ...]) -> None:
+        """Say what is lost where a top of several numbers has a weight in the loss."""
+        weighted = index < len(self.loss_weights) and self.loss_weights[index]
+        if weighted and prod(shape) > blob.diff_memory.capacity:
+            log(
+                "net.cpp:1",
+                f"layer '{self.name}' ({self.type}): top '{self.top[index]}' has grown "
+                f"from {blob.shape} to {shape}: its loss_weight has no gradient any "
+                "more, as in Caffe; build the net with its largest shape",
+                "W",
+            )
 
     @staticmethod
     def of(names: Sequence[str], blobs: Mapping[str, Blob]) -> list[Blob]:

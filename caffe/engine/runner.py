@@ -46,6 +46,7 @@ class Runner:
         self._last = len(wiring.nodes) - 1
         # tops of data layers in the last fused forward, to compute the rest again
         self._replayable: dict[str, torch.Tensor] | None = None
+        self._shapes: dict[str, tuple[int, ...]] = {}  # of all blobs in that forward
 
     @property
     def cuda_graphs(self) -> bool:
@@ -146,7 +147,9 @@ class Runner:
         """Compute the blobs that the last fused forward did not keep."""
         if self._replayable is None:
             return
-        self._inspecting.replay(self._replayable, common.device(), grad=grad)
+        self._inspecting.replay(
+            self._replayable, self._shapes, common.device(), grad=grad
+        )
         for blob in self._wiring.blobs.values():
             blob.data_memory.pending = None
         if grad:
@@ -186,14 +189,21 @@ class Runner:
 
     def _forward_fused(self) -> float:
         self._inspecting.forget()
+        blobs = self._wiring.blobs
         device, backend = common.device(), common.backend()
-        if backend == "torch" or device.type != "cpu":
-            loss, inputs = self._fused.forward(device, self.prepare)
-        else:
+        elsewhere = backend != "torch" and device.type == "cpu"
+        if elsewhere:
             outputs = self._exported_by(backend).forward(common.precision())
             loss, inputs = 0.0, self._fused.take(outputs, device)
+        else:
+            loss, inputs = self._fused.forward(device, self.prepare)
         self._replayable = inputs
+        self._shapes = {name: blob.shape for name, blob in blobs.items()}
         self._mark_freed(self.recompute)
+        if elsewhere and self._fused.overwritten:  # outputs are all that it gave
+            changed = [blobs[name].data_memory for name in self._fused.overwritten]
+            _mark_pending(changed, self.recompute)
+            self.recompute()
         return loss
 
     def _exported_by(self, backend: str) -> Exported:

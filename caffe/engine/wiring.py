@@ -181,9 +181,9 @@ class Wiring:
 
     def _append_top(self, node: Node, name: str, cls: type[Operator]) -> None:
         node.top.append(name)
-        if cls.aliases_bottom and name != node.bottom[0]:
+        if cls.aliases(node.param) and name != node.bottom[0]:
             self.blobs[name].share_data(self.blobs[node.bottom[0]])
-            if len(node.param.top) == 1:  # the gradients of several are added up
+            if not cls.adds_gradients:
                 self.blobs[name].share_diff(self.blobs[node.bottom[0]])
 
     def _set_loss_weights(self, node: Node) -> None:

@@ -46,7 +46,13 @@ class _Step:
 
 
 class Fused:
-    """The whole net as one graph, with nothing kept that nobody needs."""
+    """The whole net as one graph, with nothing kept that nobody needs.
+
+    Attributes
+    ----------
+    overwritten : set of str
+        Inputs and the like that a layer behind them works on in place.
+    """
 
     def __init__(self, wiring: Wiring) -> None:
         self._wiring = wiring
@@ -54,6 +60,13 @@ class Fused:
         self._leaves: list[tuple[Blob, torch.Tensor]] = []
         self._half = False
         steps = self._plan()
+        self.overwritten = {
+            name
+            for step in steps
+            if not (step.node.op.source or step.node.op.aliases_parameter)
+            for name in step.tops
+            if name in wiring.held and not step.node.op.aliases_bottom
+        }
         self._layers = _with_last_uses(steps)
         # the same with a rectifier in the step of the layer before it
         self._steps = _with_last_uses(_merged(steps))
@@ -210,7 +223,8 @@ class Fused:
     def _kept(self) -> set[str]:
         blobs = self._wiring.blobs
         names = [n for n, b in blobs.items() if b.data_memory.handed_out]
-        return {self._root[n] for n in (*names, *self._wiring.outputs)}
+        kept = {self._root[n] for n in (*names, *self._wiring.outputs)}
+        return kept | self.overwritten
 
     def _release(self) -> None:
         for name, blob in self._wiring.blobs.items():
@@ -219,7 +233,7 @@ class Fused:
 
     def _publish(self, values: dict[str, torch.Tensor]) -> None:
         for name, value in values.items():
-            if name not in self._wiring.held:
+            if name not in self._wiring.held or name in self.overwritten:
                 self._wiring.blobs[name].data_memory.put(value)
 
     def _run(

@@ -55,7 +55,7 @@ class Graphed(Fused):
         # nothing of the data is freed yet: the layers of the graph may read it
         whole = set(self._root.values())
         loss, inputs = self._infer(self._data, values, whole, device, prepare)
-        made = sorted(kept - set(values))
+        made = sorted((kept - set(values)) | self.overwritten)
 
         def work(given: Values) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
             total, _ = self._infer(self._body, given, kept, device, None)
@@ -78,7 +78,7 @@ class Graphed(Fused):
         values: Values = {}
         loss = self._train(self._data, values, device, prepare)
         kept = self._kept()
-        made = sorted(kept - set(values))
+        made = sorted((kept - set(values)) | self.overwritten)
 
         def work(given: Values) -> tuple[torch.Tensor | float, list[torch.Tensor]]:
             self._leaves.clear()

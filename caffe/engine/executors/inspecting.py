@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -117,7 +117,12 @@ class Inspecting:
         )
 
     def replay(
-        self, inputs: dict[str, torch.Tensor], device: torch.device, *, grad: bool
+        self,
+        inputs: dict[str, torch.Tensor],
+        shapes: Mapping[str, tuple[int, ...]],
+        device: torch.device,
+        *,
+        grad: bool,
     ) -> None:
         """Compute again what the last forward of the fused executor did not keep.
 
@@ -125,6 +130,8 @@ class Inspecting:
         ----------
         inputs : dict
             Tops of data and input layers in that forward.
+        shapes : mapping
+            Shapes of all blobs in that forward.
         grad : bool
             Also record what a backward needs.
         """
@@ -137,7 +144,7 @@ class Inspecting:
             bottoms = []
             for name in node.bottom:
                 memory = id(blobs[name].data_memory)
-                bottoms.append(shaped(known[memory], blobs[name].shape))
+                bottoms.append(shaped(known[memory], shapes[name]))
             needs = grad and node.needs_backward
             node.context.recomputing = True
             try:
@@ -290,7 +297,7 @@ class Inspecting:
             if leaf.requires_grad:
                 grad = next(got)
                 grad = torch.zeros_like(leaf) if grad is None else grad
-                if name in self._wiring.parameter_tops:
+                if name in self._wiring.parameter_tops and name not in node.top:
                     blobs[name].grad_tensor(device).add_(grad)
                 else:
                     blobs[name].diff_memory.put(grad)

@@ -20,6 +20,8 @@ from caffe.engine.layers.shared import text
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
+_ROUNDING = 1e-6  # a deviation below this part of the mean may be a rounding error
+
 
 @register("LRN")
 class LRNLayer(Operator):
@@ -175,6 +177,8 @@ class BatchNormLayer(Operator):
         if rows.numel() == rows.shape[1]:
             # one value a channel, which torch gives no variance and a rounding error
             top, variance = rows - rows, torch.zeros_like(mean)
+        elif x.device.type == "cpu":
+            top = _without_noise(top, rows, mean, variance)
         if not context.recomputing:
             self._update(params, mean, variance)
         return [top.reshape(x.shape) if x.dim() == 1 else top]
@@ -205,6 +209,20 @@ class BatchNormLayer(Operator):
                 stored.mul_(self.kept).add_(new)
 
 
+def _without_noise(
+    top: torch.Tensor, rows: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
+) -> torch.Tensor:
+    """Make channels of one value exactly 0, not the rounding error of their mean."""
+    with torch.no_grad():
+        doubtful = (variance <= (_ROUNDING * mean).square()) & (mean != 0)
+        if not doubtful.any():
+            return top
+        axes = [axis for axis in range(rows.dim()) if axis != 1]
+        same = doubtful & (rows.amax(axes) == rows.amin(axes))
+        noise = top * same.view(-1, *[1] * (rows.dim() - 2))
+    return top - noise
+
+
 def _channels(shape: Shape) -> int:
     if not shape:
         raise CheckError(
@@ -223,32 +241,38 @@ class MVNLayer(Operator):
         eps : float, default 1e-9. Added to the standard deviation.
 
     Bottoms and tops
-        Up to 4 axes (N, C, Y, X), ``(x - mean) / (deviation + eps)``.
+        (N, C, Y, X), ``(x - mean) / (deviation + eps)``. A bottom of fewer axes is read
+        as if axes of one element were behind them, and the top has all four.
 
     The gradient is Caffe's, which leaves eps out of the derivative of the deviation.
     """
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
-        """Shape of the bottom, which may have 4 axes."""
+        """Shape of the bottom, filled up to 4 axes as Caffe does."""
         (shape,) = bottom_shapes
         if len(shape) > 4:
             raise CheckError(
                 f"bottom 0 {text(shape)} has {len(shape)} axes: 0 to 4 (N, C, Y, X) "
                 "are accepted"
             )
-        return [shape]
+        return [(*shape, *[1] * (4 - len(shape)))]
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Normalise."""
         options = self.param.mvn_param
         (x,) = bottoms
-        images = x.reshape(*x.shape, *[1] * (4 - x.dim()))
+        images = x.reshape(self.shapes([tuple(x.shape)])[0])
         axes = (1, 2, 3) if options.across_channels else (2, 3)
         if options.normalize_variance:
             top = _Standardise.apply(images, axes, options.eps)
         else:
-            top = images - images.mean(axes, keepdim=True)
-        return [top.reshape(x.shape)]
+            top = images - _mean(images, axes)
+        return [top]
+
+
+def _mean(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    """Mean that is exact for equal values: nothing of them may be left over."""
+    return x.mean(axes, keepdim=True, dtype=torch.float64).to(x.dtype)
 
 
 class _Standardise(torch.autograd.Function):
@@ -261,7 +285,7 @@ class _Standardise(torch.autograd.Function):
     def forward(
         ctx: Any, x: torch.Tensor, axes: tuple[int, ...], eps: float
     ) -> torch.Tensor:
-        centred = x - x.mean(axes, keepdim=True)
+        centred = x - _mean(x, axes)
         scale = centred.square().mean(axes, keepdim=True).sqrt_().add_(eps)
         top = centred.div_(scale)
         ctx.axes = axes

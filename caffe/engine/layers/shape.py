@@ -44,6 +44,11 @@ class ConcatLayer(Operator):
     bottoms = (1, None)
     half = Half.PASSES
 
+    @classmethod
+    def aliases(cls, param: Any) -> bool:
+        """One bottom: nothing is joined."""
+        return len(param.bottom) == 1
+
     def setup(self, param: Any, context: Context) -> None:
         """Read the axis."""
         self.axis = legacy_axis(param.concat_param, "concat_dim")
@@ -107,10 +112,15 @@ class SliceLayer(Operator):
             none: pieces of equal size.
 
     Tops
-        One or more, views of the bottom.
+        One or more. The memory of the bottom if there is only one.
     """
 
     tops = (1, None)
+
+    @classmethod
+    def aliases(cls, param: Any) -> bool:
+        """One top: nothing is cut."""
+        return len(param.top) == 1
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the number of points."""
@@ -163,6 +173,7 @@ class SplitLayer(Operator):
 
     tops = (1, None)
     aliases_bottom = True
+    adds_gradients = True
     half = Half.PASSES
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:

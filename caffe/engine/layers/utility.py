@@ -134,7 +134,6 @@ class ParameterLayer(Operator):
 
     bottoms = (0, 0)
     aliases_parameter = True
-    backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the sizes."""

@@ -69,10 +69,12 @@ def mvn(layer: Layer) -> list[Value]:
     wanted = (1, 2, 3) if options.across_channels else (2, 3)
     axes = [axis for axis in wanted if axis < len(x.shape)]
     if not axes:  # every mean is that of one value
-        return [layer.top(layer.add("Sub", x, x))]
-    if options.normalize_variance:
-        return [layer.top(_standardised(layer, axes, eps=options.eps, inside=False))]
-    return [layer.top(layer.add("Sub", x, layer.reduce("ReduceMean", x, axes)))]
+        top = layer.add("Sub", x, x)
+    elif options.normalize_variance:
+        top = _standardised(layer, axes, eps=options.eps, inside=False)
+    else:
+        top = layer.add("Sub", x, layer.reduce("ReduceMean", x, axes))
+    return [layer.top(layer.unsqueezed(top, range(len(x.shape), 4)))]
 
 
 def _standardised(

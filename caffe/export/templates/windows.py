@@ -132,9 +132,11 @@ def _mvn(layer: Layer, code: Code) -> None:
         raise layer.refuse(FORMAT, "it normalises single numbers")
     if options.normalize_variance:
         words = f"{x}, {axes}, {number(options.eps)}"
-        code.assign(layer, f"{code.part(parts.standardise)}({words})")
+        top = f"{code.part(parts.standardise)}({words})"
     else:
-        code.assign(layer, f"{x} - {x}.mean({axes}, keepdim=True)")
+        top = f"({x} - {x}.mean({axes}, keepdim=True))"
+    missing = [None] * (4 - len(layer.shapes[0]))
+    code.assign(layer, top + (f"[(..., {str(missing)[1:-1]})]" if missing else ""))
 
 
 TEMPLATES: dict[str, Template] = {

@@ -53,11 +53,36 @@ def test_reshaping_to_the_same_count_keeps_the_values():
     assert blob.data.tolist() == [1, 2, 3, 4]
 
 
-def test_reshaping_to_another_count_gives_zeros():
+def test_reshaping_to_more_than_ever_before_gives_zeros():
     blob = Blob((2,))
     blob.data[...] = 7
     blob.reshape(3)
     assert blob.data.tolist() == [0, 0, 0]
+
+
+def test_fewer_numbers_are_the_first_ones_of_the_same_memory():
+    blob = Blob((2, 3))
+    before = blob.data
+    before[...] = [[1, 2, 3], [4, 5, 6]]
+    blob.diff[...] = 7
+    blob.reshape(1, 3)
+    assert blob.data.tolist() == [[1, 2, 3]]
+    assert blob.diff.tolist() == [[7, 7, 7]]
+    before[0, 1] = 9
+    assert blob.tensor(CPU).tolist() == [[1, 9, 3]]
+    blob.data_memory.put(torch.tensor([[10.0, 11.0, 12.0]]))
+    assert before.tolist() == [[10, 11, 12], [4, 5, 6]]
+    blob.reshape(3, 2)
+    assert blob.data.tolist() == [[10, 11], [12, 4], [5, 6]]
+    assert np.shares_memory(blob.data, before)
+
+
+def test_a_value_that_nobody_has_seen_yet_stays_in_row_major_order_when_it_shrinks():
+    blob = Blob((1, 2, 2, 2))
+    blob.fill(torch.arange(8.0).view(1, 2, 2, 2))
+    blob.reshape(3)
+    assert blob.values().tolist() == [0, 1, 2]
+    assert blob.tensor(CPU).tolist() == [0, 1, 2]
 
 
 def test_blobs_that_share_data_see_each_other_but_keep_their_gradients():

@@ -211,6 +211,8 @@ def single(layer: str, *shape: int) -> caffe.Net:
         ('type: "Reshape" reshape_param { shape { dim: 0 dim: 2 dim: -1 } }', (3, 8)),
         ('type: "ArgMax" argmax_param { out_max_val: true top_k: 2 }', (2, 3, 4, 5)),
         ('type: "ArgMax" argmax_param { out_max_val: true axis: 1 }', (2, 3, 4, 5)),
+        ('type: "MVN" mvn_param { across_channels: true }', (2, 5)),
+        ('type: "MVN" mvn_param { normalize_variance: false }', (2, 3, 4)),
         ('type: "Slice" slice_param { axis: 1 }', (2, 3)),
         ('type: "Concat"', (2, 3)),
         ('type: "GradientReversal"', (2, 3)),

@@ -245,12 +245,31 @@ def standardise(x, axes, eps, variance=True):
     return centred / deviation if variance else centred
 
 
+    def test_a_channel_of_equal_values_becomes_zero_with_the_gradient_of_a_scaling(self):
+        x = torch.stack([torch.full((2, 5, 3), 0.7994), as_tensor((2, 5, 3))], 1)
+        x.requires_grad_()
+        context = make_context(train=True)
+        (top,) = forward(make_layer("BatchNorm", context=context), [x], context)
+        assert not top[:, 0].any()
+        assert top[:, 1].all()
+        grad = as_tensor((2, 2, 5, 3), 3)
+        top.backward(grad)
+        want = (grad[:, 0] - grad[:, 0].mean()) / 1e-5**0.5
+        np.testing.assert_allclose(x.grad[:, 0], want, rtol=1e-4, atol=1e-3)
+
+
 class TestMVN:
     @pytest.mark.parametrize("across", ["true", "false"])
     @pytest.mark.parametrize("shape", [(), (4,), (4, 3), (2, 3, 4), SHAPE])
-    def test_keeps_the_shape(self, across, shape):
+    def test_the_top_always_has_four_axes(self, across, shape):
         options = f"mvn_param {{ across_channels: {across} }}"
-        check_layer("MVN", options, [shape], tops=[shape])
+        check_layer("MVN", options, [shape], tops=[(*shape, *[1] * (4 - len(shape)))])
+
+    @pytest.mark.parametrize("variance", ["true", "false"])
+    def test_many_equal_values_leave_no_rounding_error(self, variance):
+        options = f"mvn_param {{ normalize_variance: {variance} }}"
+        (top,) = run_layer("MVN", options, [np.full((2, 3, 5, 7), 0.7994)])
+        assert not top.any()
 
     @pytest.mark.parametrize(
         ("across", "axes"), [("true", (1, 2, 3)), ("false", (2, 3))]
@@ -271,7 +290,8 @@ class TestMVN:
         (top,) = run_layer("MVN", "", [x])
         assert not top.any()
         (top,) = run_layer("MVN", "mvn_param { across_channels: true }", [x])
-        np.testing.assert_allclose(top, standardise(x.numpy(), (1,), 0), rtol=1e-4)
+        want = standardise(x.numpy(), (1,), 0)
+        np.testing.assert_allclose(top[:, :, 0, 0], want, rtol=1e-4)
 
     @pytest.mark.parametrize("across", ["true", "false"])
     @pytest.mark.parametrize("variance", ["true", "false"])

@@ -74,7 +74,9 @@ def mvn(layer: Layer) -> list[Value]:
         top = _standardised(layer, axes, eps=options.eps, inside=False)
     else:
         top = layer.add("Sub", x, layer.reduce("ReduceMean", x, axes))
-    return [layer.top(layer.unsqueezed(top, range(len(x.shape), 4)))]
+    missing = range(len(x.shape), len(layer.top_shapes[0]))
+    pattern = (*x.pattern, *[None] * len(missing))
+    return [layer.top(layer.unsqueezed(top, missing), pattern)]
 
 
 def _standardised(

@@ -72,12 +72,14 @@ class TestInPlace:
 
     def test_a_layer_behind_a_split_changes_what_later_layers_read(self, way, phase):
         text = (
-            INPUT % "dim: 2 dim: 2"
+            INPUT
+            % "dim: 2 dim: 2"
             + 'layer { name: "twice" type: "Power" bottom: "x" top: "y" '
             "power_param { scale: 2 } }"
             'layer { name: "split" type: "Split" bottom: "y" top: "a" top: "b" }'
             'layer { name: "first" type: "Power" bottom: "b" top: "before" }'
-            + RECTIFIER % ("a", "a")
+            + RECTIFIER
+            % ("a", "a")
             + 'layer { name: "join" type: "Eltwise" bottom: "a" bottom: "before" '
             'top: "sum" }'
         )

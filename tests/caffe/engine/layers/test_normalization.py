@@ -244,8 +244,9 @@ def standardise(x, axes, eps, variance=True):
     deviation = np.sqrt((centred**2).mean(axes, keepdims=True)) + eps
     return centred / deviation if variance else centred
 
-
-    def test_a_channel_of_equal_values_becomes_zero_with_the_gradient_of_a_scaling(self):
+    def test_a_channel_of_equal_values_becomes_zero_with_the_gradient_of_a_scaling(
+        self,
+    ):
         x = torch.stack([torch.full((2, 5, 3), 0.7994), as_tensor((2, 5, 3))], 1)
         x.requires_grad_()
         context = make_context(train=True)

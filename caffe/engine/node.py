@@ -60,7 +60,7 @@ class Node:
         weighted = index < len(self.loss_weights) and self.loss_weights[index]
         if weighted and prod(shape) > blob.diff_memory.capacity:
             log(
-                "net.cpp:1",
+                "layer.hpp:397",
                 f"layer '{self.name}' ({self.type}): top '{self.top[index]}' has grown "
                 f"from {blob.shape} to {shape}: its loss_weight has no gradient any "
                 "more, as in Caffe; build the net with its largest shape",

@@ -117,7 +117,7 @@ def test_the_gradient_of_a_parameter_goes_through_a_layer_in_place():
         'layer { name: "w" type: "Parameter" top: "x" '
         "parameter_param { shape { dim: 2 } } }"
         + RECTIFIER % ("x", "x")
-        + 'layer { name: "sum" type: "Reduction" bottom: "x" top: "sum" loss_weight: 3 }'
+        + 'layer { name: "sum" type: "Reduction" bottom: "x" top: "y" loss_weight: 3 }'
     )
     for backward in ("step", "one by one"):
         net = net_of(text, caffe.TRAIN)

@@ -238,12 +238,6 @@ class TestBatchNorm:
         with pytest.raises(CheckError, match=r"has 4 channels: the statistics .* 3"):
             layer.shapes([(2, 4, 4, 5)])
 
-
-def standardise(x, axes, eps, variance=True):
-    centred = x - x.mean(axes, keepdims=True)
-    deviation = np.sqrt((centred**2).mean(axes, keepdims=True)) + eps
-    return centred / deviation if variance else centred
-
     def test_a_channel_of_equal_values_becomes_zero_with_the_gradient_of_a_scaling(
         self,
     ):
@@ -257,6 +251,12 @@ def standardise(x, axes, eps, variance=True):
         top.backward(grad)
         want = (grad[:, 0] - grad[:, 0].mean()) / 1e-5**0.5
         np.testing.assert_allclose(x.grad[:, 0], want, rtol=1e-4, atol=1e-3)
+
+
+def standardise(x, axes, eps, variance=True):
+    centred = x - x.mean(axes, keepdims=True)
+    deviation = np.sqrt((centred**2).mean(axes, keepdims=True)) + eps
+    return centred / deviation if variance else centred
 
 
 class TestMVN:

@@ -14,6 +14,7 @@ from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
 _CROPS = 10
+_AXES = 3
 
 
 class Classifier(Net):
@@ -79,10 +80,13 @@ class Classifier(Net):
         Raises
         ------
         CheckError
-            If there is no image, or a crop does not fit into `image_dims`.
+            If there is no image, an image has other channels than the net's input, or
+            a crop does not fit into `image_dims`.
         """
         if len(inputs) == 0:
             raise CheckError("no image to classify; one or more are accepted")
+        for index, image in enumerate(inputs):
+            check_channels(self, image, f"image {index}")
         size = tuple(int(value) for value in self.image_dims)
         images = np.array([io.resize_image(image, size) for image in inputs])
         if oversample:
@@ -121,6 +125,32 @@ def transformer_of(
     if channel_swap is not None:
         transformer.set_channel_swap(name, channel_swap)
     return transformer
+
+
+def check_channels(net: Net, image: NDArray[Any], called: str) -> None:
+    """Refuse an image that has not the channels of the net's first input.
+
+    Parameters
+    ----------
+    net : Net
+    image : array of shape (height, width, channels)
+    called : str
+        What the error calls it.
+
+    Raises
+    ------
+    CheckError
+    """
+    name = net.inputs[0]
+    wanted = net.blobs[name].shape[1]
+    shape = np.shape(image)
+    if len(shape) == _AXES and shape[2] == wanted:
+        return
+    hint = "; caffe.io.load_image(path, color=False) gives one" if wanted == 1 else ""
+    raise CheckError(
+        f"{called}: has shape {shape}: expected (height, width, {wanted}), since the "
+        f"input '{name}' of the net has {wanted} channels{hint}"
+    )
 
 
 def _centres(images: NDArray[Any], crop_dims: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe import io
-from caffe.classifier import transformer_of
+from caffe.classifier import check_channels, transformer_of
 from caffe.engine.net import Net
 from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2
@@ -89,13 +89,15 @@ class Detector(Net):
         FileError
             If an image can't be read.
         CheckError
-            If a window holds no pixel of its image.
+            If a window holds no pixel of its image, or the net takes images of other
+            channels.
         """
         found: list[dict[str, Any]] = []
         inputs = []
         name = self.inputs[0]
         for filename, windows in images_windows:
             image = io.load_image(filename)
+            check_channels(self, image, str(filename))
             for window in windows:
                 try:
                     part = self.crop(image, np.asarray(window))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from caffe.engine import atomic
 from caffe.engine.log import log
 from caffe.errors import CaffeError, FileError
+from caffe.proto.text import check_pointer
 
 _BLOCK_BYTES = 1 << 22
+_START_BYTES = 64
 # HDF5's compressions shrink to a thousandth at most; below the slack all is believed.
 _COMPRESSION, _SLACK_BYTES = 1100, 1 << 20
 _LONGEST_TEXT = 1 << 16
@@ -62,10 +65,24 @@ def readable(path: str | os.PathLike[str]) -> Iterator[None]:
         raise FileError(f"{path}: {error.args[0]}") from error
     # What the library stumbles over comes through h5py in all these ways.
     except (OSError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        refuse_pointer(path)
         reason = str(error).partition("\n")[0]
         raise FileError(
             f"{path}: not a whole HDF5 file, perhaps truncated ({reason})"
         ) from error
+
+
+def refuse_pointer(path: str | os.PathLike[str]) -> None:
+    """Say so where Git LFS left a pointer in the place of a file.
+
+    Raises
+    ------
+    FileError
+    """
+    start = b""
+    with suppress(OSError, ValueError), Path(path).open("rb") as file:
+        start = file.read(_START_BYTES)
+    check_pointer(path, start)
 
 
 def write(path: str | os.PathLike[str], fill: Callable[[Any], None]) -> None:

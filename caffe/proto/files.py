@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 from caffe.proto.freiburg import parse_net
-from caffe.proto.text import read_bytes, read_text
+from caffe.proto.text import check_pointer, read_bytes, read_text
 from caffe.proto.upgrade import Crop, upgrade_net, upgrade_solver
 
 _KINDS = {
@@ -160,6 +160,7 @@ def parsing(path: str | PathLike[str], start: bytes, size: int) -> Iterator[None
     ------
     FileError
     """
+    check_pointer(path, start)
     kind = _other_kind(start)
     if kind:
         raise FileError(f"{path}: is {kind}; {_WANTED}")

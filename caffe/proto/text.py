@@ -30,6 +30,17 @@ _NO_VALUE = re.compile(
 _COMMENT = re.compile(
     rb"""("(?:\\.|[^"\\])*(?:"|\\?$)|'(?:\\.|[^'\\])*(?:'|\\?$))|#.*"""
 )
+# What C++ protobuf knows, and Python's reads alike; the last one stands for all else.
+_ESCAPE = re.compile(
+    r"""\\(?:[abfnrtv\\'"]|(?![4-7][0-7]{2})[0-7]{1,3}|x[0-9a-fA-F]"""
+    r"""|u(?![dD][89a-fA-F])[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4}"""
+    r"""|(?P<invalid>.?))"""
+)
+_STRING_OR_COMMENT = re.compile(
+    r""""(?:\\.|[^"\\\n])*"?|'(?:\\.|[^'\\\n])*'?|#[^\n]*"""
+)
+_BACKSLASH = "expected \\\\ for a backslash, or / in a path"
+_LFS = b"version https://git-lfs.github.com/spec/"
 _TWICE = re.compile(
     r'Message type "caffe\.([\w.]+)" should not have multiple "(\w+)" fields'
 )
@@ -76,7 +87,30 @@ def read_bytes(path: str | PathLike[str]) -> bytes:
         If the file cannot be read.
     """
     with _readable(path):
-        return Path(path).read_bytes()
+        raw = Path(path).read_bytes()
+    check_pointer(path, raw)
+    return raw
+
+
+def check_pointer(path: str | PathLike[str], start: bytes) -> None:
+    """Refuse what Git LFS leaves in the place of a large file.
+
+    Parameters
+    ----------
+    path : path
+        For the text of the error.
+    start : bytes
+        How the file begins.
+
+    Raises
+    ------
+    FileError
+    """
+    if start.startswith(_LFS):
+        raise FileError(
+            f"{path}: is a Git LFS pointer, not the file itself: 'git lfs pull' "
+            "fetches it"
+        )
 
 
 def open_bytes(path: str | PathLike[str]) -> BinaryIO:
@@ -150,6 +184,7 @@ def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> Message
     >>> layer.type
     'Concat'
     """
+    _check_escapes(text, name)
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
@@ -164,6 +199,26 @@ def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> Message
     if missing:
         raise PrototxtError(f"{name}: {', '.join(missing)}: not given; must be given")
     return message
+
+
+def _check_escapes(text: str, name: str) -> None:
+    """Refuse escape sequences in strings that protobuf's libraries do not read alike.
+
+    Python's would take some of them as they stand, so that in a path of Windows a
+    part would be a backslash and a letter, and another the end of a line.
+    """
+    if "\\" not in text:
+        return
+    for token in _STRING_OR_COMMENT.finditer(text):
+        for escape in _ESCAPE.finditer(token[0]) if token[0][0] != "#" else ():
+            if escape["invalid"] is not None:
+                at = token.start() + escape.start()
+                line = text.count("\n", 0, at) + 1
+                column = at - text.rfind("\n", 0, at)
+                raise PrototxtError(
+                    f"{name}:{line}:{column}: invalid escape sequence '{escape[0]}' in "
+                    f"a string: {_BACKSLASH}"
+                )
 
 
 def _missing(message: Any) -> list[str]:
@@ -185,6 +240,8 @@ def _explain(complaint: str, message: Message) -> str:
     if match := _TWICE.search(complaint):
         owner, field = match.groups()
         return f"field '{field}' of {owner} is given twice; once is accepted"
+    if "codec can't" in complaint:  # the string ends in a backslash
+        return f"invalid escape sequence in a string: {_BACKSLASH}"
     return complaint[:1].lower() + complaint[1:].rstrip(".")
 
 

@@ -91,3 +91,22 @@ def test_crops_that_do_not_fit_are_refused(files):
 def test_no_image_is_refused(files):
     with pytest.raises(CheckError, match="no image to classify"):
         caffe.Classifier(*files).predict([])
+
+
+@pytest.mark.parametrize("oversample", [True, False])
+@pytest.mark.parametrize("shape", [(4, 6, 1), (4, 6, 4), (4, 6)])
+def test_an_image_of_other_channels_than_the_nets_is_refused(files, shape, oversample):
+    net = caffe.Classifier(*files)
+    with pytest.raises(CheckError, match=r"image 1: has shape .*'data'.* has 3"):
+        net.predict([np.zeros((4, 6, 3)), np.zeros(shape)], oversample=oversample)
+
+
+def test_a_colour_image_for_a_net_of_one_channel_is_told_how_to_be_read(tmp_path):
+    model = tmp_path / "grey.prototxt"
+    model.write_text(NET.replace("dim: 4 dim: 3", "dim: 4 dim: 1"))
+    net = caffe.Net(str(model), caffe.TEST)
+    net.save(str(tmp_path / "grey.caffemodel"))
+    net = caffe.Classifier(str(model), str(tmp_path / "grey.caffemodel"))
+    with pytest.raises(CheckError, match=r"load_image\(path, color=False\)"):
+        net.predict([np.zeros((4, 6, 3))])
+    assert net.predict([np.zeros((4, 6, 1))]).shape == (1, 2)

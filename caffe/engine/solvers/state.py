@@ -23,6 +23,7 @@ from caffe.errors import CaffeError, CheckError, FileError
 from caffe.proto import blobs as protos
 from caffe.proto import caffe_pb2, wire
 from caffe.proto.stored import Numbers, serialise
+from caffe.proto.text import check_pointer
 
 PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
@@ -302,6 +303,9 @@ def check_prefix(prefix: str) -> None:
 
 def _arrays(archive: zipfile.ZipFile) -> Iterator[tuple[str, NDArray[Any]]]:
     for name in archive.namelist():
+        # what is compressed could be of any size, and no training left it
+        if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed")
         with archive.open(name) as member:
             values = np.lib.format.read_array(member, allow_pickle=False)
             yield name.removesuffix(".npy"), values
@@ -348,8 +352,12 @@ def _read_binary(path: PathLike) -> SolverState:
     from google.protobuf.message import DecodeError
 
     try:
-        message = caffe_pb2.SolverState.FromString(Path(path).read_bytes())
+        raw = Path(path).read_bytes()
+        check_pointer(path, raw)
+        message = caffe_pb2.SolverState.FromString(raw)
         history = [protos.to_array(blob) for blob in message.history]
+    except FileError:
+        raise
     except FileNotFoundError:
         raise FileError(f"{path}: no such file") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from caffe.engine.hdf5 import note_class, readable
+from caffe.engine.hdf5 import note_class, readable, refuse_pointer
 from caffe.engine.sources.prefetch import Batch, State, draws
 from caffe.errors import FileError
 
@@ -179,6 +179,7 @@ class HDF5Rows:
         try:
             return h5py.File(path, "r")
         except (OSError, RuntimeError, ValueError):
+            refuse_pointer(path)
             raise FileError(
                 f"{name}: not an HDF5 file, or damaged, though {self.source} lists it"
             ) from None

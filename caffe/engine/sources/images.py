@@ -17,6 +17,7 @@ from PIL import Image, ImageOps
 
 from caffe.engine import atomic
 from caffe.errors import CheckError, FileError
+from caffe.proto.text import check_pointer
 
 Pixels = NDArray[np.uint8]
 
@@ -89,6 +90,7 @@ def read(path: str | os.PathLike[str], color: bool | None = True) -> Pixels:
         If the file can't be read or is no image.
     """
     raw = read_bytes(path)
+    check_pointer(path, raw)
     try:
         return decode(raw, color)
     except CheckError as error:
@@ -162,7 +164,8 @@ def read_list(source: str) -> list[tuple[str, int]]:
     """Read a list of images: a line is a name, a space, and a whole number.
 
     As in Caffe the last space counts, so that names may have spaces, and what is no
-    number is label 0. Empty lines are left out.
+    number is label 0. Empty lines are left out, and what can't be seen: a byte order
+    mark, blanks at the end of a line.
 
     Raises
     ------
@@ -170,7 +173,7 @@ def read_list(source: str) -> list[tuple[str, int]]:
         If the file can't be read or names nothing.
     """
     try:
-        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except (OSError, ValueError) as error:
         raise FileError(
             f"{source}: {atomic.reason(error)}: a text file with lines of an image "
@@ -178,7 +181,7 @@ def read_list(source: str) -> list[tuple[str, int]]:
         ) from None
     found = []
     for line in text.split("\n"):
-        name, space, label = line.rstrip("\r").rpartition(" ")
+        name, space, label = line.rstrip(" \t\r").rpartition(" ")
         if name or label:
             found.append((name if space else label, _number(label)))
     if not found:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from caffe.engine import atomic
 from caffe.errors import FileError
+from caffe.proto.text import check_pointer
 
 Record = tuple[bytes, Callable[[], bytes]]
 
@@ -104,6 +105,7 @@ class LMDBReader:
         found = [_Meta(*_META.unpack(raw)) for raw in raws if len(raw) == _META.size]
         valid = [m for m in found if m.magic == _MAGIC and m.version == _VERSION]
         if not valid:
+            check_pointer(self.path, self._at(0, _META.size))
             raise FileError(
                 f"{self.path}: not an LMDB database of version {_VERSION}, or damaged "
                 f"({self._bytes} bytes)"

@@ -105,7 +105,7 @@ def read_windows(
         Naming the image of the list at which the file breaks the form.
     """
     try:
-        text = Path(source).read_text(encoding="utf-8", errors="surrogateescape")
+        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except (OSError, ValueError) as error:
         raise FileError(
             f"{source}: Failed to open window file: {atomic.reason(error)}"

@@ -223,3 +223,38 @@ def test_what_is_printed_reads_back_equal(name, floats, doubles, dims, raw, flag
     datum = caffe_pb2.Datum(data=raw, encoded=flag)
     assert parse_net(to_text(net)) == net
     assert parse_text(to_text(datum), caffe_pb2.Datum()) == datum
+
+
+class TestEscapes:
+    @pytest.mark.parametrize(
+        ("text", "place", "escape"),
+        [
+            (r'name: "C:\data\new"', "1:10", r"\d"),
+            (r'name: "C:\Users\x"', "1:10", r"\U"),
+            ("# \\q is fine here\nname: 'a\\\\\\q'", "2:11", r"\q"),
+            (r'name: "\x"', "1:8", r"\x"),
+            (r'name: "\ud800"', "1:8", r"\u"),
+            (r'name: "\N{DIGIT ONE}"', "1:8", r"\N"),
+            (r'name: "\400"', "1:8", r"\4"),
+        ],
+    )
+    def test_what_protobuf_does_not_know_is_refused_where_it_stands(
+        self, text, place, escape
+    ):
+        """C++ protobuf: Invalid escape sequence in string literal."""
+        with pytest.raises(PrototxtError) as caught:
+            parse_text(text, caffe_pb2.NetParameter())
+        start = f"<text>:{place}: invalid escape sequence '{escape}' in a string"
+        assert str(caught.value).startswith(start)
+        assert r"expected \\ for a backslash, or / in a path" in str(caught.value)
+
+    def test_a_path_that_ends_in_a_backslash_is_refused(self):
+        with pytest.raises(PrototxtError, match=r"escape sequence|ending quote"):
+            parse_text('name: "D:\\"\nlayer { }', caffe_pb2.NetParameter())
+
+    def test_what_protobuf_knows_is_read(self):
+        net = parse_text(
+            r"""name: "\101\x41\n\t\\\"\'\303\251\u00e9\U0001F600\0" # C:\data """,
+            caffe_pb2.NetParameter(),
+        )
+        assert net.name == "AA\n\t\\\"'éé\U0001f600\0"

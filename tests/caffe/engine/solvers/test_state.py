@@ -270,3 +270,14 @@ def test_a_side_car_with_odd_values_is_refused_by_name(solver, folder, name, val
     state.write_sidecar(path, found, digest=state.fingerprint(path))
     with pytest.raises(FileError, match=r"snap_iter_1\.solverstate\.resume\.npz: "):
         solver.restore(path)
+
+
+def test_a_compressed_side_car_is_ignored_with_a_warning(folder, capsys):
+    """It could be of any size, and no training writes one."""
+    path = folder / "state"
+    path.write_bytes(b"1")
+    np.savez_compressed(
+        folder / "state.resume.npz", sha256=np.array(state.fingerprint(path))
+    )
+    assert state.read_sidecar(path) is None
+    assert "is compressed" in capsys.readouterr().err

@@ -153,6 +153,12 @@ class TestEncode:
 
 
 class TestReadList:
+    def test_what_can_not_be_seen_is_left_out(self, tmp_path):
+        source = tmp_path / "list.txt"
+        source.write_bytes(b"\xef\xbb\xbfa.png 1 \r\nb c.png 2\t \nd.png   3\n   \n")
+        found = images.read_list(str(source))
+        assert found == [("a.png", 1), ("b c.png", 2), ("d.png  ", 3)]
+
     def test_the_last_space_counts(self, tmp_path):
         (tmp_path / "list").write_text("a b.png 3\nc.png -2\r\n\nd.png x\ne.png\n7 8")
         assert images.read_list(str(tmp_path / "list")) == [

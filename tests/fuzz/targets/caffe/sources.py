@@ -123,7 +123,7 @@ def _images() -> dict[str, bytes]:
 def _lists() -> dict[str, bytes]:
     return {
         "two": b"a.png 0\na b.png 7\n",
-        "windows": b"a.png 1\r\na b.png -3\r\n\r\na.png 2",
+        "windows": b"\xef\xbb\xbfa.png 1 \r\na b.png -3\r\n\r\na.png 2",
     }
 
 

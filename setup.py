@@ -132,9 +132,10 @@ setup(
         "tqdm>=4.60",
         "matplotlib>=3.8",
         "jinja2>=3",
-        "pooch>=1.8",
+        "filelock>=3.13",  # torch brings it, too
+        "platformdirs>=4",
         "requests>=2.28",
-        'tomli>=2 ; python_version < "3.11"',
+        "tomli-w>=1",
     ],
     extras_require={
         "leveldb": [LEVELDB],

@@ -1,11 +1,10 @@
-"""TOML files: read, made into dataclasses, written."""
+"""TOML files: read, and made into dataclasses."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import json
-import sys
+import reprlib
+import tomllib
 import typing
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -17,8 +16,6 @@ from pyunet.boundary import reading
 from pyunet.errors import DataError
 
 Made = TypeVar("Made")
-# Python 3.10 has no reader of its own
-_reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -39,7 +36,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     {'net': {'input': [60, 60]}}
     """
     with reading(path, "is no TOML"):
-        table: dict[str, Any] = _reader.loads(path.read_text(encoding="utf-8"))
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     return table
 
 
@@ -87,48 +84,6 @@ def from_table(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
         raise DataError(f"{where}: {str(error).replace('__init__()', 'is')}") from error
 
 
-def to_text(name: str, table: Mapping[str, Any]) -> str:
-    """Write a table of strings, numbers, lists and inner tables.
-
-    Parameters
-    ----------
-    name : str
-        Of the table.
-    table : mapping
-        Of values that are None nothing is written.
-
-    Examples
-    --------
-    >>> print(to_text("a-b", {"size": 3, "net": {"axes": ["y", "x"]}}), end="")
-    ["a-b"]
-    size = 3
-    <BLANKLINE>
-    ["a-b".net]
-    axes = ["y", "x"]
-    """
-    return _text(_quoted(name), table)
-
-
-def _text(name: str, table: Mapping[str, Any]) -> str:
-    inner = {k: v for k, v in table.items() if isinstance(v, Mapping)}
-    lines = [
-        f"{_key(key)} = {_quoted(value)}\n"
-        for key, value in table.items()
-        if key not in inner and value is not None
-    ]
-    below = [_text(f"{name}.{_key(k)}", v) for k, v in inner.items()]
-    return "\n".join(["".join([f"[{name}]\n", *lines]), *below])
-
-
-def _key(key: str) -> str:
-    return key if key.isascii() and key.isidentifier() else _quoted(key)
-
-
-def _quoted(value: Any) -> str:
-    """Write a value: JSON and TOML agree but for one character."""
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def _value(hint: Any, value: Any, where: str) -> Any:
     """Check a value against a type hint; tables become dataclasses, lists tuples."""
     if typing.get_origin(hint) in (typing.Union, UnionType):
@@ -161,4 +116,6 @@ def _container(hint: Any, value: list[Any] | dict[str, Any], where: str) -> Any:
 
 def _odd(hint: Any, value: Any, where: str) -> DataError:
     name = hint.__name__ if isinstance(hint, type) else str(hint)
-    return DataError(f"{where}: {value!r}; accepted is {name.replace('typing.', '')}")
+    return DataError(
+        f"{where}: {reprlib.repr(value)}; accepted is {name.replace('typing.', '')}"
+    )

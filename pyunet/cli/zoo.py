@@ -32,7 +32,9 @@ example:
   pyunet zoo fetch phseg_v5
 
 A download that broke off goes on where it stopped. Where no checksum is known, that of
-the first download is kept, and later ones must be the same.
+the first download is kept, and later ones must be the same (NAME/download.sha256 in the
+folder of downloads; without it the next one decides). Several processes may fetch at
+once: one does it, the others wait.
 """,
     "verify": "example:\n  pyunet zoo verify\n",
     "path": 'example:\n  pyunet info "$(pyunet zoo path phseg_v5 | head -n 1)"\n',
@@ -144,7 +146,7 @@ def _fetch(args: argparse.Namespace) -> int:
 
     for entry in [find_entry(name) for name in args.names]:
         if entry.urls and (args.again or state(entry) != "here"):
-            files = bring(entry)
+            files = bring(entry, again=args.again)
         elif entry.collection:
             files = [entry.cache]
         else:

@@ -7,13 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
-from pyunet.toml import to_text
-from pyunet.zoo.cache import cache_folder, sha256_of
+from pyunet.files import atomic_path, new_files
+from pyunet.toml import from_table
+from pyunet.zoo.cache import cache_folder, held, sha256_of
 from pyunet.zoo.finding import DEFINITION, is_definition
 from pyunet.zoo.half import half_precision
-from pyunet.zoo.manifest import Entry, entries, read_manifest, user_manifest
+from pyunet.zoo.manifest import (
+    MANIFEST,
+    Entry,
+    entries,
+    read_manifest,
+    user_manifest,
+)  # fmt: skip
 
 ENDINGS = (".caffemodel.h5", ".caffemodel")
 
@@ -48,31 +56,36 @@ def add_model(
     ------
     DataError
         A name that is taken, weights of another ending, a key that no model has; what
-        `half_precision` refuses.
+        `half_precision` refuses. Nothing is written then.
     """
-    _check_name(name)
     ending = next((end for end in ENDINGS if weights.name.endswith(end)), None)
     if ending is None:
         raise DataError(f"{weights}: accepted are {' and '.join(ENDINGS)}")
-    folder = cache_folder() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    stored = folder / f"{name}{ENDINGS[0] if half else ending}"
-    if half:
-        half_precision(weights, stored)
-    else:
-        _copy(weights, stored)
     kind = "definition" if is_definition(model) else "prototxt"
-    net = folder / f"{name}{DEFINITION if kind == 'definition' else '.prototxt'}"
-    _copy(model, net)
+    stored = f"{name}{ENDINGS[0] if half else ending}"
+    net = f"{name}{DEFINITION if kind == 'definition' else '.prototxt'}"
     given = {
         "licence": "the user's own",
         **table,
-        "file": f"{name}/{stored.name}",
-        kind: f"{name}/{net.name}",
-        "sha256": sha256_of(stored),
-        "size": stored.stat().st_size,
+        "file": f"{name}/{stored}",
+        kind: f"{name}/{net}",
     }
-    return register(name, given)
+    with held(MANIFEST):
+        _check(name, given)
+        folder = cache_folder() / name
+        with new_files(folder) as place:
+            if half:
+                half_precision(weights, place(stored))
+            else:
+                _copy(weights, place(stored))
+            _copy(model, place(net))
+            given["sha256"] = sha256_of(place(stored))
+            given["size"] = place(stored).stat().st_size
+        try:
+            return _append(name, given)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
 
 def register(name: str, table: Mapping[str, Any]) -> Entry:
@@ -83,27 +96,38 @@ def register(name: str, table: Mapping[str, Any]) -> Entry:
     DataError
         A name that is taken, a key that no model has.
     """
-    _check_name(name)
-    path = user_manifest()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    before = path.read_text(encoding="utf-8") if path.is_file() else ""
-    with atomic_path(path) as whole:
-        joint = "\n" if before else ""
-        whole.write_text(before + joint + to_text(name, table), encoding="utf-8")
-        made = read_manifest(whole)
-    return made[name]
+    with held(MANIFEST):
+        _check(name, table)
+        return _append(name, table)
 
 
-def _check_name(name: str) -> None:
-    if not name or Path(name).name != name or name.startswith("."):
+def _check(name: str, table: Mapping[str, Any]) -> None:
+    """Refuse what is no model, before anything is written."""
+    plain = name.isprintable() and Path(name).name == name
+    if not name or not plain or name.startswith("."):
         raise DataError(f"name {name!r}: accepted is one without folders")
     if name in entries():
         raise DataError(
             f"{name}: there is a model of this name; take another (the list of yours "
             f"is {user_manifest()})"
         )
+    from_table(Entry, {"name": name, **table}, name)
+
+
+def _append(name: str, table: Mapping[str, Any]) -> Entry:
+    path = user_manifest()
+    before = f"{path.read_text(encoding='utf-8')}\n" if path.is_file() else ""
+    try:
+        text = before.encode() + tomli_w.dumps({name: table}).encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name}: {error.object!r} cannot be stored") from error
+    with atomic_path(path) as whole:
+        whole.write_bytes(text)
+    return read_manifest(path)[name]
 
 
 def _copy(source: Path, target: Path) -> None:
-    with atomic_path(target) as path:
-        shutil.copyfile(source, path)
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise DataError(f"{source}: cannot be copied: {error.strerror}") from error

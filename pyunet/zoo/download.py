@@ -1,7 +1,6 @@
 """Download one file, going on where an earlier try broke off.
 
-pooch keeps what it downloads and checks it, but starts anew each time; its hook for
-downloaders is used to put what came so far aside.
+pooch checks what it downloads, too, but starts anew each time.
 """
 
 from __future__ import annotations
@@ -9,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from pyunet.errors import DataError
+from pyunet.zoo.cache import sha256_of
 
 if TYPE_CHECKING:
     import requests
@@ -29,7 +29,8 @@ def download(url: str, target: Path, *, sha256: str = "") -> Path:
     """Bring a file, with a progress bar on a terminal.
 
     What came before a connection broke is kept beside the target as ``NAME.part`` and
-    gone on from, if the server still has the same file.
+    gone on from, if the server still has the same file. Two processes must not do it
+    at once, see `pyunet.zoo.cache.held`.
 
     Parameters
     ----------
@@ -51,37 +52,25 @@ def download(url: str, target: Path, *, sha256: str = "") -> Path:
         No connection, a refusal, a connection that breaks off again and again, another
         checksum; nothing is left at the target then.
     """
-    import pooch
     from requests import RequestException
     from urllib3.exceptions import HTTPError
 
-    pooch.get_logger().setLevel(logging.WARNING)
     part = target.with_name(f"{target.name}.part")
-
-    def bring(address: str, output: str, _: Any, check_only: bool = False) -> None:
-        _Resumed(address, part).bring(timeout_s=TIMEOUT_S)
-        part.replace(output)
-        _tag_of(part).unlink(missing_ok=True)
-
     try:
-        if target.is_file():
-            target.unlink()
-        pooch.retrieve(
-            url,
-            known_hash=f"sha256:{sha256}" if sha256 else None,
-            fname=target.name,
-            path=target.parent,
-            downloader=bring,
-        )
-    except DataError:
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        _Resumed(url, part).bring(timeout_s=TIMEOUT_S)
+        _tag_of(part).unlink(missing_ok=True)
+        if sha256 and sha256_of(part) != sha256:
+            part.unlink()
+            raise DataError(
+                f"{url}: what came has another checksum than the {sha256} that is "
+                "known; it was not kept. A file that you trust is taken in by 'pyunet "
+                "zoo add'"
+            )
+        part.replace(target)
     except (RequestException, HTTPError) as error:
         raise DataError(f"{url}: {_reason(error)}") from error
-    except ValueError as error:  # pooch's word for another checksum
-        raise DataError(
-            f"{url}: what came has another checksum than the {sha256} that is known; "
-            "it was not kept. A file that you trust is taken in by 'pyunet zoo add'"
-        ) from error
     except OSError as error:
         what = os.strerror(error.errno) if error.errno else str(error)
         raise DataError(f"{target}: cannot be written: {what}") from error
@@ -146,7 +135,10 @@ class _Resumed:
         return {}
 
     def _keep(self, answer: requests.Response) -> bool:
+        said = answer.headers.get("Content-Range", f"bytes {self._have}-")
         more = answer.status_code == PARTIAL
+        if more and not said.startswith(f"bytes {self._have}-"):
+            raise DataError(f"{self.url}: sent '{said}' for all from {self._have} on")
         start = self._have if more else 0
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         if tag and not tag.startswith("W/"):

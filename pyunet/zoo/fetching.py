@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +16,14 @@ from pyunet.files import atomic_path
 from pyunet.notes import read_notes
 from pyunet.zoo import archives
 from pyunet.zoo.adding import register
-from pyunet.zoo.cache import sha256_of
+from pyunet.zoo.cache import held, sha256_of
 from pyunet.zoo.download import download
 from pyunet.zoo.finding import DEFINITION, find_model
-from pyunet.zoo.manifest import Entry, entries, state
+from pyunet.zoo.manifest import FETCHED, Entry, entries, state
 from pyunet.zoo.renaming import rename_layers
 
 LOG = logging.getLogger(__name__)
-FETCHED = "fetched.json"
+ASIDE = ".unpacked"
 PIN = "download.sha256"
 WEIGHTS = ".caffemodel.h5"
 
@@ -94,12 +95,18 @@ def fetch(entry: Entry) -> Files:
         file of weights.
     """
     if state(entry) == "to fetch":
-        bring(entry)
+        bring(entry, again=False)
     return files_of(entry)
 
 
-def bring(entry: Entry) -> list[Path]:
-    """Download a model or a collection again, whether it is here or not.
+def bring(entry: Entry, *, again: bool = True) -> list[Path]:
+    """Download a model or a collection, for one process at a time.
+
+    Parameters
+    ----------
+    entry : Entry
+    again : bool, default True
+        Also where it is here, or has come while another process was waited for.
 
     Returns
     -------
@@ -111,31 +118,53 @@ def bring(entry: Entry) -> list[Path]:
     DataError
         As `fetch`.
     """
-    entry.cache.mkdir(parents=True, exist_ok=True)
-    pin = entry.cache / PIN
+    with held(entry.name):
+        if not again and state(entry) == "here":
+            return [entry.cache / name for name in _record(entry)["files"]]
+        return _bring(entry)
+
+
+def _bring(entry: Entry) -> list[Path]:
+    """Make everything ready aside; then put it in its place, and say so last."""
+    pin, aside = entry.cache / PIN, entry.cache / ASIDE
     pinned = pin.read_text().strip() if pin.is_file() else ""
     source, whole = _download(entry, entry.sha256 or pinned)
     got = sha256_of(whole)
+    shutil.rmtree(aside, ignore_errors=True)
     try:
-        found = _unpack(entry, whole)
-        for path in found:
-            _check_weights(path)
+        fresh = _unpack(entry, whole, aside)
+        for path in fresh:
+            _check_weights(path, trusted=bool(entry.sha256 or pinned))
+        if entry.rename:
+            rename_layers(aside / entry.weights_path.name, entry.rename)
+        if not entry.sha256 and not pinned:
+            _pin(entry, source, got)
+        return _put(entry, fresh, {"url": source, "sha256": got})
     except DataError as error:
-        whole.unlink(missing_ok=True)
         raise DataError(f"{entry.name}: {error}") from error
-    if entry.rename:
-        rename_layers(entry.weights_path, entry.rename)
-    whole.unlink(missing_ok=True)
-    if not entry.sha256 and not pinned:
-        with atomic_path(pin) as path:
-            path.write_text(got)
-        LOG.warning(
-            "%s: no checksum is known for %s; pinned on this first use to sha256 %s",
-            entry.name, source, got,
-        )  # fmt: skip
-    _note(entry, source, got, found)
+    finally:
+        whole.unlink(missing_ok=True)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _pin(entry: Entry, source: str, got: str) -> None:
+    with atomic_path(entry.cache / PIN) as path:
+        path.write_text(got)
+    LOG.warning(
+        "%s: no checksum is known for %s; pinned on this first use to sha256 %s",
+        entry.name, source, got,
+    )  # fmt: skip
+
+
+def _put(entry: Entry, fresh: list[Path], record: dict[str, Any]) -> list[Path]:
+    """Move files to their places; the record, without which none counts, is last."""
+    (entry.cache / FETCHED).unlink(missing_ok=True)
+    record["files"] = {path.name: sha256_of(path) for path in fresh}
+    found = [path.replace(entry.cache / path.name) for path in fresh]
     if entry.collection:
         _take_in(entry, found)
+    with atomic_path(entry.cache / FETCHED) as path:
+        path.write_text(json.dumps(record, indent=1))
     return found
 
 
@@ -152,52 +181,62 @@ def _download(entry: Entry, sha256: str) -> tuple[str, Path]:
     raise DataError(f"{entry.name}: no address is known")
 
 
-def _unpack(entry: Entry, whole: Path) -> list[Path]:
+def _unpack(entry: Entry, whole: Path, aside: Path) -> list[Path]:
+    """Take the files of a model out of what came, into a folder of their own."""
+    aside.mkdir()
     if entry.collection:
-        wanted = _pairs(archives.member_names(whole), entry)
+        wanted = _pairs(archives.member_names(whole))
     elif entry.member:
-        wanted = {entry.member: entry.weights_path}
-        if entry.definition_path is not None:
-            wanted[entry.definition] = entry.definition_path
+        wanted = [name for name in (entry.member, entry.definition) if name]
     else:
-        whole.replace(entry.weights_path)
-        return [entry.weights_path]
-    archives.take_out(whole, wanted)
-    return list(wanted.values())
+        return [whole.replace(aside / entry.weights_path.name)]
+    found = {name: aside / Path(name).name for name in wanted}
+    archives.take_out(whole, found)
+    return list(found.values())
 
 
-def _pairs(names: Iterable[str], entry: Entry) -> dict[str, Path]:
+def _pairs(names: Iterable[str]) -> list[str]:
     """Find the models of an archive: a definition and the weights beside it."""
     known = set(names)
-    wanted: dict[str, Path] = {}
+    wanted = []
     for name in sorted(known):
         other = name.removesuffix(DEFINITION) + WEIGHTS
         if name.endswith(DEFINITION) and other in known:
-            wanted |= {one: entry.cache / Path(one).name for one in (name, other)}
+            wanted += [name, other]
     if not wanted:
         raise DataError(f"has no {DEFINITION} with a {WEIGHTS} beside it")
     return wanted
 
 
-def _check_weights(path: Path) -> None:
-    """Refuse what servers send in place of a file that they no longer have."""
+def _check_weights(path: Path, *, trusted: bool) -> None:
+    """Refuse what servers send in place of a file that they no longer have.
+
+    Where no checksum vouches for it, also what cannot be read: it would be pinned.
+    """
     with path.open("rb") as file:
         start = file.read(512).lstrip()
     if not start or start.startswith(b"<"):
         what = "a web page" if start else "empty"
-        path.unlink()
         raise DataError(f"what came is {what}, no file of weights")
+    if not trusted and not _is_whole(path):
+        raise DataError(f"what came as {path.name} is damaged, or cut short")
 
 
-def _note(entry: Entry, source: str, got: str, found: list[Path]) -> None:
-    """Write down what was fetched, for `verify`."""
-    record: dict[str, Any] = {
-        "url": source,
-        "sha256": got,
-        "files": {path.name: sha256_of(path) for path in found},
-    }
-    with atomic_path(entry.cache / FETCHED) as path:
-        path.write_text(json.dumps(record, indent=1))
+def _is_whole(path: Path) -> bool:
+    """Tell whether a model definition, or weights, can be read to the end."""
+    import h5py
+    from google.protobuf.message import DecodeError
+
+    from caffe.proto import caffe_pb2
+
+    try:
+        if path.suffix == ".h5":
+            with h5py.File(path, "r") as file:
+                return len(file) > 0
+        net = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    except (OSError, RuntimeError, DecodeError):
+        return False
+    return bool(net.layer or net.layers)
 
 
 def _take_in(entry: Entry, found: list[Path]) -> None:

@@ -18,6 +18,7 @@ from pyunet.toml import from_table, read_toml
 from pyunet.zoo.cache import cache_folder
 
 MANIFEST = "manifest.toml"
+FETCHED = "fetched.json"  # written when a download is whole and in its place
 Normalisation = Literal[
     "by type", "local contrast", "smallest..largest", "mean and deviation",
     "vector norm", "none",
@@ -268,10 +269,10 @@ def state(entry: Entry) -> State:
     {"here", "to fetch", "missing"}
         Missing: its list names a file that is not there.
     """
-    paths = (entry.weights_path, entry.definition_path)
-    if entry.collection:
-        paths = (entry.cache / "fetched.json", None)
-    if all(path is None or path.is_file() for path in paths):
+    paths = [entry.cache / FETCHED] if entry.urls else []
+    if not entry.collection:
+        paths += filter(None, (entry.weights_path, entry.definition_path))
+    if all(path.is_file() for path in paths):
         return "here"
     return "to fetch" if entry.urls else "missing"
 

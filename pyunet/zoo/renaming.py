@@ -33,7 +33,9 @@ def rename_layers(weights: Path, names: Mapping[str, str]) -> None:
     layers = {layer.name: layer for layer in (*net.layer, *net.layers)}
     lacking = [name for name in names if name not in layers]
     if lacking:
-        raise DataError(f"{weights}: has no layer '{lacking[0]}'; it is of another net")
+        raise DataError(
+            f"{weights.name}: has no layer '{lacking[0]}'; it is of another net"
+        )
     for old, new in names.items():
         layers[old].name = new
     with atomic_path(weights) as path:

@@ -77,3 +77,33 @@ def test_a_key_that_no_model_has_leaves_the_list_as_it_was(own):
     with pytest.raises(DataError, match="key 'colour'"):
         register("other", {"what": "a", "licence": "b", "colour": "red"})
     assert user_manifest().read_text() == before
+
+
+@pytest.mark.parametrize("size", [float("inf"), float("nan"), -1.0])
+def test_a_size_that_no_pixel_has_is_refused_before_anything_is_written(
+    own, cache, size
+):
+    wrong = {**TABLE, "input": {"pixel_size_um": size}}
+    with pytest.raises(DataError, match=r"^mine: input: .*accepted are numbers from 0"):
+        add_model("mine", own[1], own[0], wrong)
+    assert [path.name for path in cache.iterdir()] == [".manifest.toml.lock"]
+
+
+def test_weights_that_are_not_there_leave_nothing(own, cache, tmp_path):
+    with pytest.raises(DataError, match=r"gone\.caffemodel: cannot be copied: No such"):
+        add_model("mine", tmp_path / "gone.caffemodel", own[0], TABLE)
+    assert [path.name for path in cache.iterdir()] == [".manifest.toml.lock"]
+
+
+@pytest.mark.parametrize(
+    "what", ['say "[x]"\\', "two\nlines\x7f", "'''", "\u2028 \x1b[31m", "inf"]
+)
+def test_any_text_comes_back_as_it_was(own, what):
+    add_model("mine", own[1], own[0], {**TABLE, "what": what})
+    assert find_entry("mine").what == what
+
+
+def test_a_text_that_no_file_can_hold_leaves_the_list_as_it_was(own, cache):
+    with pytest.raises(DataError, match=r"mine: .*cannot be stored"):
+        add_model("mine", own[1], own[0], {**TABLE, "what": "\udcff"})
+    assert [path.name for path in cache.iterdir()] == [".manifest.toml.lock"]

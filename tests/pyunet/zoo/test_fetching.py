@@ -37,6 +37,13 @@ def zipped(members):
     return whole.getvalue()
 
 
+def hdf5(name):
+    whole = io.BytesIO()
+    with h5py.File(whole, "w") as file:
+        file["name"] = name
+    return whole.getvalue()
+
+
 def sha256(data):
     return hashlib.sha256(data).hexdigest()
 
@@ -104,14 +111,18 @@ def test_another_checksum_is_refused(release):
     assert "another checksum than the 0000" in refused(release(sha256="0" * 64))
 
 
-def test_a_checksum_that_nobody_knows_is_pinned_and_said(release, site, cache, caplog):
-    entry = release(sha256="")
+def test_a_checksum_that_nobody_knows_is_pinned_and_said(
+    release, site, cache, caplog, tmp_path
+):
+    _, weights = write_threshold_net(tmp_path / "net")
+    site.files["/u.tar.gz"] = tar({"phseg_v5.caffemodel": weights.read_bytes()})
+    entry = release(sha256="", member="phseg_v5.caffemodel")
     fetch(entry)
     known = sha256(site.files["/u.tar.gz"])
     assert f"pinned on this first use to sha256 {known}" in caplog.text
     assert verify(entry) == "as it was fetched (pinned)"
     (cache / "phseg" / "phseg_v5.caffemodel").unlink()
-    site.files["/u.tar.gz"] = tar({"u-net-release/phseg_v5.caffemodel": b"other"})
+    site.files["/u.tar.gz"] = tar({"phseg_v5.caffemodel": b"other"})
     assert f"another checksum than the {known}" in refused(entry)
 
 
@@ -119,6 +130,30 @@ def test_a_truncated_archive_is_not_pinned(release, site, cache):
     site.files["/u.tar.gz"] = site.files["/u.tar.gz"][:-40]
     assert "is no archive that can be read" in refused(release(sha256=""))
     assert names(cache / "phseg") == []
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.99])
+def test_weights_that_were_cut_short_are_not_pinned(release, site, tmp_path, kept):
+    _, weights = write_threshold_net(tmp_path / "net")
+    data = weights.read_bytes()
+    site.files["/net"], site.lengths = data, False
+    site.breaks = [int(kept * len(data))]
+    entry = release(urls=[f"{site.url}/net"], member="", sha256="")
+    assert "phseg.caffemodel is damaged, or cut short" in refused(entry)
+    assert fetch(entry).weights.read_bytes() == data
+    assert verify(entry) == "as it was fetched (pinned)"
+
+
+def test_a_model_definition_that_was_cut_short_is_not_pinned(release, site, cache):
+    whole = hdf5("3d.modeldef.h5")
+    site.files["/c.zip"] = zipped(
+        {"a.modeldef.h5": whole[:-1], "a.caffemodel.h5": whole}
+    )
+    entry = release(urls=[f"{site.url}/c.zip"], collection=True, member="", sha256="",
+                    prototxt="", classes=[])  # fmt: skip
+    assert "what came as a.modeldef.h5 is damaged, or cut short" in refused(entry)
+    assert names(cache / "phseg") == []
+    assert set(entries()) == {"phseg"}
 
 
 def test_a_path_that_escapes_brings_nothing(release, site, cache, tmp_path):
@@ -159,7 +194,7 @@ class TestCollection:
         """The layout of caffemodels.zip: pairs of files in one folder."""
         site.files["/c.zip"] = zipped(
             {
-                f"caffemodels/{name}": name.encode() * 9
+                f"caffemodels/{name}": hdf5(name)
                 for name in ("2d.modeldef.h5", "2d.caffemodel.h5", "3d.modeldef.h5",
                              "3d.caffemodel.h5", "lone.modeldef.h5", "README.txt")
             }
@@ -178,7 +213,7 @@ class TestCollection:
         assert set(entries()) == {"all", "2d", "3d"}
         files = fetch(find_entry("3d"))
         assert files.model == cache / "all" / "3d.modeldef.h5"
-        assert files.weights.read_bytes() == b"3d.caffemodel.h5" * 9
+        assert files.weights.read_bytes() == hdf5("3d.caffemodel.h5")
         assert verify(find_entry("3d")) == "as its list says"
         assert "3d: is a model now" in caplog.text
         assert state(plugin) == "here"

@@ -108,6 +108,8 @@ class TestStates:
         (cache / "a" / "w.h5").touch()
         assert state(entry) == "to fetch"
         (cache / "a" / "d.modeldef.h5").touch()
+        assert state(entry) == "to fetch"
+        (cache / "a" / "fetched.json").touch()
         assert state(entry) == "here"
 
 

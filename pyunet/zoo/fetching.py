@@ -127,7 +127,7 @@ def bring(entry: Entry, *, again: bool = True) -> list[Path]:
 def _bring(entry: Entry) -> list[Path]:
     """Make everything ready aside; then put it in its place, and say so last."""
     pin, aside = entry.cache / PIN, entry.cache / ASIDE
-    pinned = pin.read_text().strip() if pin.is_file() else ""
+    pinned = pin.read_text(errors="replace").strip() if pin.is_file() else ""
     source, whole = _download(entry, entry.sha256 or pinned)
     got = sha256_of(whole)
     shutil.rmtree(aside, ignore_errors=True)

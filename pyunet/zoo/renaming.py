@@ -28,7 +28,7 @@ def rename_layers(weights: Path, names: Mapping[str, str]) -> None:
     from caffe.proto import caffe_pb2
 
     net = caffe_pb2.NetParameter()
-    with reading(weights, "is no binary caffemodel"):
+    with reading(weights.name, "is no binary caffemodel"):
         net.ParseFromString(weights.read_bytes())
     layers = {layer.name: layer for layer in (*net.layer, *net.layers)}
     lacking = [name for name in names if name not in layers]

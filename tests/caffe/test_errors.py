@@ -8,7 +8,8 @@ import sys
 import pytest
 
 import caffe
-from caffe.errors import LONGEST, CaffeError, OutOfMemoryError, one_line
+from caffe.engine.layer import layer_class
+from caffe.errors import LONGEST, CaffeError, CheckError, OutOfMemoryError, one_line
 from caffe.proto import caffe_pb2
 from caffe.proto.text import parse_text
 
@@ -100,3 +101,46 @@ class TestLog:
         net = parse_text('name: "n" force_backward: true', caffe_pb2.NetParameter())
         caffe.Net(net, caffe.TEST)
         assert '\nname: "n"\nforce_backward: true\n' in capsys.readouterr().err
+
+
+class TestLayers:
+    """What a library raises inside a layer is an error that names the layer."""
+
+    @pytest.fixture
+    def net(self):
+        text = """
+        layer { name: "in" type: "Input" top: "x"
+          input_param { shape { dim: 1 dim: 2 dim: 3 dim: 3 } } }
+        layer { name: "act" type: "Sigmoid" bottom: "x" top: "y" }
+        """
+        return caffe.Net(parse_text(text, caffe_pb2.NetParameter()), caffe.TEST)
+
+    @pytest.mark.parametrize(
+        "raised",
+        [
+            RuntimeError("Expected 4D\nother lines"),
+            IndexError("out of range"),
+            TypeError("argument 'stride' must be tuple of ints"),
+            OverflowError("int too large"),
+            ZeroDivisionError("division by zero"),
+        ],
+    )
+    def test_in_forward(self, net, monkeypatch, raised):
+        def forward(self, bottoms, params, context):
+            raise raised
+
+        monkeypatch.setattr(layer_class("Sigmoid"), "forward", forward)
+        with pytest.raises(CheckError) as caught:
+            net.forward()
+        reason = str(raised).partition("\n")[0]
+        text = f"layer 'act' (Sigmoid): can't be computed: {reason}"
+        assert str(caught.value) == text
+        assert caught.value.__cause__ is raised
+
+    def test_too_little_memory_stays_what_it_is(self, net, monkeypatch):
+        def forward(self, bottoms, params, context):
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+        monkeypatch.setattr(layer_class("Sigmoid"), "forward", forward)
+        with pytest.raises(OutOfMemoryError, match=r"layer 'act' .*out of memory"):
+            net.forward()

@@ -31,7 +31,6 @@ _TEXTS = (
     "reference/upgrade/v1.prototxt",
     "reference/upgrade/v1_data.prototxt",
     "models/mnist_siamese.prototxt",
-    "models/mnist_autoencoder.prototxt",
 )
 SOLVER = f"""# a comment
 base_lr: 1e-2 lr_policy: 'step' gamma: .1 stepvalue: [1, 2] test_iter: 1

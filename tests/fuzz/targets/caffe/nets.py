@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ from caffe.proto import caffe_pb2, files
 from tests.fuzz import corpus
 from tests.fuzz.target import Target, refusing
 from tests.fuzz.targets.caffe.messages import in_text
+
+# What torch and layers load when they first need it: each worker would do so anew.
+for _late in ("torch.fx.experimental.symbolic_shapes", "scipy.ndimage"):
+    import_module(_late)
 
 _MOST_NUMBERS = 1 << 20  # more of them only take time
 _STEPS = 2
@@ -127,7 +132,8 @@ def _solvers() -> dict[str, bytes]:
         'lr_policy: "exp" gamma: 0.9 momentum: 0.9 delta: 1e-3',
         'lr_policy: "fixed" average_loss: 3 debug_info: false momentum2: 0.99',
     )
-    net = _OTHERS["dummy"]
+    # to draw the curves of ValueAugmentation takes most of the time
+    net = _OTHERS["dummy"].replace("ValueAugmentation", "Sigmoid")
     return {
         method: f'type: "{method}" {rest} {policy} net_param {{ {net} }}'.encode()
         for method, policy in zip(_METHODS, policies, strict=True)

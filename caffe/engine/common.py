@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine.kernels import onednn
 from caffe.engine.log import log, mute
 from caffe.errors import CheckError, DeviceError
 
@@ -139,7 +139,7 @@ def set_precision(name: str) -> None:
         raise CheckError(
             f"precision '{name}' is not known: {', '.join(PRECISIONS)} are accepted"
         )
-    if name == "bf16" and not (_WORLD.gpu or onednn.computes_bfloat16()):
+    if name == "bf16" and not (_WORLD.gpu or computes_bfloat16()):
         log(
             "common.cpp:160",
             "this CPU has no instructions for bfloat16: float32 is faster",
@@ -289,6 +289,13 @@ def multiprocess() -> bool:
 def set_multiprocess(value: bool) -> None:
     """Kept for pycaffe's sake: here ranks are always processes, never threads."""
     _WORLD.multiprocess = bool(value)
+
+
+@functools.cache
+def computes_bfloat16() -> bool:
+    """Whether this machine has instructions for bfloat16 that oneDNN uses."""
+    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return supported is not None and bool(supported())
 
 
 def _check_device(device_id: int) -> None:

@@ -9,6 +9,7 @@ from math import prod
 import torch
 from torch.nn import functional
 
+from caffe.engine.common import computes_bfloat16
 from caffe.engine.kernels import onednn, plain, winograd
 from caffe.engine.kernels.plain import Options as Options
 from caffe.engine.packing import Packing
@@ -71,7 +72,7 @@ def _packs(x: torch.Tensor, weight: torch.Tensor, options: Options) -> bool:
     """Whether oneDNN can compute this from weights that are laid out for it."""
     if x.device.type != "cpu" or not x.numel() or not onednn.available():
         return False
-    known = x.dtype is not torch.bfloat16 or onednn.computes_bfloat16()
+    known = x.dtype is not torch.bfloat16 or computes_bfloat16()
     return known and not plain.is_doubtful(x, weight, x.shape[2:], options)
 
 

@@ -27,13 +27,6 @@ def available() -> bool:
     )
 
 
-@functools.cache
-def computes_bfloat16() -> bool:
-    """Whether this machine has instructions for bfloat16 that oneDNN uses."""
-    supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
-    return supported is not None and bool(supported())
-
-
 def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Multiply (M, K) by the transpose of (N, K); twice MKL's speed on AMD.
 

@@ -111,8 +111,7 @@ def _work(words: list[str]) -> None:
     import caffe
     from caffe.engine.sources.databases import new_database
 
-    net = caffe.Net(model, caffe.TEST)
-    net.copy_from(weights)
+    net = caffe.Net(model, caffe.TEST, weights=weights)
     for name in names:
         _check_blob(net, name, model)
     with ExitStack() as stack:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe.cli import devices
+from caffe.cli import devices, weights
 from caffe.cli.flags import Flags
 from caffe.engine.log import log
 from caffe.errors import CheckError
@@ -34,8 +34,7 @@ def run(flags: Flags) -> int:
     net = caffe.Net(
         flags.model, caffe.TEST, level=flags.level, stages=flags.stage.split(",")
     )
-    for path in flags.weights.split(","):
-        net.copy_from(path.strip())
+    weights.load(net, flags.weights)
     log("caffe.cpp:281", f"Running for {flags.iterations} iterations.")
     means = report.MeanOutputs()
     for batch in range(flags.iterations):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from caffe.engine import graph, snapshot, whole_arrays
+from caffe.engine import gaps, graph, snapshot, whole_arrays
 from caffe.engine.blob import Blob
 from caffe.engine.layer import layer_type_list as layer_type_list
 from caffe.engine.layers.python import PythonLayer
@@ -56,6 +56,10 @@ class Net(Trainable, Numbered):
         What a Crop layer without axis and offset means: BVLC's axis 2 and offset 0,
         or the offsets of the layers' coordinate maps (files in the dialect of the
         2015 release written in new syntax, such as Cascaded-FCN's).
+    complete : bool, default False
+        Weights that lack a layer of the net, or have another shape for one, are an
+        error. Otherwise such a layer keeps the values of its filler, as in Caffe; in
+        phase TEST the log warns of it.
 
     Raises
     ------
@@ -88,6 +92,7 @@ class Net(Trainable, Numbered):
         weights: Any = None,
         *,
         crop: Literal["explicit", "coordinate_maps"] = "explicit",
+        complete: bool = False,
     ) -> None:
         if isinstance(phase, (str, os.PathLike)):
             weights, phase, level = phase, level, 0
@@ -102,8 +107,11 @@ class Net(Trainable, Numbered):
         param.state.stage.extend(stages or [])
         self._build(param, source, fill=weights is None)
         if weights is not None:
-            self.copy_from(weights)
+            path = os.fspath(weights)
+            left = snapshot.copy_trained_from(self, path, complete=complete)
             self._wiring.fill()
+            if phase == caffe_pb2.TEST:
+                gaps.warn(left, path)
 
     def _build(self, param: Any, source: str, *, fill: bool) -> None:
         try:
@@ -346,15 +354,18 @@ class Net(Trainable, Numbered):
         """Call a function with the number of each layer after its backward."""
         self._runner.backward_hooks.after.append(function)
 
-    def copy_from(self, path: Any) -> None:
+    def copy_from(self, path: Any, *, complete: bool = False) -> None:
         """Take the weights of layers of the same name from a file.
 
         Parameters
         ----------
         path : path
             ``.caffemodel`` (binary, V0 to V2) or ``.caffemodel.h5``.
+        complete : bool, default False
+            Weights that lack a layer of the net, or have another shape for one, are
+            an error that names the layers, and the net stays as it was.
         """
-        snapshot.copy_trained_from(self, os.fspath(path))
+        snapshot.copy_trained_from(self, os.fspath(path), complete=complete)
 
     def share_with(self, other: Net) -> None:
         """Use the parameters of layers of the same name of another net."""

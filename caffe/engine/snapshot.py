@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import atomic, hdf5
+from caffe.engine import atomic, gaps, hdf5
 from caffe.engine.blob import Blob
+from caffe.engine.gaps import Gap
 from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
 from caffe.proto import blobs as protos
@@ -81,7 +82,9 @@ class _Copy:
             self.blob.data.reshape(-1)[: self.values.size] = self.values.reshape(-1)
 
 
-def copy_trained_from(net: Trained, path: PathLike) -> None:
+def copy_trained_from(
+    net: Trained, path: PathLike, *, complete: bool = False
+) -> list[Gap]:
     """Load the weights of the layers that bear the same names.
 
     Parameters
@@ -89,6 +92,13 @@ def copy_trained_from(net: Trained, path: PathLike) -> None:
     net : Net
     path : path
         A ``.caffemodel``, or HDF5 by its content or its name.
+    complete : bool, default False
+        Weights that leave a parameter at the values of its filler are an error.
+
+    Returns
+    -------
+    list of Gap
+        The parameters that are left so.
 
     Raises
     ------
@@ -98,14 +108,34 @@ def copy_trained_from(net: Trained, path: PathLike) -> None:
     CheckError
         If it does not fit the net. The net is unchanged then.
     """
-    if os.fspath(path).endswith(".h5") or hdf5.is_hdf5(path):
-        copy_trained_from_hdf5(net, path)
-    else:
-        with opened_weights(path) as layers:
-            _copy_stored(net, layers, path)
+    if _is_hdf5(path):
+        return copy_trained_from_hdf5(net, path, complete=complete)
+    with opened_weights(path) as layers:
+        left = gaps.of_layers(net.param_entries, layers, path)
+        if complete:
+            gaps.check(left, path)
+        _copy_stored(net, layers, path)
+    return left
 
 
-def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
+def find_gaps(net: Writable, path: PathLike) -> list[Gap]:
+    """Find the parameters that a file of weights gives no values, or not all.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated or something else.
+    """
+    if _is_hdf5(path):
+        with hdf5.opened(path) as file:
+            return gaps.of_group(net.param_entries, _weights_of(file, path))
+    with opened_weights(path) as layers:
+        return gaps.of_layers(net.param_entries, layers, path)
+
+
+def copy_trained_from_hdf5(
+    net: Trained, path: PathLike, *, complete: bool = False
+) -> list[Gap]:
     """Copy datasets ``data/<layer>/<index>`` into the layers of the same names.
 
     A parameter of another shape but as many axes is taken with a warning, as
@@ -123,12 +153,10 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
     targets = _targets(net)
     copies: list[_Copy] = []
     with hdf5.opened(path) as file:
-        data = file.get("data")
-        if not hdf5.is_group(data):
-            raise FileError(
-                f"{path}: holds no weights: it has no group 'data', only "
-                f"{', '.join(sorted(file)) or 'nothing'}"
-            )
+        data = _weights_of(file, path)
+        left = gaps.of_group(net.param_entries, data)
+        if complete:
+            gaps.check(left, path)
         for name in _layers_of(data, targets):
             if name in targets:
                 copies += _copies_of_layer(path, name, data[name], targets[name])
@@ -136,6 +164,7 @@ def copy_trained_from_hdf5(net: Trained, path: PathLike) -> None:
                 log("net.cpp:823", f"Ignoring source layer {name}")
     for copy in copies:
         copy.make()
+    return left
 
 
 def draft_weights(
@@ -198,6 +227,21 @@ def find_beside(path: str, neighbour: PathLike) -> str:
         log("solver.cpp:69", f"{path} is not there; using {beside}")
         return str(beside)
     return path
+
+
+def _is_hdf5(path: PathLike) -> bool:
+    return os.fspath(path).endswith(".h5") or hdf5.is_hdf5(path)
+
+
+def _weights_of(file: Any, path: PathLike) -> Any:
+    """Give the group of a file that holds a group for every layer."""
+    data = file.get("data")
+    if not hdf5.is_group(data):
+        raise FileError(
+            f"{path}: holds no weights: it has no group 'data', only "
+            f"{', '.join(sorted(file)) or 'nothing'}"
+        )
+    return data
 
 
 def _targets(net: Writable) -> dict[str, list[Entry]]:

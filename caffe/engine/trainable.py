@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine import common
+from caffe.engine import common, gaps, snapshot
 from caffe.engine.blob import Blob
+from caffe.engine.gaps import Gap
 from caffe.engine.node import Learnable, ParamEntry
 from caffe.engine.runner import Runner
 from caffe.engine.timer import Timer
@@ -138,6 +140,39 @@ class Trainable:
             for key, value in state.items():
                 if key.startswith(prefix):
                     node.context.state[key.removeprefix(prefix)] = np.array(value)
+
+    def missing_weights(self, path: Any) -> list[Gap]:
+        """Find the parameters that a file of weights gives no values, or not all.
+
+        Parameters
+        ----------
+        path : path
+            As for `copy_from`; no numbers are read.
+
+        Returns
+        -------
+        list of Gap
+            Their `layer`, `index`, shape `wanted` by the net, and shape `found` in
+            the file (None: not there).
+        """
+        return snapshot.find_gaps(self, os.fspath(path))
+
+    def check_weights(self, path: Any, *, but: Collection[str] = ()) -> None:
+        """See that a file has weights for all layers, without loading them.
+
+        Parameters
+        ----------
+        path : path
+        but : collection of str
+            Layers that may stay without.
+
+        Raises
+        ------
+        CheckError
+            One has none, or of another shape; the text names the layers.
+        """
+        found = [gap for gap in self.missing_weights(path) if gap.layer not in but]
+        gaps.check(found, path)
 
     def forward_layer(self, index: int) -> float:
         """Run one layer by its number and return the seconds it took."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyunet.errors import DataError
 from pyunet.inference.definitions import load_definition
-from pyunet.inference.engine import Model, choose_device, import_caffe, load_model
+from pyunet.inference.engine import Model, load_model, load_trained
 from pyunet.modeldef import ModelDefinition
 from pyunet.zoo import find_model, is_definition
 from pyunet.zoo.fetching import fetch
@@ -92,13 +92,4 @@ def open_source(model: str, weights: str | None) -> Source:
     if is_definition(path):
         tiled, definition = load_definition(path, given)
         return Source(path, tiled.net, definition, entry, given)
-    return Source(path, _load(path, given), None, entry, given)
-
-
-def _load(path: Path, weights: Path) -> Any:
-    caffe = import_caffe()
-    choose_device(caffe, None)
-    try:
-        return caffe.Net(str(path), str(weights), caffe.TEST)
-    except (RuntimeError, OSError, ValueError) as error:
-        raise DataError(f"{path} with {weights}: {error}") from error
+    return Source(path, load_trained(path, given), None, entry, given)

@@ -116,6 +116,8 @@ def _run_net(model: ModelDefinition, flags: Flags) -> None:
 
     if flags.n_channels < 1:
         raise CheckFailedError(f"n_channels is {flags.n_channels}; 1 or more is wanted")
-    net = TileNet(model, flags.weights, flags.n_channels, smallest_tile(model))
+    net = TileNet(
+        model, flags.weights, flags.n_channels, smallest_tile(model), complete=False
+    )
     net.tile[...] = 0
     net.forward()

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from pyunet.modeldef.nets import deploy_text
 from pyunet.modeldef.shapes import Shape
 
 PLACE = "net.cpp:60"
+MOST_NAMES, LONGEST = 4, 60  # layers named in a message, characters of a name
 FloatArray = NDArray[np.float32]
 
 
@@ -36,11 +36,15 @@ class TileNet:
         Channels of the images.
     tile_in : tuple of int
         Pixels of an input tile.
+    complete : bool, default True
+        Weights that lack a layer are an error; otherwise, as in the original, the
+        layer is random (a finetuning trains it). A warning is all that weights of
+        another shape bring: the original takes them, and so the plugin expects.
 
     Raises
     ------
     CheckFailedError
-        The model's text does not parse.
+        The model's text does not parse; weights that lack a layer.
     Exception
         Of the engine.
 
@@ -53,15 +57,21 @@ class TileNet:
     """
 
     def __init__(
-        self, model: ModelDefinition, weights: str, channels: int, tile_in: Shape
+        self,
+        model: ModelDefinition,
+        weights: str,
+        channels: int,
+        tile_in: Shape,
+        *,
+        complete: bool = True,
     ) -> None:
         self.tile_in = tile_in
         self._source = model.input_blob_name
         self._channels = channels
         self.net = _build(deploy_text(model, channels, tile_in), weights)
         self.outputs = sorted(self.net.outputs)
-        if weights and h5py.is_hdf5(weights):
-            _warn_of_other_shapes(self.net, weights, channels)
+        if weights:
+            _say_what_lacks(self.net, weights, channels, complete=complete)
 
     def reshape(self, tile_in: Shape) -> None:
         """Take tiles of another shape from now on."""
@@ -148,20 +158,26 @@ def _as_file(text: str) -> Iterator[str]:
             yield str(path)
 
 
-def _warn_of_other_shapes(net: Any, weights: str, channels: int) -> None:
-    """Say in plain words that weights of other shapes were taken only in part."""
-    with h5py.File(weights, "r") as file:
-        for layer, blobs in net.params.items():
-            for index, blob in enumerate(blobs):
-                found = file.get(f"data/{layer}/{index}")
-                wanted = tuple(blob.shape)
-                if found is not None and found.shape != wanted:
-                    log(
-                        PLACE,
-                        f"Warning: {weights} does not fit the model with {channels} "
-                        f"channel(s): weights of layer '{layer}' have shape "
-                        f"{found.shape}, the model wants {wanted}. What does not fit "
-                        "is random, so results are wrong, and differ from run to run",
-                        "W",
-                    )
-                    return
+def _say_what_lacks(net: Any, weights: str, channels: int, *, complete: bool) -> None:
+    """Say in plain words what of a net is not in a file of weights."""
+    gaps = net.missing_weights(weights)
+    absent = list(dict.fromkeys(gap.layer for gap in gaps if gap.found is None))
+    if absent:
+        shown = ", ".join(repr(name[:LONGEST]) for name in absent[:MOST_NAMES])
+        text = (
+            f"{weights} has no weights for {len(absent)} layer(s) of the model: {shown}"
+        )
+        if complete:
+            raise CheckFailedError(f"{text}; expected weights for all of them", PLACE)
+        log(PLACE, f"Warning: {text}. They are random", "W")
+    for gap in gaps:
+        if gap.found is not None:
+            log(
+                PLACE,
+                f"Warning: {weights} does not fit the model with {channels} "
+                f"channel(s): weights of layer '{gap.layer[:LONGEST]}' have shape "
+                f"{gap.found}, the model wants {gap.wanted}. What does not fit is "
+                "random, so results are wrong, and differ from run to run",
+                "W",
+            )
+            return

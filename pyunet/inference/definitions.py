@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -58,12 +58,10 @@ def load_definition(
             f"{path}: padding '{definition.padding}'; accepted are mirror and zero"
         )
     choose_device(import_caffe(), gpu)
-    net, channels = _checked(path, definition, weights)
-    try:
-        net.copy_from(str(weights))
-    except REFUSALS as error:
-        raise DataError(f"{path} with {weights}: {error}") from error
     layers = _read_layers(path, definition)
+    net, channels = _net_for(path, definition, layers, weights)
+    with _refusing(path):
+        net.copy_from(str(weights), complete=True)
     output = SCORE if SCORE in net.outputs else net.outputs[0]
     model = Model(
         deploy=Path(path),
@@ -108,7 +106,12 @@ def check_weights(
         They are of another model.
     """
     choose_device(import_caffe(), None)
-    return _checked(path, definition, weights, but=but)[1]
+    layers = _read_layers(path, definition)
+    net, channels = _net_for(path, definition, layers, weights)
+    free = {layer.name for layer in layers if {*layer.tops} & {*but}}
+    with _refusing(path):
+        net.check_weights(str(weights), but=free)
+    return channels
 
 
 def tile_axes(definition: ModelDefinition) -> tuple[Axis, ...]:
@@ -169,22 +172,27 @@ def _channels(
     )
 
 
-def _checked(
+def _net_for(
     path: str | Path,
     definition: ModelDefinition,
+    layers: list[Layer],
     weights: str | Path,
-    *,
-    but: Sequence[str] = (),
 ) -> tuple[Any, int]:
-    """Build the net for the images that weights are for, and compare the two."""
-    layers = _read_layers(path, definition)
+    """Build the net for the images that weights are for."""
     shapes = stored_shapes(weights)
     check_ident(path, definition, weights)
     channels = _channels(layers, shapes, path, weights)
     net = _build(path, definition, channels)
-    free = {layer.name for layer in layers if {*layer.tops} & {*but}}
-    _check_shapes(net, shapes, path, weights, free=free)
     return net, channels
+
+
+@contextlib.contextmanager
+def _refusing(path: str | Path) -> Iterator[None]:
+    """Say of which model weights should be, where the engine refuses them."""
+    try:
+        yield
+    except REFUSALS as error:
+        raise DataError(f"{error} (the model is {path})") from error
 
 
 def _build(path: str | Path, definition: ModelDefinition, channels: int) -> Any:
@@ -202,30 +210,3 @@ def _read_layers(path: str | Path, definition: ModelDefinition) -> list[Layer]:
         return read_test_layers(definition.model_prototxt, definition.dimensions)
     except DataError as error:
         raise DataError(f"{path}: its net cannot be read: {error}") from error
-
-
-def _check_shapes(
-    net: Any,
-    shapes: Shapes,
-    path: str | Path,
-    weights: str | Path,
-    *,
-    free: Collection[str],
-) -> None:
-    """See that weights are there for all layers: the loader draws them otherwise."""
-    for name, blobs in net.params.items():
-        if name in free:
-            continue
-        wanted = [tuple(int(extent) for extent in blob.shape) for blob in blobs]
-        found = shapes.get(name)
-        if not found:
-            raise DataError(
-                f"{weights}: lack the layer '{name}' of the model {path}; weights of "
-                "that model are wanted"
-            )
-        for have, want in zip(found, wanted, strict=False):
-            if have and math.prod(have) != math.prod(want):
-                raise DataError(
-                    f"{weights}: layer '{name}' has weights of shape {have}; the "
-                    f"model {path} wants {want}"
-                )

@@ -159,19 +159,45 @@ def load_model(
     Raises
     ------
     DataError
-        A file that is not there, a net without exactly one input, or one that cannot
-        be run by tiles.
+        A file that is not there, weights that lack a layer of the net or have another
+        shape for one, a net without exactly one input, or one that cannot be run by
+        tiles.
     """
     for path, what in ((deploy, "prototxt"), (weights, "weights")):
         if not Path(path).is_file():
             raise DataError(f"{path}: no such file; the model's {what} are wanted")
+    net = load_trained(deploy, weights, gpu=gpu)
+    return _describe(Path(deploy), net, on_gpu=gpu is not None)
+
+
+def load_trained(
+    deploy: str | Path, weights: str | Path, *, gpu: int | None = None
+) -> Any:
+    """Build a net in phase TEST with weights for all of its layers.
+
+    Parameters
+    ----------
+    deploy, weights, gpu
+        As for `load_model`.
+
+    Returns
+    -------
+    caffe.Net
+
+    Raises
+    ------
+    DataError
+        Files that cannot be read; weights that lack a layer of the net, or have
+        another shape for one.
+    """
     caffe = import_caffe()
     choose_device(caffe, gpu)
     try:
-        net = caffe.Net(str(deploy), str(weights), caffe.TEST)
+        return caffe.Net(str(deploy), str(weights), caffe.TEST, complete=True)
+    except ValueError as error:
+        raise DataError(str(error)) from error  # names the file that is wrong
     except (RuntimeError, OSError) as error:
         raise DataError(f"{deploy} with {weights}: {error}") from error
-    return _describe(Path(deploy), net, on_gpu=gpu is not None)
 
 
 def load_net(prototxt: Path, *, train: bool = False) -> Any:

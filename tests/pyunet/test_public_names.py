@@ -77,7 +77,7 @@ def test_a_foreign_engine_that_cannot_load_its_net_is_one_line(
 ):
     use_facade(monkeypatch)
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise RuntimeError("Could not open file\nweights")
 
     monkeypatch.setattr(sys.modules["caffe"], "Net", refuse)

@@ -1,8 +1,9 @@
-"""A module ``caffe`` with nothing but the public names of BVLC's pycaffe.
+"""A module ``caffe`` with little but the public names of BVLC's pycaffe.
 
-Behind it runs the real package. What pycaffe does not have (``activation_bytes``,
-``crop=``, ``caffe.engine``) is not there, and ``PoolingParameter`` has BVLC's single
-``kernel_size``, ``stride`` and ``pad``.
+Of ours it has what says which layers get no weights. Behind it runs the real package.
+What pycaffe does not have (``activation_bytes``, ``crop=``, ``caffe.engine``) is not
+there, and ``PoolingParameter`` has BVLC's single ``kernel_size``, ``stride`` and
+``pad``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ MODULE_NAMES = (
 )  # fmt: skip
 BLOB_NAMES = ("data", "diff", "shape", "num", "channels", "height", "width", "count")
 NET_NAMES = ("inputs", "outputs", "_layer_names", "reshape", "save", "copy_from")
+OUR_NET_NAMES = ("check_weights", "missing_weights")
 
 
 class Blob:
@@ -37,11 +39,11 @@ def facade(caffe):
     """Give modules for ``sys.modules``: ``caffe`` and ``caffe.proto``."""
 
     class Net:
-        def __init__(self, network, weights, phase):
-            self._net = caffe.Net(network, weights, phase)
+        def __init__(self, network, weights, phase, *, complete=False):
+            self._net = caffe.Net(network, weights, phase, complete=complete)
 
         def __getattr__(self, name):
-            if name not in NET_NAMES:
+            if name not in NET_NAMES + OUR_NET_NAMES:
                 raise AttributeError(f"pycaffe's Net has no '{name}'")
             return getattr(self._net, name)
 

@@ -38,7 +38,8 @@ def to_onnx(
     path : path
         File to write, ``.onnx``.
     weights : path, optional
-        ``.caffemodel`` or ``.caffemodel.h5`` that goes with a prototxt.
+        ``.caffemodel`` or ``.caffemodel.h5`` that goes with a prototxt; it has weights
+        for every layer.
     dynamic : collection of {"batch", "spatial"}, default both
         Axes of the inputs whose size may be another one when the model runs: axis 0,
         and those behind the channels. Left out where a layer of the net is exact for
@@ -84,7 +85,7 @@ def _wiring(net: Any, weights: Any) -> Any:
     if isinstance(net, (str, os.PathLike)):
         import caffe
 
-        net = caffe.Net(os.fspath(net), caffe.TEST, weights=weights)
+        net = caffe.Net(os.fspath(net), caffe.TEST, weights=weights, complete=True)
     elif weights is not None:
         raise CheckError("weights are given, and a net that has some: give a prototxt")
     elif net.phase != _TEST:

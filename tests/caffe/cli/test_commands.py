@@ -16,6 +16,7 @@ import caffe
 from caffe.cli import main, ranks, train
 from caffe.cli.flags import Flags
 from caffe.engine import common
+from caffe.proto import caffe_pb2
 from tests.support.files import names
 from tests.support.solvers import BASE, case_folder, write_solver
 
@@ -30,6 +31,11 @@ def folder(tmp_path, monkeypatch):
         if name.startswith("snap"):
             (tmp_path / name).unlink()
     return tmp_path
+
+
+def _warnings(capsys):
+    lines = capsys.readouterr().err.splitlines()
+    return [line for line in lines if line.startswith("W")]
 
 
 def start(*arguments, **options):
@@ -214,6 +220,32 @@ class TestBadInput:
         assert (
             "init.caffemodel: Cannot copy param 0 weights from layer 'score'" in shown
         )
+
+    def test_layers_that_no_file_of_weights_has_are_warned_of(self, capsys, folder):
+        text = (folder / "net.prototxt").read_text()
+        (folder / "other.prototxt").write_text(
+            text.replace('name: "score"', 'name: "other"')
+        )
+        words = ["test", "-iterations", "1", "-weights", "init.caffemodel"]
+        assert main([*words, "-model", "net.prototxt"]) == 0
+        assert not _warnings(capsys)
+        assert main([*words, "-model", "other.prototxt"]) == 0
+        (warning,) = _warnings(capsys)
+        assert "init.caffemodel: no weights for layer 'other'" in warning
+
+    def test_a_layer_that_one_of_several_files_has_is_not_warned_of(
+        self, capsys, folder
+    ):
+        (folder / "empty.caffemodel").write_bytes(
+            caffe_pb2.NetParameter(layer=[{"name": "none"}]).SerializeToString()
+        )
+        words = ["test", "-iterations", "1", "-model", "net.prototxt", "-weights"]
+        for names_of_files in (
+            "init.caffemodel,empty.caffemodel",
+            "empty.caffemodel,init.caffemodel",
+        ):
+            assert main([*words, names_of_files]) == 0
+            assert not _warnings(capsys)
 
     def test_data_without_labels_is_named(self, capsys, folder):
         import h5py

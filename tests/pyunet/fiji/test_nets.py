@@ -111,6 +111,32 @@ def test_weights_that_fit_bring_no_warning(said, tmp_path):
     assert not [line for line in said() if "Warning" in line]
 
 
+@pytest.fixture
+def without_scores(tmp_path):
+    """Weights of `model()` that lack the layer of the scores."""
+    path = tmp_path / "weights.caffemodel.h5"
+    tile_net(model()).net.save_hdf5(str(path))
+    with h5py.File(path, "a") as file:
+        del file["data/Convolution_score"]
+    return str(path)
+
+
+def test_weights_that_lack_a_layer_are_a_failed_check(without_scores):
+    with pytest.raises(CheckFailedError) as caught:
+        TileNet(model(), without_scores, 1, (18, 18))
+    assert str(caught.value) == (
+        f"{without_scores} has no weights for 1 layer(s) of the model: "
+        "'Convolution_score'; expected weights for all of them"
+    )
+
+
+def test_a_layer_that_is_to_be_trained_is_only_warned_of(said, without_scores):
+    TileNet(model(), without_scores, 1, (18, 18), complete=False)
+    (warning,) = [line for line in said() if "Warning" in line]
+    assert warning.startswith("W")
+    assert "no weights for 1 layer(s) of the model: 'Convolution_score'" in warning
+
+
 def test_the_name_of_the_input_may_hold_any_character():
     name = 'data "3"'
     text = deploy_text(

@@ -101,7 +101,7 @@ def test_weights_of_another_model_are_refused_by_their_ident(written):
     ("other", "said"),
     [
         (modeldefs.threshold(), "hold none of the convolutions"),
-        (modeldefs.definition(levels=1), r"lack the layer 'conv_d2a-b'"),
+        (modeldefs.definition(levels=1), r"no weights for layers 'conv_d2a-b', "),
         (modeldefs.definition(features=6), r"'conv_d0a-b' has weights of shape \(6, 1"),
         (modeldefs.definition(classes=3), r"'conv_u0d-score' .* \(3, 4, 1, 1\)"),
     ],
@@ -157,7 +157,7 @@ def test_a_net_without_scores_is_refused(tmp_path):
 def test_what_the_loader_itself_refuses_is_one_error(written, monkeypatch):
     path, weights = written(modeldefs.definition(levels=1))
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise RuntimeError("torn")
 
     monkeypatch.setattr(caffe.Net, "copy_from", refuse)

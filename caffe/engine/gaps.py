@@ -7,7 +7,8 @@ have none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from caffe.engine.blob import Blob
 from caffe.engine.log import log
@@ -31,7 +32,8 @@ class Entry(Protocol):
 _Place = tuple[Entry, Shape | None, bool]  # shape in the file, and whether it fits
 
 
-class Gap(NamedTuple):
+@dataclass(frozen=True)
+class Gap:
     """A parameter that a file of weights does not give, or not whole.
 
     Attributes

@@ -118,8 +118,14 @@ def copy_trained_from(
     return left
 
 
-def find_gaps(net: Writable, path: PathLike) -> list[Gap]:
+def find_gaps(entries: Iterable[Any], path: PathLike) -> list[Gap]:
     """Find the parameters that a file of weights gives no values, or not all.
+
+    Parameters
+    ----------
+    entries : iterable of Entry
+        Of a net.
+    path : path
 
     Raises
     ------
@@ -128,9 +134,9 @@ def find_gaps(net: Writable, path: PathLike) -> list[Gap]:
     """
     if _is_hdf5(path):
         with hdf5.opened(path) as file:
-            return gaps.of_group(net.param_entries, _weights_of(file, path))
+            return gaps.of_group(entries, _weights_of(file, path))
     with opened_weights(path) as layers:
-        return gaps.of_layers(net.param_entries, layers, path)
+        return gaps.of_layers(entries, layers, path)
 
 
 def copy_trained_from_hdf5(

@@ -155,7 +155,7 @@ class Trainable:
             Their `layer`, `index`, shape `wanted` by the net, and shape `found` in
             the file (None: not there).
         """
-        return snapshot.find_gaps(self, os.fspath(path))
+        return snapshot.find_gaps(self.param_entries, os.fspath(path))
 
     def check_weights(self, path: Any, *, but: Collection[str] = ()) -> None:
         """See that a file has weights for all layers, without loading them.

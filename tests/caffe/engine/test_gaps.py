@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe.engine.gaps import Gap
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 from tests.support.snapshots import NET, SHARED
@@ -74,7 +75,7 @@ def test_whole_weights_have_no_gaps(stored, tmp_path, capfd):
 def test_a_layer_that_the_file_lacks_is_named(stored, tmp_path):
     path = stored(NET, without=["ip"])
     gaps = built(tmp_path, NET).missing_weights(path)
-    assert gaps == [("ip", 0, (4, 27), None), ("ip", 1, (4,), None)]
+    assert gaps == [Gap("ip", 0, (4, 27), None), Gap("ip", 1, (4,), None)]
 
 
 def test_asked_for_whole_weights_a_lacking_layer_is_an_error(stored, tmp_path):
@@ -100,7 +101,7 @@ def test_asked_for_whole_weights_the_net_stays_as_it_was(stored, tmp_path):
 def test_a_layer_of_another_shape_is_named_with_both(stored, tmp_path):
     path = stored(NET, shapes=[("conv", (3, 1, 3, 3))])
     net = built(tmp_path, NET)
-    assert net.missing_weights(path) == [("conv", 0, (3, 2, 3, 3), (3, 1, 3, 3))]
+    assert net.missing_weights(path) == [Gap("conv", 0, (3, 2, 3, 3), (3, 1, 3, 3))]
     with pytest.raises(CheckError) as caught:
         net.copy_from(path, complete=True)
     assert str(caught.value) == (
@@ -130,7 +131,7 @@ def test_of_layers_that_share_their_weights_one_is_enough(stored, tmp_path):
     net = built(tmp_path, SHARED)
     net.copy_from(stored(SHARED, without=["b"]), complete=True)
     (gap,) = net.missing_weights(stored(SHARED, without=["a", "b"]))
-    assert gap == ("a", 0, (3, 3), None)
+    assert gap == Gap("a", 0, (3, 3), None)
 
 
 def test_finetuning_still_starts_from_a_part_of_the_weights(stored, tmp_path, capfd):

@@ -200,7 +200,7 @@ def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.fl
     Raises
     ------
     DataError
-        NaN or infinite values.
+        NaN or infinite values; where smallest and largest count, one value everywhere.
 
     Examples
     --------
@@ -213,18 +213,21 @@ def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.fl
         largest = np.iinfo(array.dtype).max
         return array.astype(np.float32) / np.float32(largest)
     if array.size and not np.isfinite(array).all():
-        raise DataError(
-            f"{name}: has NaN or infinite grey values; numbers are accepted"
-        )
+        raise DataError(f"{name}: has NaN or infinite grey values")
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
     if array.dtype.kind == "f" and low >= 0 and high <= 1:
         return array.astype(np.float32)
+    if not 0 < high - low < np.inf:
+        raise DataError(
+            f"{name}: {array.dtype} values from {low:g} to {high:g}; expected uint8, "
+            "uint16, floats 0..1, or different values, which are mapped to 0..1"
+        )
     LOG.warning(
         "%s: %s values from %g to %g are mapped to 0..1; "
         "scale them yourself if files are to share one scale",
         name, array.dtype, low, high,
     )  # fmt: skip
-    scaled = (array.astype(np.float64) - low) / max(high - low, np.finfo(float).tiny)
+    scaled = (array.astype(np.float64) - low) / (high - low)
     return scaled.astype(np.float32)
 
 

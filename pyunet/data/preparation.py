@@ -5,6 +5,7 @@ The result is 0..1 in float32, as everywhere in ``pyunet.data``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -90,6 +91,12 @@ class Preparation:
         -------
         ndarray of float32, shape (C', [Z,] Y, X)
 
+        Raises
+        ------
+        DataError
+            Channels that are not there, NaN or infinite values; one value everywhere,
+            where the smallest and the largest are to become 0 and 1.
+
         Examples
         --------
         >>> image = np.array([[[0, 51, 255]]], np.uint8)
@@ -140,7 +147,13 @@ class Preparation:
             largest = np.iinfo(image.dtype).max
             return image.astype(np.float32) / np.float32(largest)
         low, high = self.window or (float(image.min()), float(image.max()))
-        scaled = (image.astype(np.float64) - low) / max(high - low, 1e-12)
+        if not (np.isfinite(image).all() and 0 < high - low < math.inf):
+            least, most = float(image.min()), float(image.max())
+            raise DataError(
+                f"has grey values from {least:g} to {most:g}; expected finite ones, "
+                "not all the same"
+            )
+        scaled = (image.astype(np.float64) - low) / (high - low)
         return np.clip(scaled, 0, 1).astype(np.float32)
 
 

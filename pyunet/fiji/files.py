@@ -39,7 +39,7 @@ def read_images(path: str, model: ModelDefinition, iterations: int) -> FloatArra
     ------
     CheckFailedError
         No such file, not HDF5, no such dataset, no numbers, another dimension, no
-        image.
+        image, NaN or infinite values.
     """
     log("tiled_predict.cpp:473", f"Loading HDF5 input file: {path}")
     try:
@@ -70,6 +70,7 @@ def read_images(path: str, model: ModelDefinition, iterations: int) -> FloatArra
         "tiled_predict.cpp:483",
         f"\tdata blob size: ({','.join(map(str, values.shape))})",
     )
+    _check_numbers(path, name, values)
     return values
 
 
@@ -146,6 +147,18 @@ def _check_shape(path: str, dataset: h5py.Dataset, model: ModelDefinition) -> No
         raise CheckFailedError(
             f"{path}: the input blob {dataset.shape} is empty", PLACE
         )
+
+
+def _check_numbers(path: str, name: str, values: FloatArray) -> None:
+    """Refuse what the plugin makes of an image of one grey value: 0 / 0."""
+    for number, image in enumerate(values, 1):
+        if not np.isfinite(image).all():
+            raise CheckFailedError(
+                f"{path}: dataset '{name}', image {number} of {len(values)} has NaN "
+                "or infinite values; expected finite ones (an image with the same "
+                "grey value everywhere cannot be normalised)",
+                PLACE,
+            )
 
 
 def _text(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pyunet.fiji import averaging
 from pyunet.fiji.ending import write_out
-from pyunet.fiji.log import log
+from pyunet.fiji.log import CheckFailedError, log
 from pyunet.fiji.memory import NoMemoryError
 from pyunet.fiji.nets import TileNet
 from pyunet.fiji.tiles import add_tile, read_tile
@@ -250,6 +250,13 @@ class Scoring:
     def _keep(self, place: _Place, outputs: dict[str, FloatArray]) -> None:
         turn, sample = divmod(place.batch, len(self._images))
         for name, block in outputs.items():
+            if not np.isfinite(block).all():
+                raise CheckFailedError(
+                    f"Output '{name}' of tile {place.number} of image {sample + 1} has "
+                    "NaN or infinite scores; expected weights and grey values that "
+                    "give finite ones",
+                    PLACE,
+                )
             scores = self._version(self.scores[name][sample], turn)
             add_tile(scores, place.start, block)
 

@@ -24,6 +24,7 @@ VOLUME = 3
 ALIKE = 0.02  # sizes that differ by less are the same
 FARTHEST = 8.0
 MEAN_OFF, DEVIATION_OFF = 0.15, 1.5
+FLAT = 1e-6  # of 0..1: what is below is rounding
 
 
 def adapted_inputs(
@@ -54,7 +55,8 @@ def adapted_inputs(
     ------
     DataError
         Pixels more than 8 times larger or smaller than the net's, a size for a net of
-        volumes, channels that the images lack, NaN or infinite values.
+        volumes, channels that the images lack, NaN or infinite values; one grey value
+        everywhere, for a net that wants a deviation.
 
     Examples
     --------
@@ -182,7 +184,12 @@ def _matching(
         LOG.info("%s: %s", name, how)
         return lambda image: image
     mean, deviation = _statistics(images())
-    gain = wanted.deviation / deviation if deviation > 0 else 1.0
+    if not deviation > FLAT:
+        raise DataError(
+            f"{name}: the grey value is the same everywhere; expected an image whose "
+            f"deviation can be brought to the model's {wanted.deviation:.3g}"
+        )
+    gain = wanted.deviation / deviation
     near = max(gain, 1 / gain) <= DEVIATION_OFF
     if near and abs(mean - wanted.mean) <= MEAN_OFF:
         LOG.info("%s: %s, like those that the model was trained on", name, how)

@@ -338,12 +338,23 @@ def forward_tile(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
 def forward_tiles(
     model: Model, tiles: Sequence[NDArray[Any]], blob: str
 ) -> NDArray[Any]:
-    """Run the net over at most as many tiles as it is set to."""
+    """Run the net over at most as many tiles as it is set to.
+
+    Raises
+    ------
+    DataError
+        Scores that are NaN or infinite, of which nobody can tell the largest.
+    """
     data = model.net.blobs[model.source].data
     for place, tile in zip(data, tiles, strict=False):
         place[...] = tile
     tops = model.net.forward()
     result: NDArray[Any] = tops[blob] if blob in tops else model.net.blobs[blob].data
+    if not np.isfinite(result[: len(tiles)]).all():
+        raise DataError(
+            f"{model.deploy}: blob '{blob}' has NaN or infinite scores; expected "
+            "weights and grey values that give finite ones"
+        )
     return result
 
 

@@ -330,7 +330,10 @@ def _prepared(
         extent = eye_extent([inside], how.eye_width, name=name)
         values = replace(how, local_contrast=0.0, eye_width=0.0).apply(image)
         return even_contrast(values, extent, how.local_contrast, eye=inside)
-    prepared = how.apply(image, inside)
+    try:
+        prepared = how.apply(image, inside)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from error
     return resize_to(prepared, recipe.size) if recipe.size else prepared
 
 

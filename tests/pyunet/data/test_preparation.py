@@ -95,3 +95,16 @@ class TestEye:
 
     def test_of_a_constant_image_is_everything(self):
         assert eye_of(np.full((3, 5, 5), 9, np.uint8)).all()
+
+
+@pytest.mark.parametrize(
+    "values", [[3.0, 3.0], [1.0, np.nan], [1.0, np.inf]], ids=["flat", "nan", "inf"]
+)
+def test_grey_values_that_have_no_range_are_refused(values):
+    with pytest.raises(DataError, match=r"has grey values from .* not all the same"):
+        Preparation().apply(np.array([[values]], np.float32))
+
+
+def test_a_window_gives_a_flat_image_its_scale():
+    prepared = Preparation(window=(0.0, 4.0)).apply(np.full((1, 1, 2), 3, np.int16))
+    assert prepared.tolist() == [[[0.75, 0.75]]]

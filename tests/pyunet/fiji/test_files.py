@@ -177,3 +177,13 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(tmp_path, monkey
     monkeypatch.setattr(files.os, "access", lambda *_: False)
     with pytest.raises(CheckFailedError, match=f"{tmp_path} cannot be written"):
         check_place(str(tmp_path / "new.h5"))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_image_of_which_the_plugin_made_no_numbers_is_a_failed_check(bad, tmp_path):
+    data = np.zeros((3, 1, 2, 2), np.float32)
+    data[1, 0, 1, 1] = bad
+    path = put(tmp_path / "in.h5", data)
+    with pytest.raises(CheckFailedError, match="dataset 'data', image 2 of 3 has NaN"):
+        read_images(path, MODEL, 0)
+    assert len(read_images(path, MODEL, 1)) == 1

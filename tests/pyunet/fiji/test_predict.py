@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -12,6 +13,7 @@ import pytest
 from pyunet.fiji import predict
 from pyunet.fiji.flags import Flags, parse
 from pyunet.fiji.log import CheckFailedError
+from pyunet.fiji.main import run
 from pyunet.fiji.tilings import TileGrid, TilePixels
 from pyunet.modeldef import read_modeldef
 from tests.support.caffe_facade import facade
@@ -213,3 +215,31 @@ class TestFreeMemory:
         assert capsys.readouterr().out.splitlines() == [
             f"Processing batch {batch}/2, tile 1/1" for batch in (1, 2)
         ]
+
+
+def test_what_the_plugin_sends_of_a_constant_image_ends_in_a_fatal_line(images, capfd):
+    with h5py.File(images, "a") as file:
+        file["data"][...] = np.nan  # (v + offset) * (1 / 0)
+    before = Path(images).read_bytes()
+    arguments = [
+        "tiled_predict", "-infileH5", images, "-outfileH5", images, "-n_tiles", "1",
+        "-model", UNET / "model.modeldef.h5", "-iterations", "0",
+        "-weights", UNET / "weights.caffemodel.h5",
+    ]  # fmt: skip
+    assert run([str(one) for one in arguments]) == 134
+    said = capfd.readouterr()
+    (fatal,) = [line for line in said.err.splitlines() if line.startswith("F")]
+    assert "Check failed: " in fatal
+    assert "has NaN or infinite values; expected finite ones" in fatal
+    assert said.out == ""
+    assert Path(images).read_bytes() == before
+
+
+def test_scores_that_are_no_numbers_are_a_failed_check(images, tmp_path):
+    weights = shutil.copy(UNET / "weights.caffemodel.h5", tmp_path / "w.caffemodel.h5")
+    with h5py.File(weights, "a") as file:
+        file["data/conv_d0a-b/1"][0] = np.nan
+    flags = flags_of(UNET, images, "-n_tiles", "1")
+    flags = replace(flags, weights=str(weights))
+    with pytest.raises(CheckFailedError, match="'score' of tile 1 of image 1 has NaN"):
+        predict.run(flags)

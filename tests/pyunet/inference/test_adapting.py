@@ -65,10 +65,6 @@ class TestGreyValues:
         assert found.std() == pytest.approx(0.15, abs=0.01)
         assert "brought to the model's 0.5 and 0.15" in said.text
 
-    def test_an_image_of_one_value_gets_the_mean(self):
-        flat = np.full((1, 1, 4, 4), 7, np.uint8)
-        assert first(flat, Input(mean=0.5, deviation=0.2)) == pytest.approx(0.5)
-
     def test_local_contrast_is_that_of_the_training(self, said):
         rng = np.random.default_rng(1)
         image = rng.integers(40, 200, (1, 3, 60, 60), np.uint8)
@@ -183,3 +179,12 @@ class TestEyes:
         example = read_case(recipe, "all", case)
         np.testing.assert_array_equal(first(picture, self.wanted), example.image)
         assert example.classes.shape == (100, 110)
+
+
+def test_a_flat_image_cannot_be_brought_to_a_deviation():
+    stack = ImageStack(np.full((2, 1, 4, 6), 51, np.uint8), "blank", [])
+    wanted = Input(mean=0.4, deviation=0.2)
+    with pytest.raises(
+        DataError, match=r"^blank: the grey value is the same everywher"
+    ):
+        adapted_inputs(stack, wanted)

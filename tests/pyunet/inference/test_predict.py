@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyunet.errors import DataError
-from pyunet.inference.engine import Model
+from pyunet.inference.engine import Model, load_model
 from pyunet.inference.predict import (
     make_plan,
     segment_array,
@@ -294,3 +294,16 @@ def test_tiles_with_more_numbers_than_caffe_counts_are_never_tried():
     model = fake_model()
     model.net.reshape = lambda: pytest.fail("such a net cannot be made")
     assert model.activation_bytes((100_000, 100_000)) > 2**60
+
+
+def test_scores_that_are_no_numbers_are_refused_with_blob_and_net():
+    folder = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
+    model = load_model(folder / "deploy.prototxt", folder / "weights.caffemodel")
+    image = np.zeros((1, 40, 40), np.float32)
+    plan = fixed_tiles((40, 40), model.axes, [20])
+    assert np.isfinite(segment_array(model, image, plan)).all()
+    next(iter(model.net.params.values()))[1].data[0] = np.nan
+    with pytest.raises(
+        DataError, match=r"deploy.prototxt: blob 'score' has NaN or inf"
+    ):
+        segment_array(model, image, plan)

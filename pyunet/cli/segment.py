@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyunet.cli import segment_inputs, zoo_segment
-from pyunet.cli.arguments import add_element_size, add_slices
+from pyunet.cli.arguments import add_element_size, add_label_meaning, add_slices
 from pyunet.cli.segment_work import Wanted, is_volume, make_plans, write_stack
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--truth", metavar="LABELS",
         help="hand labels of the (one) image, for a picture that compares",
     )  # fmt: skip
+    add_label_meaning(parser)
     zoo_segment.add_arguments(parser)
 
 
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         stack = segment_inputs.cut(
             open_stack(path, outputs.labels.parent), slices, path
         )
-        truth = segment_inputs.read_truth(args.truth, stack, slices)
+        truth = segment_inputs.read_truth(args, stack, slices)
         inputs = source.prepare(args, stack, path)
         plan = make_plans(model, stack, inputs, memory, tile_size, passes)
         labels = write_stack(model, stack, inputs, plan, outputs, values)
@@ -157,6 +158,8 @@ def _places(args: argparse.Namespace) -> list[tuple[Path, Outputs]]:
     from pyunet.errors import DataError
     from pyunet.inference.outputs import Outputs
 
+    if not args.truth and (args.inside is not None or args.labels_are != "auto"):
+        raise DataError("--inside and --labels-are: go with --truth")
     if args.truth and len(args.images) > 1:
         raise DataError(
             f"--truth {args.truth}: goes with one image, {len(args.images)} are given"

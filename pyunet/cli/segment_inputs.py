@@ -104,25 +104,33 @@ def cut(stack: ImageStack, slices: slice, path: Path) -> ImageStack:
 
 
 def read_truth(
-    path: str | None, stack: ImageStack, slices: slice
+    args: argparse.Namespace, stack: ImageStack, slices: slice
 ) -> NDArray[np.generic] | None:
-    """Read hand labels, 0 is background; they may be of the chosen slices only.
+    """Read hand labels as every verb does; they may be of the chosen slices only.
+
+    Returns
+    -------
+    ndarray of int, shape (N, Y, X), or None
+        Classes, 0 is background or membrane; where there is one besides it, cells.
 
     Raises
     ------
     DataError
-        Labels of another size than the images.
+        Labels of another size than the images, or that nobody can understand.
     """
-    if path is None:
+    if args.truth is None:
         return None
-    from pyunet.data.images import read_stack
+    from pyunet.data.labels import read_labels
 
-    truth = read_stack(path, palette_as_index=True).array[:, 0]
+    labels = read_labels(args.truth, kind=args.labels_are, inside=args.inside)
+    several = labels.classes.max(initial=0) > 1
+    truth = labels.classes if several else labels.instances
     chosen = truth if len(truth) == len(stack.array) else truth[slices]
     found, wanted = chosen.shape, (len(stack.array), *stack.array.shape[2:])
     if found != wanted:
         raise DataError(
-            f"{path}: labels of {found} slices, rows and columns; the images have "
-            f"{wanted}"
+            f"{args.truth}: labels of {found} slices, rows and columns; the images "
+            f"have {wanted}"
         )
+    print(f"truth {labels.sentence}")
     return chosen

@@ -199,11 +199,63 @@ def test_several_images_are_segmented_in_one_run(tmp_path):
 
 def test_a_truth_gives_a_picture_that_compares(cells, tmp_path):
     truth = tmp_path / "truth.tif"
-    save(truth, np.zeros((3, *SHAPE), np.uint8))
+    save(truth, membranes(3))
     words = (cells, "--truth", truth, "--slices", "2:3")
     assert call(tmp_path / "out", *words) == 0
     with Image.open(tmp_path / "out" / "cells_comparison.png") as picture:
         assert picture.size == (4 * 83 + 18, 61 + 26)
+
+
+def membranes(count):
+    """Hand labels as those of ISBI 2012, inverted: 255 is membrane, 0 inside."""
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    return np.stack([np.where((y % 12 < 2) | (x % 12 < 2), 255, 0)] * count).astype(
+        "u1"
+    )
+
+
+def truth_panel(path):
+    """Where the second panel of a comparison shows objects."""
+    with Image.open(path) as picture:
+        panels = np.asarray(picture)[26:, 83 + 6 : 2 * 83 + 6]
+    return panels[: SHAPE[0]].any(axis=-1)
+
+
+def test_a_picture_understands_hand_labels_as_the_scores_do(cells, tmp_path, capsys):
+    truth, out = tmp_path / "truth.tif", tmp_path / "out"
+    save(truth, membranes(3))
+    assert call(out, cells, "--truth", truth) == 0
+    said = capsys.readouterr().out
+    inside = truth_panel(out / "cells_comparison.png")
+    np.testing.assert_array_equal(inside, membranes(1)[0] == 0)
+    assert main(["evaluate", "--truth", str(truth), "--prediction", str(out)]) == 0
+    (understood,) = [
+        line for line in capsys.readouterr().out.splitlines() if "of the truth" in line
+    ]
+    assert f"truth {understood.split('of the truth ')[1]}" in said.splitlines()
+
+
+def test_what_hand_labels_mean_can_be_said(cells, tmp_path, capsys):
+    truth, out = tmp_path / "truth.tif", tmp_path / "out"
+    save(truth, membranes(3))
+    assert call(out, cells, "--truth", truth, "--inside", "255") == 0
+    inside = truth_panel(out / "cells_comparison.png")
+    np.testing.assert_array_equal(inside, membranes(1)[0] == 255)
+    capsys.readouterr()
+    line = refused(capsys, tmp_path / "other", cells, "--inside", "255")
+    assert "--inside and --labels-are: go with --truth" in line
+
+
+def test_each_cell_of_an_instance_truth_has_a_colour(cells, tmp_path):
+    truth, out = tmp_path / "truth.tif", tmp_path / "out"
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    numbers = (y // 12 * 7 + x // 12 + 40) * (membranes(1)[0] == 0)
+    save(truth, np.stack([numbers] * 3).astype(np.uint16))
+    assert call(out, cells, "--truth", truth) == 0
+    with Image.open(out / "cells_comparison.png") as picture:
+        panel = np.asarray(picture)[26 : 26 + SHAPE[0], 83 + 6 : 2 * 83 + 6]
+    colours = {tuple(one) for one in panel.reshape(-1, 3).tolist()}
+    assert len(colours) == len(np.unique(numbers))
 
 
 def test_floats_beyond_one_are_scaled_over_the_whole_stack(cells, tmp_path, capsys):
@@ -340,7 +392,7 @@ class TestRefuses:
 
     def test_a_truth_of_another_size(self, cells, tmp_path, capsys):
         truth = tmp_path / "truth.tif"
-        save(truth, np.zeros((3, 10, 10), np.uint8))
+        save(truth, np.eye(10, dtype=np.uint8)[None].repeat(3, axis=0))
         line = refused(capsys, tmp_path / "out", cells, "--truth", truth)
         assert f"{truth}: labels of (3, 10, 10)" in line
         assert "(3, 61, 83)" in line

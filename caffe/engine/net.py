@@ -61,6 +61,11 @@ class Net(Trainable, Numbered):
         error. Otherwise such a layer keeps the values of its filler, as in Caffe; in
         phase TEST the log warns of it.
 
+    Notes
+    -----
+    A Python layer imports the module that it names, also from the current folder: the
+    net of a stranger can run code.
+
     Raises
     ------
     CaffeError

@@ -97,8 +97,8 @@ def compare_shapes(
     """
     absent = [name for name in wanted if name not in stored]
     if absent:
-        what = f"lacks {_listed(absent)}: these layers stay random"
-        yield Finding(WRONG, where, what, "weights of all layers of the net")
+        what = f"lacks {_listed(absent)}, which only a training may draw at random"
+        yield Finding(CAFFE_UNET, where, what, "weights of all layers of the net")
     unknown = [name for name, shapes in stored.items() if shapes and name not in wanted]
     if unknown:
         what = f"has {_listed(unknown)}, which the net has not; not used"

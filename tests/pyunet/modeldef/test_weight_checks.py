@@ -79,9 +79,9 @@ def test_another_number_of_classes_leaves_scores_random(weights):
     assert "stays random" in first.what
 
 
-def test_a_layer_that_is_missing_stays_random(weights):
+def test_a_layer_that_is_missing_is_refused(weights):
     (found,) = spoiled(weights, lambda file: file.__delitem__("data/conv_u0d-score"))
-    assert found.effect is WRONG
+    assert found.effect is CAFFE_UNET
     assert "lacks conv_u0d-score" in found.what
 
 
@@ -124,7 +124,7 @@ def test_many_layers_are_named_in_one_line(weights):
         if each.what.startswith("lacks")
     ]
     assert "and " in found.what
-    assert " more: these layers stay random" in found.what
+    assert " more, which only a training may draw" in found.what
 
 
 def test_binary_weights_must_have_the_very_shapes(tmp_path):

@@ -1,12 +1,15 @@
 """Large TIFF files as arrays that lie on the disk, for images larger than the memory.
 
-Where the pixels of a file lie plainly one after the other the file itself is mapped;
-what is compressed or tiled is unpacked into a temporary file first, piece by piece.
+The pixels are copied, or unpacked, into a temporary file first, piece by piece, and
+that is mapped: the end of a mapped file that another program cuts short would end the
+process without a word.
 """
 
 from __future__ import annotations
 
+import math
 import mmap
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ from pyunet.data.images import (
     read_stack,
     tiff_resolution,
 )
+from pyunet.errors import DataError
 from pyunet.tiffs import check_series, opened_tiff
 
 LARGE = 2**26
@@ -36,8 +40,8 @@ def open_stack(path: str | Path, scratch: str | Path) -> ImageStack:
     path : str or Path
         As for `pyunet.data.images.read_stack`.
     scratch : str or Path
-        Folder for the temporary file of a compressed one; made if it is not there. The
-        file is as large as the pixels and goes with the array.
+        Folder for the temporary file; made if it is not there. The file is as large as
+        the pixels and goes with the array.
 
     Returns
     -------
@@ -96,17 +100,50 @@ def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
 def _map(
     file: Path, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, scratch: Path
 ) -> NDArray[Any]:
-    if series.dataoffset is not None:
+    if series.dataoffset is None:
+        array = _room(scratch, series.dtype, series.shape)
+        _unpack(series, array)
+    else:
         kind = series.dtype.newbyteorder(tiff.byteorder)
-        return np.memmap(file, kind, "r", series.dataoffset, series.shape)
-    return _unpacked(series, scratch)
+        array = _room(scratch, kind, series.shape)
+        _copy(file, series.dataoffset, array)
+    array.flags.writeable = False
+    return array
 
 
-def _unpacked(series: tifffile.TiffPageSeries, scratch: Path) -> NDArray[Any]:
-    """Decode a series into a temporary file, one strip or tile after the other."""
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=scratch, prefix=".pyunet.") as file:
-        array = np.memmap(file, series.dtype, "w+", 0, series.shape)
+def _room(scratch: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
+    """Map a temporary file that has no name any more."""
+    try:
+        scratch.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=scratch, prefix=".pyunet.") as file:
+            if hasattr(os, "posix_fallocate"):  # or a full disk ends the process
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape) * dtype.itemsize)
+            return np.memmap(file, dtype, "r+", 0, shape)
+    except OSError as error:
+        raise DataError(
+            f"{scratch}: cannot be written: {error.strerror or error}"
+        ) from error
+
+
+def _copy(file: Path, offset: int, array: NDArray[Any]) -> None:
+    """Read pixels that lie plainly one after the other."""
+    target = memoryview(array.reshape(-1).view(np.uint8))
+    with file.open("rb", buffering=0) as source:
+        source.seek(offset)
+        done = 0
+        while done < len(target):
+            count = source.readinto(target[done : done + OFTEN])
+            if not count:
+                raise DataError(
+                    f"{file}: is cut short: its pixels take {len(target)} bytes, it "
+                    f"has {done} of them"
+                )
+            done += count
+            forget(array)
+
+
+def _unpack(series: tifffile.TiffPageSeries, array: NDArray[Any]) -> None:
+    """Decode a series, one strip or tile after the other."""
     pages = array.reshape(len(series.pages), *series.keyframe.shaped)
     touched = 0
     for target, page in zip(pages, series.pages, strict=True):
@@ -121,4 +158,3 @@ def _unpacked(series: tifffile.TiffPageSeries, scratch: Path) -> NDArray[Any]:
             if touched > OFTEN:
                 forget(array)
                 touched = 0
-    return array

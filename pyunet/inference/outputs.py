@@ -167,7 +167,7 @@ def write_parts(
         with Behind(write) as put:
             for part in parts:
                 put(part)
-    written = np.memmap(outputs.labels, kind, "r", labels.offset, (count, *extent))
+        written = np.memmap(paths[1], kind, "r", labels.offset, (count, *extent))
     return written if written.nbytes > LARGE else np.array(written)
 
 

@@ -1,5 +1,7 @@
 """Large TIFF files: mapped or unpacked, they are the same images."""
 
+import errno
+import os
 import subprocess
 import sys
 
@@ -47,6 +49,60 @@ def test_every_layout_is_mapped_as_it_is_read(tmp_path, shape, layout):
         np.testing.assert_array_equal(found.array, read.array)
         forget(found.array)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tif"]
+
+
+CUT = """
+import os, sys
+from pyunet.inference import mapped
+mapped.LARGE = 100
+path, folder = sys.argv[1:]
+array = mapped.open_stack(path, folder).array
+os.truncate(path, 10)
+mapped.forget(array)
+print(array.sum())
+"""
+
+
+@pytest.mark.parametrize(("shape", "layout"), LAYOUTS[2:4])
+def test_a_file_that_is_cut_short_while_it_is_used_is_the_same_image(
+    tmp_path, shape, layout
+):
+    image = np.random.default_rng(0).integers(0, 999, shape, np.uint16)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, image, **layout)
+    done = subprocess.run(
+        [sys.executable, "-c", CUT, path, tmp_path],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) == image.sum()
+
+
+def test_a_file_that_is_cut_short_while_it_is_read_is_one_error(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((300, 400), np.uint16))
+    real = mapped._room
+
+    def cut(*arguments):
+        os.truncate(path, 60_000)
+        return real(*arguments)
+
+    monkeypatch.setattr(mapped, "_room", cut)
+    with pytest.raises(
+        DataError, match=r"a\.tif: is cut short: its pixels take 240000"
+    ):
+        open_stack(path, tmp_path)
+
+
+def test_a_folder_without_room_is_named(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, np.zeros((30, 40), np.uint16))
+    with pytest.raises(DataError, match="out: cannot be written: No space left"):
+        open_stack(path, tmp_path / "out")
 
 
 def test_other_files_are_read(tmp_path):

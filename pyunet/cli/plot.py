@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-HELP = "Draw loss and validation curves from logs of Caffe, old ones too, as a PNG."
+HELP = "Draw loss and validation curves from logs of Caffe, old ones too."
 EPILOG = """\
 A LOG is what a training by any Caffe wrote to the standard error, or a folder of
 `caffe train --log`. Several come into one picture. Each output of the nets that is no
@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         default=Path("curves.png"),
-        metavar="PNG",
-        help="where the picture goes (default: %(default)s)",
+        metavar="PICTURE",
+        help="where the picture goes: .png, .svg, .pdf, ... (default: %(default)s)",
     )
     add(
         "--smooth",

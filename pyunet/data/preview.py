@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pyunet.data.fields import Field
 from pyunet.data.labels import Labels
 from pyunet.data.training_set import Draw, Recipe, output_window
+from pyunet.errors import DataError
 from pyunet.files import atomic_path
 
 Picture = NDArray[np.uint8]
@@ -64,8 +65,10 @@ def preview_png(
     Raises
     ------
     DataError
-        A file that cannot be written.
+        A file that cannot be written, or whose name says that it is no PNG.
     """
+    if Path(path).suffix.lower() not in ("", ".png"):
+        raise DataError(f"{path}: expected a name in .png")
     rows = [_titles(CAPTIONS)]
     for draw in draws:
         rows.append(_row(_panels(draw, images, labels, recipe)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import measure
 
+from pyunet.csv_text import csv_text
 from pyunet.files import atomic_path
 
 Row = dict[str, "float | int | str"]
@@ -120,14 +120,10 @@ def write_table(path: str | Path, rows: Iterable[Row], names: Sequence[str]) -> 
     DataError
         A file that cannot be written.
     """
-    with (
-        atomic_path(Path(path)) as temporary,
-        temporary.open("w", newline="", encoding="utf-8") as file,
-    ):
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({k: _shown(v) for k, v in row.items()})
+    shown = ([_shown(row[name]) for name in names] for row in rows)
+    text = csv_text([names, *shown])
+    with atomic_path(Path(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="")
 
 
 def _shown(value: float | int | str) -> float | int | str:

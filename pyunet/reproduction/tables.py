@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 
 from pyunet.boundary import reading
+from pyunet.csv_text import csv_text
 from pyunet.files import atomic_path
 from pyunet.reproduction.recipes import (
     TO_COME,
@@ -62,9 +61,7 @@ class Table:
 
     def csv(self) -> str:
         """Give it as RFC 4180 says, with plain line ends."""
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerows([self.header, *self.rows])
-        return out.getvalue()
+        return csv_text([self.header, *self.rows])
 
     def html(self, title: str = "pyunet reproduce") -> str:
         """Give a whole page."""

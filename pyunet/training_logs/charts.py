@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.training_logs.reader import TrainingLog
 
@@ -65,11 +66,12 @@ class Chart:
 
 
 def write_charts(path: Path, charts: Sequence[Chart], *, smooth: int = 1) -> None:
-    """Write charts as a PNG, two side by side.
+    """Write charts, two side by side.
 
     Parameters
     ----------
     path : Path
+        Its ending says how: ``.png`` (also without any), ``.svg``, ``.pdf``, ...
     charts : sequence of Chart
     smooth : int, default 1
         Show means of so many neighbouring points of noisy lines, and the points
@@ -78,11 +80,15 @@ def write_charts(path: Path, charts: Sequence[Chart], *, smooth: int = 1) -> Non
     Raises
     ------
     DataError
-        The file cannot be written.
+        The file cannot be written, or its ending is no picture's.
     """
     figure = draw(charts, smooth=smooth)
+    wanted = path.suffix[1:].lower() or "png"
+    known = sorted(figure.canvas.get_supported_filetypes())
+    if wanted not in known:
+        raise DataError(f"{path}: expected a picture, .{', .'.join(known)}")
     with atomic_path(path) as draft:
-        figure.savefig(draft, format="png")
+        figure.savefig(draft, format=wanted)
 
 
 def draw(charts: Sequence[Chart], *, smooth: int = 1) -> Figure:

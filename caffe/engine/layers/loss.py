@@ -14,6 +14,7 @@ from caffe.engine.layers.shared import (
     LossLayer,
     Normalizer,
     as_floats,
+    as_labels,
     check_labels,
     number_counted,
     text,
@@ -38,7 +39,7 @@ def _per_sample(bottoms: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores as (N, K), and labels, one a sample, as (N, 1)."""
     shape = bottoms[0].shape
     x = as_floats(bottoms[0]).reshape(shape[0], math.prod(shape[1:]))
-    labels = bottoms[1].detach().reshape(-1)[: len(x), None].long()
+    labels = as_labels(bottoms[1]).reshape(-1)[: len(x), None]
     check_labels(labels, x.shape[1])
     return x, labels
 

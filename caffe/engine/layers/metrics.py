@@ -20,6 +20,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import (
+    as_labels,
     check_labels,
     check_per_pixel,
     ignored_label,
@@ -77,7 +78,7 @@ class AccuracyLayer(Operator):
         options = self.param.accuracy_param
         axis = canonical_axis(options.axis, scores.dim())
         classes = scores.shape[axis]
-        labels = bottoms[1].detach().reshape(pixel_shape(scores.shape, axis)).long()
+        labels = as_labels(bottoms[1]).reshape(pixel_shape(scores.shape, axis))
         known = (labels >= 0) & (labels < classes)
         counted = (
             torch.ones_like(known) if self.ignored is None else (labels != self.ignored)
@@ -161,7 +162,7 @@ class IoULayer(PerClassLayer):
         scores = bottoms[0].detach()
         axis = self._axis(scores.dim())
         classes = scores.shape[axis]
-        labels = bottoms[1].detach().reshape(-1).long()
+        labels = as_labels(bottoms[1]).reshape(-1)
         prediction = scores.argmax(axis).reshape(-1)
         counted = torch.ones_like(labels, dtype=torch.bool)
         if self.ignored is not None:
@@ -254,7 +255,7 @@ class F1Layer(PerClassLayer):
 
     def _truth(self, bottoms: Tensors, shape: Shape, classes: int) -> Array:
         """Labels, with the background where they do not count."""
-        labels = bottoms[1].detach().long().cpu().numpy().reshape(shape)
+        labels = as_labels(bottoms[1]).cpu().numpy().reshape(shape)
         counted = np.ones(shape, np.bool_)
         if self._ignored is not None:
             counted &= labels != self._ignored

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import inf, prod
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,8 @@ from torch.nn import functional
 
 from caffe.engine.layer import Context, Operator, Shape
 from caffe.errors import CheckError
+
+_ENDS = (torch.iinfo(torch.int64).min, torch.iinfo(torch.int64).max)
 
 
 def text(shape: Sequence[int]) -> str:
@@ -235,15 +237,29 @@ def as_floats(scores: torch.Tensor) -> torch.Tensor:
     return scores.to(torch.promote_types(scores.dtype, torch.float32))
 
 
+def as_labels(values: torch.Tensor) -> torch.Tensor:
+    """Take labels as integers; NaN becomes one that is no class, on every device.
+
+    A processor makes the least integer of it, a GPU would make class 0.
+    """
+    if values.is_floating_point():
+        values = values.detach().nan_to_num(-inf, inf, -inf)
+    return values.long()
+
+
 def check_labels(labels: torch.Tensor, classes: int) -> None:
     """Refuse labels beyond the classes, which would end a GPU's context."""
     if labels.numel() == 0:
         return
-    low, high = (int(v) for v in labels.aminmax())
+    low, high = (int(v) for v in as_labels(labels).aminmax())
     if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        shown = (
+            "a label that is no finite number" if wrong in _ENDS else f"label {wrong}"
+        )
         raise CheckError(
-            f"bottom 1 holds label {low if low < 0 else high}: 0 to {classes - 1} are "
-            f"accepted, as bottom 0 has {classes} classes, and ignore_label"
+            f"bottom 1 holds {shown}: 0 to {classes - 1} are accepted, as bottom 0 has "
+            f"{classes} classes, and ignore_label"
         )
 
 

@@ -20,6 +20,7 @@ from caffe.engine.layers.shared import (
     LossLayer,
     Normalizer,
     as_floats,
+    as_labels,
     check_labels,
     check_per_pixel,
     number_counted,
@@ -38,7 +39,7 @@ def _read_labels(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Labels, with class 0 where they are ignored, and the mask of those that count."""
     scores = bottoms[0]
-    labels = bottoms[1].detach().reshape(pixel_shape(scores.shape, axis)).long()
+    labels = as_labels(bottoms[1]).reshape(pixel_shape(scores.shape, axis))
     counted = normalizer.counted(labels)
     if counted is not None:
         labels = labels.where(counted, 0)
@@ -168,7 +169,8 @@ class _SoftmaxLoss(torch.autograd.Function):
         picked = log_p.gather(axis, labels).clamp(min=_LOG_SMALLEST)
         ctx.axis = axis
         ctx.save_for_backward(log_p, labels, weights, scale)
-        return -(picked if amounts is None else picked * amounts).sum() / divisor
+        total = (picked if amounts is None else picked * amounts).sum() / divisor
+        return 0 - total  # of no labels 0, not -0
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
@@ -280,7 +282,7 @@ class _InfogainLoss(torch.autograd.Function):
         log_p = functional.log_softmax(scores, axis)
         ctx.axis = axis
         ctx.save_for_backward(log_p, rows)
-        return -(log_p.clamp(min=_LOG_THRESHOLD) * rows).sum()
+        return 0 - (log_p.clamp(min=_LOG_THRESHOLD) * rows).sum()
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:

@@ -32,6 +32,37 @@ def test_the_picture_is_curves_png_unless_told_otherwise(folder):
         assert picture.size == (640, 400)
 
 
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [
+        ("c.svg", b"<?xml"),
+        ("c.PDF", b"%PDF"),
+        ("c.jpg", b"\xff\xd8"),
+        ("c", b"\x89PNG"),
+    ],
+)
+def test_the_ending_of_the_name_says_what_the_picture_is(folder, name, start):
+    (folder / "a.log").write_text("] Iteration 0, loss = 1\n] Iteration 5, loss = 0.5")
+    assert main(["plot", "a.log", "-o", name]) == 0
+    assert (folder / name).read_bytes().startswith(start)
+
+
+def test_an_ending_of_no_picture_is_refused_with_those_that_are(folder, capsys):
+    (folder / "a.log").write_text("] Iteration 0, loss = 1\n] Iteration 5, loss = 0.5")
+    assert main(["plot", "a.log", "-o", "c.txt"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("pyunet plot: c.txt: expected a picture, .")
+    assert ".png" in line
+    assert ".svg" in line
+    assert [path.name for path in folder.iterdir()] == ["a.log"]
+
+
+def test_a_picture_goes_into_a_device_that_stays(folder):
+    (folder / "a.log").write_text("] Iteration 0, loss = 1\n] Iteration 5, loss = 0.5")
+    assert main(["plot", "a.log", "-o", "/dev/null"]) == 0
+    assert Path("/dev/null").is_char_device()
+
+
 def test_a_file_that_is_no_log_is_one_line(folder, capsys):
     (folder / "a.log").write_text("nothing")
     assert main(["plot", "a.log"]) == 1

@@ -6,6 +6,7 @@ from pyunet.data.augmentation import Augmentation
 from pyunet.data.labels import interpret_labels
 from pyunet.data.preview import FRAME, MESH, OUTLINES, SIDE, preview_png
 from pyunet.data.training_set import Recipe, TileSource
+from pyunet.errors import DataError
 from tests.support import datasets
 
 IMAGES, LABELS = datasets.em(2, 96)
@@ -90,3 +91,11 @@ def test_gives_every_class_an_outline_of_its_own(tmp_path):
     )
     for colour in OUTLINES[1:3]:
         assert painted(whole, colour) > 20
+
+
+def test_a_name_of_another_format_is_refused(tmp_path):
+    images, labels = datasets.tissue(1, 64)
+    recipe = Recipe((48, 48), (48, 48), samples=1, augmentation=STILL)
+    with pytest.raises(DataError, match=r"a\.jpg: expected a name in \.png"):
+        preview_png(tmp_path / "a.jpg", images, interpret_labels(labels), [], recipe)
+    assert list(tmp_path.iterdir()) == []

@@ -55,3 +55,13 @@ def test_numbers_of_a_file_have_six_digits(tmp_path, rectangle):
     with (tmp_path / "a.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["label"], row["area_um2"]) == ("1", "1.33333")
+
+
+def test_a_name_that_a_spreadsheet_would_run_stays_a_name(tmp_path):
+    names = ["=cmd|' /C calc'!A0", "+1+1", "-a", "@SUM(1)", "\t=1", "cell, dark", "-"]
+    rows = [{"label": 1, "class": name, "area_px": -2.5} for name in names]
+    write_table(tmp_path / "a.csv", rows, ["label", "class", "area_px"])
+    with (tmp_path / "a.csv").open(newline="") as file:
+        _, *found = csv.reader(file)
+    assert [row[1] for row in found] == [f"'{name}" for name in names[:5]] + names[5:]
+    assert {row[2] for row in found} == {"-2.5"}

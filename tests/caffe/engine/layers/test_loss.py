@@ -46,6 +46,8 @@ class TestMultinomialLogisticLoss:
     def test_refuses_a_label_without_a_class(self):
         with pytest.raises(CheckError, match="holds label 2: 0 to 1 are accepted"):
             run_layer("MultinomialLogisticLoss", "", [self.prob, np.array([1, 2, 0])])
+        with pytest.raises(CheckError, match="holds a label that is no finite number"):
+            run_layer("MultinomialLogisticLoss", "", [self.prob, np.full(3, np.nan)])
 
 
 class TestHingeLoss:

@@ -94,6 +94,7 @@ class TestSoftmaxWithLoss:
             [SHAPE, np.full((2, 1, 2, 2), 7)], "loss_param { ignore_label: 7 }"
         )
         assert loss == 0
+        assert not np.signbit(float(loss))
         assert not gradient.any()
 
     def test_gradient(self):
@@ -173,6 +174,14 @@ class TestSoftmaxWithLoss:
     def test_refuses_a_label_without_a_class(self, label):
         labels = np.full((2, 1, 2, 2), label)
         with pytest.raises(CheckError, match=f"holds label {label}: 0 to 2 are accept"):
+            run_layer("SoftmaxWithLoss", "", [SHAPE, labels])
+
+    @pytest.mark.parametrize("label", [math.nan, math.inf, -math.inf])
+    def test_says_that_a_label_is_no_number(self, label):
+        labels = np.full((2, 1, 2, 2), label)
+        with pytest.raises(
+            CheckError, match="a label that is no finite number: 0 to 2"
+        ):
             run_layer("SoftmaxWithLoss", "", [SHAPE, labels])
 
     @pytest.mark.parametrize(

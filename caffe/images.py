@@ -173,6 +173,17 @@ def oversample(
     return np.array(crops, np.float32)
 
 
+def _resized_mean(mean: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    """Resize a mean image (channels, height, width) to a height and width."""
+    low, spread = mean.min(), np.ptp(mean)
+    if spread == 0:
+        return np.full((len(mean), *size), low, mean.dtype)
+    part = ((mean - low) / spread).transpose(1, 2, 0)
+    resized = resize_image(part, size).transpose(2, 0, 1)
+    result: NDArray[Any] = resized * spread + low
+    return result
+
+
 class Transformer:
     """Images to the inputs of a net and back.
 
@@ -310,12 +321,13 @@ class Transformer:
         in_ : str
             Name of the input.
         mean : array of shape (channels,), (height, width) or (channels, height, width)
-            In the order of channels and axes that the net takes.
+            In the order of channels and axes that the net takes. An image of another
+            height or width than the input's is resized to it.
 
         Raises
         ------
         CheckError
-            If the shape is not the input's.
+            If its channels are not the input's.
         """
         shape = self._shape(in_)[1:]
         if mean.ndim == 1:
@@ -330,11 +342,13 @@ class Transformer:
                 f"input '{in_}': Mean shape invalid: {mean.shape}; accepted: "
                 "(channels,), (height, width), (channels, height, width)"
             )
-        elif (1, *mean.shape)[-3:] != shape:
+        elif (1, *mean.shape)[-3] != shape[0]:
             raise CheckError(
                 f"input '{in_}': Mean shape incompatible with input shape: "
                 f"{mean.shape} and {shape}; the mean of each channel is accepted too"
             )
+        elif mean.shape[-2:] != shape[1:]:
+            mean = _resized_mean(mean.reshape(-1, *mean.shape[-2:]), shape[1:])
         self.mean[in_] = mean
 
     def set_input_scale(self, in_: str, scale: Any) -> None:

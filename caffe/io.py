@@ -61,12 +61,12 @@ def array_to_blobproto(arr: NDArray[Any], diff: NDArray[Any] | None = None) -> A
     return blobs.to_proto(np.asarray(arr), diff)
 
 
-def arraylist_to_blobprotovecor_str(arraylist: Iterable[NDArray[Any]]) -> bytes:
-    """Serialize a BlobProtoVector of several arrays; the spelling is pycaffe's.
+def arraylist_to_blobprotovector_str(arraylist: Iterable[NDArray[Any]]) -> bytes:
+    """Serialize a BlobProtoVector of several arrays.
 
     Examples
     --------
-    >>> text = arraylist_to_blobprotovecor_str([np.ones(2)])
+    >>> text = arraylist_to_blobprotovector_str([np.ones(2)])
     >>> blobprotovector_str_to_arraylist(text)
     [array([1., 1.])]
     """
@@ -74,6 +74,9 @@ def arraylist_to_blobprotovecor_str(arraylist: Iterable[NDArray[Any]]) -> bytes:
     vector.blobs.extend(array_to_blobproto(arr) for arr in arraylist)
     raw: bytes = vector.SerializeToString()
     return raw
+
+
+arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # pycaffe's slip
 
 
 def blobprotovector_str_to_arraylist(text: bytes) -> list[NDArray[Any]]:

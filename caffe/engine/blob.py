@@ -335,3 +335,11 @@ class Blob:
                 f"this blob has shape {self._shape}"
             )
         return self._shape[axis] if axis < len(self._shape) else 1
+
+
+class BlobVec(list[Blob]):
+    """Parameter blobs of a layer, to which more can be added."""
+
+    def add_blob(self, *dims: int) -> None:
+        """Append a blob of this shape, filled with zeros."""
+        self.append(Blob(dims))

@@ -214,7 +214,7 @@ class Layer(Protocol):
     bottom: list[str]
     top: list[str]
     op: Any
-    blobs: list[Any]
+    blobs: Any
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ class DebugInfo:
     def backward(self, index: int) -> None:
         """Log the gradients that a layer has made."""
         node = self._wiring.nodes[index]
+        if not node.needs_backward:
+            return
         for name, needed in zip(node.bottom, node.bottom_needs_backward, strict=True):
             if needed:
                 size = _mean_abs(_diff(self._wiring.blobs[name]))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from caffe.engine.blob import Blob
+from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.packing import Packing
 from caffe.errors import CheckError
 
@@ -229,12 +229,12 @@ class BlobOperator(Operator):
 
     Attributes
     ----------
-    blobs : list of Blob
+    blobs : BlobVec
         Its parameters, made by `prepare`.
     """
 
     runs_on_blobs = True
-    blobs: list[Blob]
+    blobs: BlobVec
 
     @abstractmethod
     def prepare(self, bottoms: Blobs, tops: Blobs) -> None:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from numpy.typing import NDArray
 
 from caffe.engine import gaps, graph, snapshot, whole_arrays
@@ -324,7 +325,7 @@ class Net(Trainable, Numbered):
         ----------
         data : array of float32, (N, C, Y, X)
             N is a multiple of the batch size; the array is read at each forward.
-        labels : array of float32, (N,) or (N, 1, 1, 1)
+        labels : array of float32, (N,) or (N, 1, 1, 1); read at each forward, too
 
         Raises
         ------
@@ -338,6 +339,8 @@ class Net(Trainable, Numbered):
                 f"MemoryDataLayer; it is {first.type if first else 'missing'}"
             )
         layer: Any = first.op
+        if isinstance(labels, np.ndarray) and labels.ndim == 1:
+            labels = labels[:, None, None, None]
         with naming(first.name, first.type):
             layer.reset(data, labels)
 
@@ -385,7 +388,7 @@ class Net(Trainable, Numbered):
                         f"cannot share param {index} weights of layer '{name}': "
                         f"shape {source.shape} there, {blob.shape} here"
                     )
-                blob.share_data(source)
+                self._wiring.share_data(blob, source)
 
     def save(self, path: Any) -> None:
         """Write the weights as a binary ``.caffemodel``."""

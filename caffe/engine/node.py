@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
-from caffe.engine.blob import Blob
+from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.layer import BlobOperator, Context, Operator
 from caffe.engine.log import log
 from caffe.engine.memory import memory_errors
 from caffe.errors import CaffeError, CheckError
+from caffe.proto import caffe_pb2
 
 _OF_LIBRARIES = (
     RuntimeError,
@@ -34,7 +35,7 @@ class Node:
     bottom: list[str]
     op: Operator = field(init=False)
     top: list[str] = field(default_factory=list)
-    blobs: list[Blob] = field(default_factory=list)
+    blobs: BlobVec = field(default_factory=BlobVec)
     loss_weights: list[float] = field(default_factory=list)
     param_propagate: list[bool] = field(default_factory=list)
     bottom_needs_backward: list[bool] = field(default_factory=list)
@@ -75,13 +76,58 @@ class Node:
 
 @dataclass
 class Learnable:
-    """A parameter blob that a solver updates, with its multipliers."""
+    """A parameter blob that a solver updates, with its multipliers.
+
+    `given`: names of those that a layer has given, not the defaults.
+    """
 
     blob: Blob
     layer_name: str
     index: int
     lr_mult: float
     decay_mult: float
+    given: set[str] = field(default_factory=set)
+
+    def share(self, blob: Blob, spec: Any) -> None:
+        """Let the parameter of another layer be this one, as its ParamSpec says.
+
+        Raises
+        ------
+        CheckError
+            If shapes, or multipliers that both layers give, are not the same.
+        """
+        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+        mine = self.blob
+        same = blob.count == mine.count if permissive else blob.shape == mine.shape
+        if not same:
+            raise CheckError(
+                f"cannot share param '{spec.name}' owned by layer "
+                f"'{self.layer_name}': shape {mine.shape} there, {blob.shape} here "
+                f"({'PERMISSIVE wants equal counts' if permissive else 'STRICT'})"
+            )
+        self.agree(spec)
+        blob.share_data(mine)
+        blob.share_diff(mine)
+
+    def agree(self, spec: Any) -> None:
+        """Take the multipliers that a ParamSpec is the first to give.
+
+        Raises
+        ------
+        CheckError
+            If another layer has given another.
+        """
+        for name in ("lr_mult", "decay_mult"):
+            if not spec.HasField(name):
+                continue
+            here, there = getattr(spec, name), getattr(self, name)
+            if name in self.given and here != there:
+                raise CheckError(
+                    f"shared param '{spec.name}' has {name} {here:g} here and "
+                    f"{there:g} in another layer: they must be equal"
+                )
+            self.given.add(name)
+            setattr(self, name, here)
 
 
 @dataclass

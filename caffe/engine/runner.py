@@ -44,6 +44,7 @@ class Runner:
         self._debug: DebugInfo | None = None
         self._runs_on_blobs = any(n.op.runs_on_blobs for n in wiring.nodes)
         self._last = len(wiring.nodes) - 1
+        self._has_run = False
         # tops of data layers in the last fused forward, to compute the rest again
         self._replayable: dict[str, torch.Tensor] | None = None
         self._shapes: dict[str, tuple[int, ...]] = {}  # of all blobs in that forward
@@ -98,7 +99,7 @@ class Runner:
         """Run all layers for the sake of the loss and the outputs."""
         if self._in_test or self.keep_blobs or self._layer_by_layer():
             return self.forward()
-        self._inspecting.forget()
+        self._forget()
         loss, _ = self._fused.forward(common.device(), self.prepare)
         self._replayable = None
         self._mark_freed(_no_data)
@@ -111,7 +112,7 @@ class Runner:
             loss = self.forward_layers(0, self._last)
             self.backward(0, self._last)
             return loss
-        self._inspecting.forget()
+        self._forget()
         loss = self._fused.forward_backward(
             common.device(), self.prepare, keep=self.keep_blobs
         )
@@ -128,6 +129,7 @@ class Runner:
             nodes = self._wiring.nodes
             self.recompute(grad=any(node.needs_backward for node in nodes))
         self._replayable = None
+        self._has_run = True
         return self._inspecting.forward(
             first, last, common.device(), prepare=self.prepare
         )
@@ -135,10 +137,11 @@ class Runner:
     @memory_errors()
     def backward(self, first: int, last: int) -> None:
         """Run the backward of the layers from `last` down to `first`."""
-        order = self._inspecting.backward_order(first, last)
+        if self._has_run:
+            self._inspecting.check_backward(first, last)
         for memory in self._activation_diffs():
             memory.pending = None
-        self._inspecting.backward(order, common.device())
+        self._inspecting.backward(first, last, common.device())
         if self._debug is not None:
             self._debug.totals()
 
@@ -187,8 +190,12 @@ class Runner:
             for name, weight in weights
         )
 
-    def _forward_fused(self) -> float:
+    def _forget(self) -> None:
         self._inspecting.forget()
+        self._has_run = True
+
+    def _forward_fused(self) -> float:
+        self._forget()
         blobs = self._wiring.blobs
         device, backend = common.device(), common.backend()
         elsewhere = backend != "torch" and device.type == "cpu"

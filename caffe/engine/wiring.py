@@ -12,12 +12,14 @@ import torch
 
 from caffe.engine import common, fillers
 from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
-from caffe.engine.blob import Blob
+from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.layer import BlobOperator, Context, Operator, layer_class
 from caffe.engine.log import log
 from caffe.engine.node import Learnable, Node, ParamEntry, naming
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
+
+_AUTOMATIC = "(automatic)"  # the top that a loss without one gets
 
 
 def _fill(blob: Blob, draw: Callable[[], torch.Tensor]) -> None:
@@ -50,6 +52,7 @@ class Wiring:
         self._needs: dict[str, bool] = {}
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
         self._memory = 0
+        self._named = {name for layer in net.layer for name in layer.top}
         for layer in net.layer:
             self._add(layer)
         self.outputs = sorted(self._available)
@@ -62,6 +65,18 @@ class Wiring:
         """Fill the parameters that nobody has given values."""
         for entry in self.entries:
             entry.blob.data_memory.resolve()
+
+    def share_data(self, blob: Blob, source: Blob) -> None:
+        """Use another net's values for a parameter, and for those that share it here.
+
+        In Caffe a layer that shares it, but is not in the other net, is left behind
+        (BVLC/caffe#4585).
+        """
+        memory = blob.data_memory
+        for blobs in (self.blobs.values(), *(node.blobs for node in self.nodes)):
+            for other in blobs:
+                if other.data_memory is memory:
+                    other.share_data(source)
 
     def _shape_of(self, name: str) -> tuple[int, ...]:
         try:
@@ -122,9 +137,13 @@ class Wiring:
     def _node(self, layer: Any) -> Node:
         device = common.device()
         streams = common.streams()
+        param = caffe_pb2.LayerParameter()
+        param.CopyFrom(layer)
+        if not param.HasField("phase"):
+            param.phase = caffe_pb2.TRAIN if self.train else caffe_pb2.TEST
         context = Context(
             layer_name=layer.name,
-            train=self.train,
+            train=param.phase == caffe_pb2.TRAIN,
             gpu=device.type == "cuda",
             device=device,
             generator=streams.generator(device),
@@ -134,10 +153,6 @@ class Wiring:
             rank=common.solver_rank() if self.train else 0,
             ranks=common.solver_count() if self.train else 1,
         )
-        param = caffe_pb2.LayerParameter()
-        param.CopyFrom(layer)
-        if not param.HasField("phase"):
-            param.phase = caffe_pb2.TRAIN if self.train else caffe_pb2.TEST
         return Node(layer.name, layer.type, param, context, list(layer.bottom))
 
     def _connect_bottoms(self, node: Node) -> None:
@@ -175,7 +190,10 @@ class Wiring:
             self._available.add(name)
         if cls.loss and not node.top:
             log("net.cpp:394", f"{node.name} -> (automatic)")
-            name = f"{node.name} (automatic)"
+            name = _AUTOMATIC
+            if name in self._named:  # Caffe shows the last one of this name only
+                name = f"{node.name} {name}"
+            self._named.add(name)
             self.blobs[name] = Blob()
             self._append_top(node, name, cls)
 
@@ -215,7 +233,7 @@ class Wiring:
 
     def _add_parameters(self, node: Node) -> None:
         wanted = node.op.parameters([self.blobs[b].shape for b in node.bottom])
-        blobs = [Blob(need.shape) for need in wanted]
+        blobs = BlobVec(Blob(need.shape) for need in wanted)
         for index, need in enumerate(wanted):
             if need.statistics:
                 _fix_rate(node.param, index)
@@ -242,7 +260,7 @@ class Wiring:
             self.held.add(node.top[0])
             self.parameter_tops.add(node.top[0])
 
-    def _add_blobs(self, node: Node, blobs: list[Blob]) -> list[bool]:
+    def _add_blobs(self, node: Node, blobs: BlobVec) -> list[bool]:
         """Enter the parameters of a layer; tell which it does not share."""
         if len(node.param.param) > len(blobs):
             raise CheckError(
@@ -254,9 +272,10 @@ class Wiring:
             blob = blobs[index]
             owner = self._owners.get(spec.name) if spec.name else None
             if owner is not None:
-                self._share(blob, index, node, spec, owner)
+                self._share(blob, spec, owner)
             else:
                 item = Learnable(blob, node.name, index, spec.lr_mult, spec.decay_mult)
+                item.agree(spec)
                 self.learnable.append(item)
                 if spec.name:
                     self._owners[spec.name] = (node, index, item)
@@ -267,38 +286,15 @@ class Wiring:
         node.blobs = node.context.packing.blobs = blobs
         return owned
 
-    def _share(
-        self,
-        blob: Blob,
-        index: int,
-        node: Node,
-        spec: Any,
-        owner: tuple[Node, int, Learnable],
-    ) -> None:
+    @staticmethod
+    def _share(blob: Blob, spec: Any, owner: tuple[Node, int, Learnable]) -> None:
         owner_node, owner_index, learnable = owner
         log(
             "net.cpp:500",
             f"Sharing parameters '{spec.name}' owned by layer '{owner_node.name}', "
             f"param index {owner_index}",
         )
-        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
-        owned = learnable.blob
-        same = blob.count == owned.count if permissive else blob.shape == owned.shape
-        if not same:
-            raise CheckError(
-                f"cannot share param '{spec.name}' owned by layer "
-                f"'{owner_node.name}': shape {owned.shape} there, {blob.shape} here "
-                f"({'PERMISSIVE wants equal counts' if permissive else 'STRICT'})"
-            )
-        for name in ("lr_mult", "decay_mult"):
-            if spec.HasField(name) and getattr(spec, name) != getattr(learnable, name):
-                raise CheckError(
-                    f"shared param '{spec.name}' has {name} {getattr(spec, name):g} "
-                    f"here and {getattr(learnable, name):g} in layer "
-                    f"'{owner_node.name}': they must be equal"
-                )
-        blob.share_data(owned)
-        blob.share_diff(owned)
+        learnable.share(blob, spec)
 
     def _prune_backward(self, force: bool) -> None:
         """Drop the backward of what no loss depends on, as Caffe's Net does."""

@@ -261,14 +261,15 @@ def _input_shapes(net: Any) -> list[Any]:
                 "input_shape; as many of both are accepted"
             )
         return list(net.input_shape)
-    if len(dims) != 4 * count:
+    axes = 3 if count == 1 and len(dims) == 3 else 4
+    if len(dims) != axes * count:
         raise CheckError(
             f"net '{net.name}': {count} input and {len(dims)} input_dim; "
-            "four input_dim per input are accepted"
+            "four input_dim per input are accepted, or three for one input"
         )
     return [
-        caffe_pb2.BlobShape(dim=dims[start : start + 4])
-        for start in range(0, 4 * count, 4)
+        caffe_pb2.BlobShape(dim=dims[start : start + axes])
+        for start in range(0, axes * count, axes)
     ]
 
 

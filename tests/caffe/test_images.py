@@ -221,6 +221,17 @@ class TestTransformer:
         back = transformer.deprocess("data", made[np.newaxis])
         assert back == pytest.approx(image, abs=1e-6)
 
+    def test_a_mean_of_another_size_is_resized_to_the_input(self, transformer):
+        rows = np.array([0.0, 255.0])
+        mean = np.broadcast_to(rows[:, None], (3, 2, 5))
+        transformer.set_mean("data", mean)
+        got = transformer.mean["data"]
+        assert got.shape == (3, 6, 5)
+        # their centres lie at 5/6 and 7/6 of the old pixels, whose own are 1/2 and 3/2
+        assert got[:, 2:4, 2] == pytest.approx(np.array([[85, 170]] * 3), abs=1e-3)
+        transformer.set_mean("data", np.full((3, 2, 2), 7.0))
+        assert (transformer.mean["data"] == 7).all()
+
     @pytest.mark.parametrize(
         ("method", "value", "told"),
         [
@@ -228,7 +239,7 @@ class TestTransformer:
             ("set_channel_swap", (1, 0), r"\(1, 0\) needs to have the same num.*: 3$"),
             ("set_mean", np.zeros(2), "Mean channels incompatible with input: 2 and 3"),
             ("set_mean", np.zeros((1, 3, 6, 5)), r"Mean shape invalid: \(1, 3, 6, 5\)"),
-            ("set_mean", np.zeros((3, 5, 5)), r"incompatible.*\(3, 5, 5\) and \(3, 6,"),
+            ("set_mean", np.zeros((2, 5, 5)), r"incompatible.*\(2, 5, 5\) and \(3, 6,"),
             ("set_mean", np.zeros((6, 5)), r"incompatible.*\(6, 5\) and \(3, 6, 5\)"),
         ],
     )

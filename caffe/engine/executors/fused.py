@@ -257,7 +257,7 @@ class Fused:
             bottoms = self._bottoms(step, values, grad=grad, keep=keep)
             params = [
                 self._param(b, device, grad and needs)
-                for b, needs in zip(node.blobs, node.param_propagate, strict=True)
+                for b, needs in zip(node.blobs, node.param_propagate, strict=False)
             ]
             with torch.set_grad_enabled(grad), naming(node.name, node.type):
                 bottoms = typed(node.op, bottoms, half=self._half and step.half)

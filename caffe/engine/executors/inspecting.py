@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -156,8 +156,8 @@ class Inspecting:
                 if id(blobs[name].data_memory) in missing:
                     self._put(node, name, _owned(value, bottoms))
 
-    def backward_order(self, first: int, last: int) -> list[int]:
-        """Which of the layers `last` down to `first` have a backward to run.
+    def check_backward(self, first: int, last: int) -> None:
+        """See whether the layers `last` down to `first` can run their backward.
 
         Raises
         ------
@@ -165,35 +165,39 @@ class Inspecting:
             If one that overwrites its bottom has not run since the records were last
             forgotten; others start from what stands in the blobs.
         """
-        order = []
-        for index in range(last, first - 1, -1):
+        for index in range(first, last + 1):
             node = self._wiring.nodes[index]
-            runs_on_blobs = node.op.runs_on_blobs
-            if not node.needs_backward or node.op.side_effects:
-                continue
-            if not node.bottom and not runs_on_blobs:
-                continue
-            if node.in_place() and not runs_on_blobs and not self._recorded(index):
+            written = node.in_place() and not node.op.runs_on_blobs
+            if self._has_backward(node) and written and not self._recorded(index):
                 raise CheckError(
                     f"layer '{node.name}' ({node.type}): has run no forward that a "
                     "backward can use (a solver's step keeps none): call "
                     "net.forward() before net.backward()"
                 )
-            order.append(index)
-        return order
 
-    def backward(self, order: Iterable[int], device: torch.device) -> None:
-        """Run the backward of layers in this order, adding to param diffs."""
-        for index in order:
+    @staticmethod
+    def _has_backward(node: Node) -> bool:
+        possible = bool(node.bottom) or node.op.runs_on_blobs
+        return possible and node.needs_backward and not node.op.side_effects
+
+    def backward(self, first: int, last: int, device: torch.device) -> None:
+        """Run the backward of the layers `last` down to `first`; add to param diffs."""
+        for index in range(last, first - 1, -1):
             node = self._wiring.nodes[index]
             self.backward_hooks.run_before(index)
-            if isinstance(node.op, BlobOperator):
+            if not self._has_backward(node):
+                pass
+            elif isinstance(node.op, BlobOperator):
                 blobs = self._wiring.blobs
                 node.op.run_backward(
                     node.of(node.top, blobs),
                     node.bottom_needs_backward,
                     node.of(node.bottom, blobs),
                 )
+            elif node.in_place() and not self._recorded(index):
+                # no layer has run yet: all is 0, where rectifiers are flat
+                for name in node.bottom:
+                    self._wiring.blobs[name].diff_memory.clear()
             else:
                 self._backward_node(node, self._record(index, device), device)
             self.backward_hooks.run_after(index)
@@ -238,7 +242,7 @@ class Inspecting:
         """Tell whether a user has changed a bottom or a parameter since the forward."""
         bottoms = [self._wiring.blobs[name] for name in node.bottom]
         used = (*record.bottoms, *record.params)
-        for blob, old in zip((*bottoms, *node.blobs), used, strict=True):
+        for blob, old in zip((*bottoms, *node.blobs), used, strict=False):
             if not blob.data_memory.handed_out:
                 continue
             now = blob.tensor(device)
@@ -268,7 +272,7 @@ class Inspecting:
         ]
         params = [
             b.tensor(device).detach().requires_grad_(grad and needs)
-            for b, needs in zip(node.blobs, node.param_propagate, strict=True)
+            for b, needs in zip(node.blobs, node.param_propagate, strict=False)
         ]
         half = common.precision() == "bf16" and index in self._half
         with torch.set_grad_enabled(grad), naming(node.name, node.type):
@@ -301,7 +305,7 @@ class Inspecting:
                     blobs[name].grad_tensor(device).add_(grad)
                 else:
                     blobs[name].diff_memory.put(grad)
-        for blob, leaf in zip(node.blobs, record.params, strict=True):
+        for blob, leaf in zip(node.blobs, record.params, strict=False):
             if leaf.requires_grad and (grad := next(got)) is not None:
                 blob.grad_tensor(device).add_(grad)
 

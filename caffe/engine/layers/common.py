@@ -169,11 +169,12 @@ class DropoutLayer(Operator):
     """In TRAIN, set elements to zero at random and scale the others up.
 
     Options (``dropout_param``)
-        dropout_ratio : float in [0, 1), default 0.5. Probability of a zero.
+        dropout_ratio : float from 0 to 1, default 0.5. Probability of a zero.
 
     Bottoms and tops
         Any shape; the top is the bottom times a mask of 0 and
-        ``1 / (1 - dropout_ratio)``. In TEST the top is the bottom itself.
+        ``1 / (1 - dropout_ratio)``. In TEST the top is the bottom itself. With a ratio
+        of 1 all elements become 0 (C++ Caffe makes them NaN).
 
     The mask is drawn in the order of the axes, whatever the layout of the memory.
     """
@@ -183,10 +184,11 @@ class DropoutLayer(Operator):
     def setup(self, param: Any, context: Context) -> None:
         """Check the ratio."""
         self.ratio = float(param.dropout_param.dropout_ratio)
-        if not 0 <= self.ratio < 1:
-            raise CheckError(
-                f"dropout_ratio is {self.ratio:g}: 0 to below 1 is accepted"
-            )
+        if not 0 <= self.ratio <= 1:
+            raise CheckError(f"dropout_ratio is {self.ratio:g}: expected 0 to 1")
+        if context.train and self.ratio == 1:
+            text = "dropout_ratio is 1: all elements become 0, in C++ Caffe NaN"
+            context.log("dropout_layer.cpp:15", text, "W")
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom."""
@@ -199,4 +201,5 @@ class DropoutLayer(Operator):
             return [x]
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         mask.bernoulli_(1 - self.ratio, generator=drawing(context))
-        return [x * mask.mul_(1 / (1 - self.ratio))]
+        kept = 1 - self.ratio
+        return [x * (mask.mul_(1 / kept) if kept else mask)]

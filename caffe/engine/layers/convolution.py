@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any, ClassVar
@@ -56,7 +56,7 @@ def read_window(options: Any, axis: int, ndim: int) -> Window:
         window_option(options, "kernel_size", axes),
         window_option(options, "stride", axes, 1),
         window_option(options, "pad", axes, 0),
-        window_option(options, "dilation", axes, 1),
+        window_option(options, "dilation", axes, 1, zero=True),
     )
 
 
@@ -80,7 +80,11 @@ def im2col(x: torch.Tensor, window: Window) -> torch.Tensor:
     for axis, (extent, stride, dilation) in enumerate(
         zip(window.extent, window.stride, window.dilation, strict=True), 2
     ):
-        x = x.unfold(axis, extent, stride)[..., ::dilation]
+        x = x.unfold(axis, extent, stride)
+        if dilation:
+            x = x[..., ::dilation]
+        else:
+            x = x.expand(*x.shape[:-1], window.kernel[axis - 2])
     # axes are now N, C, output..., kernel...
     kernel = range(2 + axes, 2 + 2 * axes)
     x = x.permute(0, 1, *kernel, *range(2, 2 + axes))
@@ -134,6 +138,16 @@ def transposed_sizes(sizes: Sequence[int], window: Window) -> Shape:
     """Spatial sizes of a deconvolution's top: those of the convolution inverted."""
     rows = zip(sizes, window.pad, window.extent, window.stride, strict=True)
     return tuple(s * (size - 1) + e - 2 * p for size, p, e, s in rows)
+
+
+def _gathered(weight: torch.Tensor, window: Window) -> tuple[torch.Tensor, Window]:
+    """Add up the elements of a kernel along the axes where dilation 0 joins them."""
+    pairs = list(zip(window.kernel, window.dilation, strict=True))
+    flat = [axis for axis, (_, dilation) in enumerate(pairs, 2) if dilation == 0]
+    kernel = tuple(size if dilation else 1 for size, dilation in pairs)
+    dilations = tuple(max(dilation, 1) for _, dilation in pairs)
+    window = replace(window, kernel=kernel, dilation=dilations)
+    return weight.sum(flat, keepdim=True), window
 
 
 class BaseConvolution(Operator):
@@ -217,6 +231,8 @@ class BaseConvolution(Operator):
     ) -> torch.Tensor:
         weight, bias = params[0], params[1] if len(params) > 1 else None
         window = self.window(x.dim())
+        if 0 in window.dilation:
+            weight, window = _gathered(weight, window)
         if window.channel_axis == 1 and window.kernel:
             return self._call(x, weight, bias, window, packing)
         axis = window.channel_axis
@@ -264,8 +280,9 @@ class ConvolutionLayer(BaseConvolution):
         axis : int, default 1. Axis of the channels; what follows is spatial.
         weight_filler, bias_filler : FillerParameter, default constant 0.
 
-    Repeated options take one value, or one for each spatial axis. ``force_nd_im2col``
-    and ``engine`` are accepted, without effect. Over more than 3 spatial axes the
+    Repeated options take one value, or one for each spatial axis. With dilation 0 all
+    elements of the kernel lie on one pixel. ``force_nd_im2col`` and ``engine`` have no
+    effect. Over more than 3 spatial axes the
     windows are copied, as C++ Caffe always does.
 
     Bottoms and tops
@@ -292,7 +309,8 @@ class ConvolutionLayer(BaseConvolution):
     ) -> torch.Tensor:
         """Filter and rectify, at once where the kernel can."""
         window = self.window(bottom.dim())
-        if window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES:
+        images = window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES
+        if images and 0 not in window.dilation:
             bias, options = (*params, None)[1], self._options(window, slope)
             return convolve(bottom, params[0], bias, options, context.packing)
         return super().forward_rectified(bottom, params, context, slope)
@@ -301,7 +319,8 @@ class ConvolutionLayer(BaseConvolution):
         """Packed weights, and what Winograd's filtering takes for a moment."""
         shape = bottom_shapes[0]
         window = self.window(len(shape))
-        if window.channel_axis != 1 or len(window.kernel) != _IMAGE_AXES:
+        images = window.channel_axis == 1 and len(window.kernel) == _IMAGE_AXES
+        if not images or 0 in window.dilation:
             return 0, 0
         weight = (self.num_output, shape[1] // self.group, *window.kernel)
         return workspace(shape, weight, self._options(window))

@@ -47,7 +47,8 @@ class AccuracyLayer(Operator):
         1 : labels 0 .. K - 1, one a pixel.
 
     Tops
-        0 : (), the share; 0 if no pixel counts.
+        0 : (), the share; 0 if no pixel counts. A score that is NaN is never higher
+            than another, so that it counts as right, as in C++ Caffe, with a warning.
         1 : optional, (K,), the share for each true class; 0 for one that is absent.
     """
 
@@ -58,6 +59,7 @@ class AccuracyLayer(Operator):
     def setup(self, param: Any, context: Context) -> None:
         """Read what to ignore."""
         self.ignored = ignored_label(param.accuracy_param)
+        self._warned = False
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number, and one for each class."""
@@ -65,9 +67,9 @@ class AccuracyLayer(Operator):
         options = self.param.accuracy_param
         axis = canonical_axis(options.axis, len(scores))
         check_per_pixel(bottom_shapes, axis, ("labels",))
-        if not 1 <= options.top_k <= scores[axis]:
+        if not 0 <= options.top_k <= scores[axis]:
             raise CheckError(
-                f"top_k is {options.top_k}: 1 to {scores[axis]} is accepted, "
+                f"top_k is {options.top_k}: 0 to {scores[axis]} is accepted, "
                 f"as bottom 0 {text(scores)} has {scores[axis]} classes"
             )
         return [(), (scores[axis],)][: len(self.param.top)]
@@ -83,6 +85,7 @@ class AccuracyLayer(Operator):
         counted = (
             torch.ones_like(known) if self.ignored is None else (labels != self.ignored)
         )
+        self._warn_of_nan(scores, context)
         truth = scores.gather(axis, labels.where(known, 0))
         higher = (scores >= truth).sum(axis, keepdim=True) - 1
         right = (higher < options.top_k) & known & counted
@@ -93,6 +96,15 @@ class AccuracyLayer(Operator):
                 _share(found, labels[counted & known].bincount(minlength=classes))
             )
         return tops
+
+    def _warn_of_nan(self, scores: torch.Tensor, context: Context) -> None:
+        if self._warned or context.captured or not scores.isnan().any():
+            return
+        self._warned = True
+        text = "scores are NaN: they count as right, as in C++ Caffe, and mean nothing"
+        context.log(
+            "accuracy_layer.cpp:80", f"layer '{context.layer_name}': {text}", "W"
+        )
 
 
 def _share(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:

@@ -168,7 +168,7 @@ class ClipLayer(NeuronLayer):
     """Limit to a range: ``max(min, min(x, max))``.
 
     Options (``clip_param``)
-        min, max : float; both must be given.
+        min, max : float; both must be given. Without ``clip_param`` both are 0.
 
     The gradient passes within the range and at its ends, and is 0 outside.
     """
@@ -179,7 +179,7 @@ class ClipLayer(NeuronLayer):
         """Read the range."""
         options = param.clip_param
         for name in ("min", "max"):
-            if not options.HasField(name):
+            if param.HasField("clip_param") and not options.HasField(name):
                 raise CheckError(f"clip_param has no {name}: min and max are needed")
         self.low = float(options.min)
         # Caffe answers min where max is below it, torch would answer max

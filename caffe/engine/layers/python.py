@@ -6,17 +6,9 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from caffe.engine.blob import Blob
+from caffe.engine.blob import BlobVec
 from caffe.engine.layer import BlobOperator, Blobs, Context, register
 from caffe.errors import CheckError
-
-
-class BlobVec(list[Blob]):
-    """Parameter blobs of a Python layer."""
-
-    def add_blob(self, *dims: int) -> None:
-        """Append a blob of this shape, filled with zeros."""
-        self.append(Blob(dims))
 
 
 class Layer:

@@ -372,35 +372,3 @@ class ReshapeLayer(ReshapingLayer):
                 f"{len(shape)} axes to copy from"
             )
         return shape[axis]
-
-
-@register("Tile")
-class TileLayer(Operator):
-    """Repeat the bottom along one axis.
-
-    Options (``tile_param``)
-        axis : int, default 1.
-        tiles : int. How many copies.
-
-    Bottoms and tops
-        (N, C, ...) to (N, tiles C, ...); the gradients of the copies add up.
-    """
-
-    backward_needs_top = False
-
-    def setup(self, param: Any, context: Context) -> None:
-        """Check the number of copies."""
-        self.tiles = int(param.tile_param.tiles)
-        if self.tiles < 1:
-            raise CheckError(f"tiles is {self.tiles}: a number above 0 is accepted")
-
-    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
-        """Multiply the size of the axis."""
-        shape = list(bottom_shapes[0])
-        shape[canonical_axis(self.param.tile_param.axis, len(shape))] *= self.tiles
-        return [tuple(shape)]
-
-    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
-        """Repeat."""
-        axis = canonical_axis(self.param.tile_param.axis, bottoms[0].dim())
-        return [torch.cat([bottoms[0]] * self.tiles, axis)]

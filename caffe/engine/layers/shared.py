@@ -27,7 +27,12 @@ def text(shape: Sequence[int]) -> str:
 
 
 def window_option(
-    param: Any, option: str, axes: int, default: int | None = None
+    param: Any,
+    option: str,
+    axes: int,
+    default: int | None = None,
+    *,
+    zero: bool = False,
 ) -> tuple[int, ...]:
     """Read ``kernel_size``, ``stride``, ``pad`` or ``dilation`` for every spatial axis.
 
@@ -40,6 +45,8 @@ def window_option(
         Number of spatial axes.
     default : int, optional
         Value if the option is not given; None: it must be given.
+    zero : bool, default False
+        Whether 0 is a value; for ``pad`` it always is.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def window_option(
             f"{option} has {len(values)} values: 1 or {axes} are accepted, "
             f"as bottom 0 has {axes} spatial axes"
         )
-    if option != "pad" and 0 in values:
+    if not (zero or option == "pad") and 0 in values:
         raise CheckError(f"{option} is {text(values)}: every value must be above 0")
     return tuple(values) if len(values) == axes else tuple(values) * axes
 

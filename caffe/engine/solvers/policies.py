@@ -11,6 +11,8 @@ import numpy as np
 from caffe.engine.log import log
 from caffe.errors import CheckError
 
+_LEAST_EXPONENT = -700
+
 
 class LearningRate:
     """The rate of each iteration, by the `lr_policy` of a solver.
@@ -60,8 +62,8 @@ class LearningRate:
             "poly": lambda iteration: math.pow(
                 max(1 - iteration / param.max_iter, 0.0), param.power
             ),
-            "sigmoid": lambda iteration: (
-                1 / (1 + math.exp(-param.gamma * (iteration - param.stepsize)))
+            "sigmoid": lambda iteration: _logistic(
+                param.gamma * (iteration - param.stepsize)
             ),
         }
         if param.lr_policy not in policies:
@@ -78,10 +80,18 @@ class LearningRate:
         self._param = param
         self._factor = policies[param.lr_policy]
         self.current_step = 0
+        self._tells = True
 
     def at(self, iteration: int) -> float:
         """Rate of an iteration, rounded to float32 as Caffe's."""
         return float(np.float32(self._param.base_lr * self._factor(iteration)))
+
+    def peek(self, iteration: int) -> float:
+        """Rate of an iteration, as `at` gives it, without taking a step."""
+        other = LearningRate(self._param)
+        other.current_step = self.current_step
+        other._tells = False
+        return other.at(iteration)
 
     def _step(self, iteration: int) -> float:
         self.current_step = iteration // self._param.stepsize
@@ -91,8 +101,15 @@ class LearningRate:
         values = self._param.stepvalue
         if self.current_step < len(values) and iteration >= values[self.current_step]:
             self.current_step += 1
-            log(
-                "sgd_solver.cpp:51",
-                f"MultiStep Status: Iteration {iteration}, step = {self.current_step}",
-            )
+            if self._tells:
+                log(
+                    "sgd_solver.cpp:51",
+                    f"MultiStep Status: Iteration {iteration}, "
+                    f"step = {self.current_step}",
+                )
         return math.pow(self._param.gamma, self.current_step)
+
+
+def _logistic(x: float) -> float:
+    """1 / (1 + e^-x), 0 where the exponential overflows."""
+    return 1 / (1 + math.exp(-x)) if x > _LEAST_EXPONENT else 0.0

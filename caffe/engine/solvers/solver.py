@@ -125,6 +125,12 @@ class Solver(ABC):
     def base_lr(self, rate: float) -> None:
         self.param.base_lr = rate
 
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next update."""
+        rate: float = self.rate.peek(self.iter)
+        return rate
+
     def add_callback(
         self,
         on_start: Callback | parallel.NCCL,

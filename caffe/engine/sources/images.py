@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from caffe.engine import atomic
+from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
 from caffe.proto.text import check_pointer
 
@@ -164,8 +165,9 @@ def read_list(source: str) -> list[tuple[str, int]]:
     """Read a list of images: a line is a name, a space, and a whole number.
 
     As in Caffe the last space counts, so that names may have spaces, and what is no
-    number is label 0. Empty lines are left out, and what can't be seen: a byte order
-    mark, blanks at the end of a line.
+    whole number is label 0, or what it begins with: a warning names the first such
+    line. Empty lines are left out, and what can't be seen: a byte order mark, blanks at
+    the end of a line.
 
     Raises
     ------
@@ -179,11 +181,21 @@ def read_list(source: str) -> list[tuple[str, int]]:
             f"{source}: {atomic.reason(error)}: a text file with lines of an image "
             "and its label is accepted"
         ) from None
-    found = []
-    for line in text.split("\n"):
+    found, odd = [], []
+    for row, line in enumerate(text.split("\n"), 1):
         name, space, label = line.rstrip(" \t\r").rpartition(" ")
         if name or label:
             found.append((name if space else label, _number(label)))
+            if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", label):
+                odd.append((row, label, found[-1][1]))
+    if odd:
+        row, label, number = odd[0]
+        log(
+            "image_data_layer.cpp:40",
+            f"{source}: {len(odd)} labels are no whole numbers: line {row} has "
+            f"'{label[:40]}', which counts as {number}, as in C++ Caffe",
+            "W",
+        )
     if not found:
         raise FileError(f"{source}: File is empty: an image and its label a line")
     return found

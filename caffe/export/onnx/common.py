@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from caffe.export.onnx.graph import Value
+from caffe.export.onnx.graph import Value, no_counterpart
 from caffe.export.onnx.layer import Layer, translates
+from caffe.proto import caffe_pb2
 
 
 @translates("InnerProduct")
@@ -38,4 +39,6 @@ def embed(layer: Layer) -> list[Value]:
 @translates("Dropout")
 def dropout(layer: Layer) -> list[Value]:
     """Give the bottom, as in phase TEST."""
+    if layer.param.phase == caffe_pb2.TRAIN:
+        raise no_counterpart("its phase is TRAIN: it drops at random")
     return [layer.bottom]

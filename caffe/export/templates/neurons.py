@@ -9,6 +9,7 @@ import numpy as np
 
 from caffe.export.layers import Layer
 from caffe.export.templates.code import Code, Template, affine, number
+from caffe.proto import caffe_pb2
 
 _BNLL_THRESHOLD = 50
 
@@ -66,7 +67,8 @@ def _power(x: str, param: Any) -> str:
 
 def _dropout(x: str, param: Any) -> str:
     ratio = number(param.dropout_param.dropout_ratio)
-    return f"F.dropout({x}, {ratio}, self.training)"
+    when = "True" if param.phase == caffe_pb2.TRAIN else "self.training"
+    return f"F.dropout({x}, {ratio}, {when})"
 
 
 TEMPLATES: dict[str, Template] = {

@@ -114,7 +114,8 @@ def test_padding_before_an_old_pooling_layer_is_folded_into_it():
         ),
         (
             'name: "n" input: "data" input_dim: 1 input_dim: 3',
-            "net 'n': 1 input and 2 input_dim; four input_dim per input are accepted",
+            "net 'n': 1 input and 2 input_dim; four input_dim per input are accepted, "
+            "or three for one input",
         ),
         (
             'name: "n" input: "a" input: "b" input_shape { dim: 1 }',

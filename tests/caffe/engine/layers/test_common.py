@@ -123,9 +123,18 @@ class TestDropout:
     def test_gradient(self):
         check_gradient("Dropout", "", [(3, 4)], train=True)
 
-    def test_refuses_to_drop_everything(self):
-        with pytest.raises(CheckError, match="dropout_ratio is 1: 0 to below 1"):
-            make_layer("Dropout", "dropout_param { dropout_ratio: 1 }")
+    def test_dropping_everything_gives_zeros_and_a_warning(self):
+        context = make_context(train=True)
+        options = "dropout_param { dropout_ratio: 1 }"
+        told = []
+        context.log = lambda *words: told.append(words)
+        (top,) = run_layer("Dropout", options, [(3, 4)], context=context)
+        assert not top.any()
+        assert [(level, "ratio is 1" in text) for _, text, level in told] == [
+            ("W", True)
+        ]
+        (top,) = run_layer("Dropout", options, [(3, 4)])
+        assert top.all()
 
 
 def embed(text: str) -> str:

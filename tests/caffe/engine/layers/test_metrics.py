@@ -7,6 +7,7 @@ from tests.support.layers import (
     as_tensor,
     check_layer,
     make_context,
+    make_layer,
     run_layer,
     shapes_of,
 )
@@ -62,11 +63,27 @@ class TestAccuracy:
         (accuracy,) = run_layer("Accuracy", "", [scores, np.zeros(2)])
         assert not accuracy.requires_grad
 
-    @pytest.mark.parametrize("top_k", [0, 4])
-    def test_refuses_top_k_beyond_the_classes(self, top_k):
-        text = f"accuracy_param {{ top_k: {top_k} }}"
-        with pytest.raises(CheckError, match=f"top_k is {top_k}: 1 to 3 is accepted"):
-            shapes_of("Accuracy", text, [(4, 3), (4,)])
+    def test_refuses_top_k_beyond_the_classes(self):
+        with pytest.raises(CheckError, match="top_k is 4: 0 to 3 is accepted"):
+            shapes_of("Accuracy", "accuracy_param { top_k: 4 }", [(4, 3), (4,)])
+
+    def test_nothing_is_among_the_first_none(self):
+        scores, labels = np.array([[1.0, 2.0]]), np.array([1.0])
+        (top,) = run_layer("Accuracy", "accuracy_param { top_k: 0 }", [scores, labels])
+        assert top.item() == 0
+
+    def test_scores_that_are_no_numbers_count_as_right_with_one_warning(self):
+        context = make_context()
+        told = []
+        context.log = lambda *words: told.append(words)
+        layer = make_layer("Accuracy", bottoms=2, context=context)
+        scores = torch.tensor([[float("nan"), float("nan")], [2.0, 1.0]])
+        for _ in range(2):
+            (top,) = layer.forward([scores, torch.tensor([1.0, 1.0])], [], context)
+            assert top.item() == 0.5
+        assert [(level, "'x': scores are NaN" in text) for _, text, level in told] == [
+            ("W", True)
+        ]
 
     def test_refuses_another_number_of_labels(self):
         with pytest.raises(CheckError, match=r"bottom 1 \(labels\) is \(5\), which is"):

@@ -176,7 +176,10 @@ class TestClip:
 
     def test_needs_min_and_max(self):
         with pytest.raises(CheckError, match="clip_param has no min: min and max"):
-            make_layer("Clip")
+            make_layer("Clip", "clip_param { max: 2 }")
+
+    def test_without_options_everything_becomes_zero(self):
+        assert value("Clip", "", [-3.0, 0.0, 5.0]) == [0, 0, 0]
 
 
 class TestThreshold:

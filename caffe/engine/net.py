@@ -216,9 +216,8 @@ class Net(Trainable, Numbered):
         CheckError
             If the inputs are not the net's, or not of its batch size.
         """
-        for blob, array in whole_arrays.fitting(
-            self.blobs, kwargs, "input", self.inputs
-        ):
+        given = whole_arrays.fitting(self.blobs, kwargs, "input", self.inputs)
+        for blob, array in given:
             blob.data[...] = array
         names = self._layer_names
         first = names.index(start) if start is not None else 0
@@ -253,9 +252,8 @@ class Net(Trainable, Numbered):
         dict of str to ndarray
             Diffs by name.
         """
-        for blob, array in whole_arrays.fitting(
-            self.blobs, kwargs, "diff", self.outputs
-        ):
+        given = whole_arrays.fitting(self.blobs, kwargs, "diff", self.outputs)
+        for blob, array in given:
             blob.diff[...] = array
         names = self._layer_names
         last = names.index(start) if start is not None else len(names) - 1
@@ -324,15 +322,15 @@ class Net(Trainable, Numbered):
         Parameters
         ----------
         data : array of float32, (N, C, Y, X)
-            N is a multiple of the batch size; the array is read at each forward.
-        labels : array of float32, (N,) or (N, 1, 1, 1); read at each forward, too
+            N is a multiple of the batch size; both arrays are read at each forward.
+        labels : array of float32, (N,) or (N, 1, 1, 1)
 
         Raises
         ------
         CheckError
             If the net begins with another layer, or the arrays do not fit it.
         """
-        first = self._wiring.nodes[0] if self._wiring.nodes else None
+        first = next(iter(self._wiring.nodes), None)
         if first is None or first.type != "MemoryData":
             raise CheckError(
                 "set_input_arrays may only be called if the first layer is a "

@@ -31,7 +31,7 @@ def make_context(*, train: bool = False, gpu: bool = False, seed: int = 0) -> Co
         device=torch.device("cpu"),
         generator=torch.Generator().manual_seed(seed),
         rng=np.random.default_rng(seed),
-        log=lambda source, text: lines.append((source, text)),
+        log=lambda source, text, *_, **__: lines.append((source, text)),
         shape_of=lambda name: (),
     )
     context.lines = lines  # type: ignore[attr-defined]

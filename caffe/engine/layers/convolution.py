@@ -241,9 +241,8 @@ class BaseConvolution(Operator):
             y = self._call(flat, weight, bias, window, packing)
         else:
             line = Window(1, (1,), (1,), (0,), (1,))
-            y = self._call(flat[..., None], weight[..., None], bias, line, packing)[
-                ..., 0
-            ]
+            flat, weight = flat[..., None], weight[..., None]
+            y = self._call(flat, weight, bias, line, packing)[..., 0]
         return y.reshape(*x.shape[:axis], *y.shape[1:])
 
     def _call(
@@ -293,8 +292,7 @@ class ConvolutionLayer(BaseConvolution):
     Blobs
         0 : (num_output, C / group, kernel...), 1 : (num_output,)
 
-    Where the kernel does not fit into the bottom, C++ Caffe may answer one element of
-    rounding; here it is an error.
+    A kernel that does not fit is an error; C++ Caffe may answer one element of rounding.
     """
 
     transposed = False

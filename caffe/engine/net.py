@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-import numpy as np
 from numpy.typing import NDArray
 
 from caffe.engine import gaps, graph, snapshot, whole_arrays
@@ -337,8 +336,6 @@ class Net(Trainable, Numbered):
                 f"MemoryDataLayer; it is {first.type if first else 'missing'}"
             )
         layer: Any = first.op
-        if isinstance(labels, np.ndarray) and labels.ndim == 1:
-            labels = labels[:, None, None, None]
         with naming(first.name, first.type):
             layer.reset(data, labels)
 

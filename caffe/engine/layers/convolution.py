@@ -292,7 +292,7 @@ class ConvolutionLayer(BaseConvolution):
     Blobs
         0 : (num_output, C / group, kernel...), 1 : (num_output,)
 
-    A kernel that does not fit is an error; C++ Caffe may answer one element of rounding.
+    A kernel that does not fit is an error; C++ Caffe may answer one element there.
     """
 
     transposed = False

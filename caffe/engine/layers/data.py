@@ -159,7 +159,7 @@ class MemoryDataLayer(SourceLayer):
         ----------
         data : array of shape (n, channels, height, width), float32, C contiguous
             n must be a multiple of ``batch_size``.
-        labels : array of shape (n, 1, 1, 1), float32, C contiguous
+        labels : array of shape (n,) or (n, 1, 1, 1), float32, C contiguous
 
         Raises
         ------
@@ -172,6 +172,8 @@ class MemoryDataLayer(SourceLayer):
                 f"{self.type} does not transform array data on Reset()",
             )
         _check_array("data array", data, self._shape[1:])
+        if isinstance(labels, np.ndarray) and labels.ndim == 1:
+            labels = labels[:, None, None, None]
         _check_array("labels array", labels, (1, 1, 1))
         if len(data) != len(labels):
             raise CheckError(

@@ -17,6 +17,9 @@ GUESS = 4 * 2**30
 # of libraries; on a GPU that is the context and what cuDNN takes.
 ALLOCATOR_FACTOR = 1.25
 WORKSPACE, GPU_WORKSPACE = 96 * 2**20, 256 * 2**20
+# Input pixels for each output pixel: beyond that smaller tiles save no memory that is
+# worth their time.
+MOST_READ = 4
 SIGNS = (
     "out of memory",
     "can't allocate memory",
@@ -148,8 +151,9 @@ def out_of_memory_text(error: BaseException) -> str:
 def available_bytes() -> int:
     """Give the memory that programs can still take, in bytes.
 
-    Linux says it; a container's own limit counts too. Elsewhere half of the machine's
-    memory is taken, and 4 GiB where the system does not say how much that is.
+    Linux says it; a container's own limit counts too, and that of ``ulimit -v``.
+    Elsewhere half of the machine's memory is taken, and 4 GiB where the system does not
+    say how much that is.
     """
     free = _in_kib(MEMINFO, "MemAvailable")
     if free is None:
@@ -157,7 +161,21 @@ def available_bytes() -> int:
     limit, used = _cgroup("memory.max"), _cgroup("memory.current")
     if limit is not None and used is not None:
         free = min(free, max(0, limit - used))
-    return free
+    room = address_room()
+    return free if room is None else min(free, room)
+
+
+def address_room() -> int | None:
+    """Give what ``ulimit -v`` leaves to this process; None without a limit."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    taken = _in_kib(STATUS, "VmSize")
+    if most == resource.RLIM_INFINITY or taken is None:
+        return None
+    return max(0, most - taken)
 
 
 def used_bytes() -> int:

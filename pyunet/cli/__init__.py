@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pyunet import __version__
 from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
 from pyunet.errors import PyunetError
+from pyunet.memory import memory_errors
 
 AddArguments = Callable[[argparse.ArgumentParser], object]
 Run = Callable[[argparse.Namespace], int]
@@ -87,7 +88,7 @@ def _status(words: list[str]) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
-        with ended_by_signals():
+        with ended_by_signals(), memory_errors():
             return int(args.run(args))
     except Ended as signal:
         print(f"{args.prog}: ended by {signal.name}", file=sys.stderr)

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 
 from pyunet.cli import segment_inputs, zoo_segment
 from pyunet.cli.arguments import add_element_size, add_label_meaning, add_slices
-from pyunet.cli.segment_work import Wanted, is_volume, make_plans, write_stack
+from pyunet.cli.segment_work import make_plans, write_stack
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pyunet.cli.segment_work import Plans
     from pyunet.data.images import ImageStack
-    from pyunet.inference.averaging import Pass
     from pyunet.inference.outputs import Outputs
+    from pyunet.inference.passes import Pass
+    from pyunet.inference.segmenting import Work
 
 NAME = "segment"
 HELP = "segment images by overlap-tile with a net and its weights"
 GPU_MEMORY = 4 * 2**30
+VOLUME = 3
 EPILOG = """\
 A model of pyunet zoo list needs no --weights: its own are taken, and fetched if they
 are not here; images go to its pixel size and range of grey values, averaging is the
@@ -34,7 +35,9 @@ For every image or stack NAME, OUT gets NAME_labels.tif (the most likely class),
 NAME_scores.tif (float32, one channel a class) and NAME_overlay.png; with --truth
 NAME_comparison.png as well. Pixel sizes are kept. A stack is segmented slice by
 slice by a 2-D net, as one volume by a 3-D net. TIFF files of any size are segmented in
-the same memory; the overlay of a large image shows every second, third... pixel.
+the same memory, by every model; the overlay of a large image shows every second,
+third... pixel. Scores of --average, or of another pixel size, that take more than half
+of the memory are gathered in a temporary file in OUT: 8 bytes for each pixel and class.
 
 A model definition (.modeldef.h5, of the Fiji plugin or pyunet finetune) says at which
 pixel size its net sees images and how grey values are normalised: images are rescaled
@@ -122,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
     """Segment all images; the first error ends the run."""
     from pyunet.inference.engine import choose_computation
     from pyunet.inference.mapped import open_stack
+    from pyunet.inference.segmenting import Wanted
 
     slices = args.slices or slice(None)
     tile_size = _parse_tile_size(args.tile_size)
@@ -142,13 +146,16 @@ def run(args: argparse.Namespace) -> int:
         )
         truth = segment_inputs.read_truth(args, stack, slices)
         inputs = source.prepare(args, stack, path)
-        plan = make_plans(model, stack, inputs, memory, tile_size, passes)
-        labels = write_stack(model, stack, inputs, plan, outputs, values)
+        work = make_plans(
+            model, stack, inputs, memory, tile_size, passes, values, outputs
+        )
+        zoo_segment.check_objects(args, stack, _in_memory(memory), images=inputs.count)
+        labels = write_stack(work, stack, outputs)
         _draw(outputs, stack, labels, truth)
-        _report(outputs, plan, stack, time.monotonic() - started)
+        _report(outputs, work, stack, time.monotonic() - started)
         zoo_segment.write_objects(
             args, listed, stack, labels, outputs.labels,
-            volumes=inputs.count if is_volume(model) else 0,
+            volumes=inputs.count if len(inputs.own) == VOLUME else 0,
         )  # fmt: skip
     return 0
 
@@ -235,6 +242,15 @@ def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
     return limit, held
 
 
+def _in_memory(memory: tuple[int, int]) -> tuple[int, int]:
+    """Give the limit of the process: on a GPU that of a tile is another one."""
+    from pyunet.memory import available_bytes, used_bytes
+
+    if memory[1]:
+        return memory
+    return used_bytes() + available_bytes(), used_bytes()
+
+
 def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
     from pyunet.errors import DataError
 
@@ -242,7 +258,7 @@ def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
         if args.average_of is not None:
             raise DataError(f"--average-of {args.average_of}: goes with --average")
         return None
-    from pyunet.inference.averaging import parse_passes
+    from pyunet.inference.passes import parse_passes
 
     return parse_passes(args.average)
 
@@ -260,11 +276,11 @@ def _draw(
         comparison_png(outputs.comparison, stack.array, truth, labels)
 
 
-def _report(outputs: Outputs, plan: Plans, stack: ImageStack, seconds: float) -> None:
+def _report(outputs: Outputs, work: Work, stack: ImageStack, seconds: float) -> None:
     from pyunet.inference.tiling import format_shape
 
-    plans = list(plan.values()) if isinstance(plan, dict) else [plan]
-    passes = f"{len(plans)} passes of " if isinstance(plan, dict) else ""
+    plans = list(work.plans.values())
+    passes = f"{len(plans)} passes of " if work.segmenter.passes else ""
     count, _, height, width = stack.array.shape
     print(
         f"{outputs.labels}: {count} slice(s) of {height}x{width} pixels, {passes}"

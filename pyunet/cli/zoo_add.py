@@ -58,7 +58,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """See that the files fit each other, then take them in."""
-    from pyunet.inference.averaging import parse_passes
+    from pyunet.inference.passes import parse_passes
     from pyunet.zoo import find_model, is_definition
     from pyunet.zoo.adding import ENDINGS, add_model
 

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 INSTANCES = ("components", "watershed")
 VOLUME = 3
+# Measured: what one image takes while its objects are told apart, and the numbers of
+# all images until they are written.
+OBJECT_BYTES = {"components": 42, "watershed": 125}
+NUMBER_BYTES = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -165,6 +169,45 @@ class ObjectFiles:
         return cls(
             labels.with_name(f"{stem}_objects.tif"),
             labels.with_name(f"{stem}_objects.csv"),
+        )
+
+
+def check_objects(
+    args: argparse.Namespace, stack: ImageStack, memory: tuple[int, int], *, images: int
+) -> None:
+    """See that the objects of a stack can be told apart within the memory.
+
+    Labels are read whole for it, one image after the other, and the numbers of all
+    images are held.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With ``instances``.
+    stack : ImageStack
+    memory : (int, int)
+        Bytes that may be taken, and those that the loaded program holds.
+    images : int
+        How many the stack holds, volumes or slices.
+
+    Raises
+    ------
+    DataError
+        They take more.
+    """
+    if not args.instances:
+        return
+    from pyunet.memory import format_bytes
+
+    limit, held = memory
+    pixels = stack.array[:, 0].size
+    each = OBJECT_BYTES[args.instances]
+    needed = held + each * (pixels // images) + NUMBER_BYTES * pixels
+    if needed > limit:
+        raise DataError(
+            f"{stack.name}: --instances {args.instances} reads the labels of a whole "
+            f"image, {each} bytes a pixel: {format_bytes(needed)} in all, the limit is "
+            f"{format_bytes(limit)}: raise the memory limit, or leave --instances out"
         )
 
 

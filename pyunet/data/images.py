@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,12 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
+from pyunet.data.greys import UnitRange
 from pyunet.data.ome import ome_pixel_size
 from pyunet.data.picture_files import read_picture, with_colours, with_numbers
 from pyunet.errors import DataError
 from pyunet.tiffs import check_images, opened_tiff
 
-LOG = logging.getLogger(__name__)
 TIFF = (".tif", ".tiff")
 PICTURES = {
     ".png": "PNG",
@@ -209,26 +208,7 @@ def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.fl
     >>> to_unit_range(np.array([-2.0, 0.0, 2.0])).tolist()
     [0.0, 0.5, 1.0]
     """
-    if array.dtype in (np.uint8, np.uint16):
-        largest = np.iinfo(array.dtype).max
-        return array.astype(np.float32) / np.float32(largest)
-    if array.size and not np.isfinite(array).all():
-        raise DataError(f"{name}: has NaN or infinite grey values")
-    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 1.0)
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
-        return array.astype(np.float32)
-    if not 0 < high - low < np.inf:
-        raise DataError(
-            f"{name}: {array.dtype} values from {low:g} to {high:g}; expected uint8, "
-            "uint16, floats 0..1, or different values, which are mapped to 0..1"
-        )
-    LOG.warning(
-        "%s: %s values from %g to %g are mapped to 0..1; "
-        "scale them yourself if files are to share one scale",
-        name, array.dtype, low, high,
-    )  # fmt: skip
-    scaled = (array.astype(np.float64) - low) / (high - low)
-    return scaled.astype(np.float32)
+    return UnitRange.of(array.dtype, [array], name=name).apply(array)
 
 
 def image_files(path: Path) -> list[Path]:

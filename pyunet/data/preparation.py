@@ -19,7 +19,9 @@ Channels = Literal["grey", "green", "rgb", "as stored"]
 CHANNELS: tuple[Channels, ...] = ("grey", "green", "rgb", "as stored")
 LUMINANCE = (0.299, 0.587, 0.114)
 DEVIATIONS = 6.0  # from black to white, after local contrast normalisation
+REACH = 3.0  # standard deviations of the Gaussian window that count
 FLAT = 1e-3  # least standard deviation that is taken for contrast
+EYE_ROWS = 256  # looked at together
 EYE_BRIGHTNESS = 0.1  # of the brightest channel, where a fundus camera sees the eye
 
 
@@ -191,7 +193,9 @@ def local_contrast(
     weight = np.ones_like(plane) if inside is None else inside.astype(np.float32)
 
     def smooth(values: NDArray[Any]) -> NDArray[Any]:
-        return np.asarray(ndimage.gaussian_filter(values * weight, sigma, truncate=3.0))
+        return np.asarray(
+            ndimage.gaussian_filter(values * weight, sigma, truncate=REACH)
+        )
 
     share = np.maximum(smooth(np.ones_like(plane)), 1e-6)
     mean = smooth(plane) / share
@@ -223,14 +227,30 @@ def eye_of(image: NDArray[Any]) -> NDArray[np.bool_]:
     >>> int(eye_of(image).sum())
     9
     """
-    brightest = image.max(axis=0).astype(np.float64)
-    low, high = brightest.min(), brightest.max()
-    bright = brightest > low + EYE_BRIGHTNESS * (high - low)
+    bright = _bright(image)
     regions, count = ndimage.label(ndimage.binary_fill_holes(bright))
     if not count:
         return np.ones(bright.shape, bool)
-    largest = np.bincount(regions.ravel())[1:].argmax() + 1
+    sizes = np.zeros(count + 1, np.int64)
+    for rows in regions:  # counting all at once would copy them
+        sizes += np.bincount(rows, minlength=count + 1)
+    largest = sizes[1:].argmax() + 1
     return np.asarray(ndimage.binary_erosion(regions == largest, iterations=2), bool)
+
+
+def _bright(image: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell where the brightest channel is above a tenth of its range."""
+    bands = [slice(i, i + EYE_ROWS) for i in range(0, image.shape[1], EYE_ROWS)]
+    extremes = []
+    for rows in bands:
+        brightest = image[:, rows].max(axis=0).astype(np.float64)
+        extremes.append((brightest.min(), brightest.max()))
+    low, high = min(low for low, _ in extremes), max(high for _, high in extremes)
+    bright = np.empty(image.shape[1:], bool)
+    for rows in bands:
+        brightest = image[:, rows].max(axis=0).astype(np.float64)
+        bright[rows] = brightest > low + EYE_BRIGHTNESS * (high - low)
+    return bright
 
 
 def _rounded(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:

@@ -21,8 +21,8 @@ from pyunet.fiji.log import CheckFailedError, log
 from pyunet.fiji.memory import NoMemoryError
 from pyunet.fiji.nets import TileNet
 from pyunet.fiji.tiles import add_tile, read_tile
-from pyunet.fiji.tilings import MOST_READ, Rule, Tiling, halve
-from pyunet.memory import is_out_of_memory
+from pyunet.fiji.tilings import Rule, Tiling, halve
+from pyunet.memory import MOST_READ, is_out_of_memory
 from pyunet.modeldef.definition import ModelDefinition
 from pyunet.modeldef.shapes import Shape, border
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.fiji.log import CheckFailedError
+from pyunet.memory import MOST_READ
 from pyunet.modeldef.definition import ModelDefinition
 from pyunet.modeldef.shapes import Shape, border, input_shape, output_shape, smallest_k
 
 PLACE = "tiled_predict.cpp:500"
 UINT32 = 2**32
-MOST_READ = 4  # input pixels for each output pixel, where memory decides on the tiles
 Integers = NDArray[np.int64]
 
 

@@ -1,28 +1,45 @@
 """Bring images to the pixel size and the grey values that a trained net has seen.
 
 What is done is said in the log, one line for each of the two. Sizes are changed by
-`resize_to`, which averages where it shrinks; scores come back by the same.
+`Triangle`, which averages where it shrinks; scores come back by the same.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pyunet.data.images import ImageStack, to_unit_range
+from pyunet.data.greys import BY_TYPE
+from pyunet.data.images import ImageStack
 from pyunet.data.preparation import Preparation, eye_of
 from pyunet.errors import DataError
-from pyunet.inference.eyes import even_contrast, eye_extent, eye_width
-from pyunet.inference.inputs import FloatArray, Inputs
-from pyunet.inference.resize import resize_to
+from pyunet.inference.eyes import even_window, extent_of, eye_width, eye_window
+from pyunet.inference.inputs import Inputs, unit_range
+from pyunet.inference.mapped import forget
+from pyunet.inference.resize import Triangle
+from pyunet.inference.tiling import Window
+from pyunet.inference.windows import (
+    FloatArray,
+    blocks,
+    changed,
+    everywhere,
+    of_array,
+    preparing_bytes,
+    resampled,
+    stacked,
+)
 from pyunet.zoo.manifest import Input
 
 LOG = logging.getLogger(__name__)
 VOLUME = 3
 ALIKE = 0.02  # sizes that differ by less are the same
 FARTHEST = 8.0
+EYE_BYTES = 16  # measured, for each pixel, while the field of view is looked for
 MEAN_OFF, DEVIATION_OFF = 0.15, 1.5
 FLAT = 1e-6  # of 0..1: what is below is rounding
 
@@ -75,26 +92,35 @@ def adapted_inputs(
             f"{stack.name}: the net takes volumes, which are not rescaled for a "
             "prototxt; a .modeldef.h5 says its pixel size along all axes"
         )
+    forth = None if extent == own else Triangle(own, extent)
+    back = None if extent == own else Triangle(extent, own)
     images = _unit_images(stack, wanted)
     grey = _matching(stack, images, wanted)
 
-    def planes() -> Iterator[FloatArray]:
-        for image, raw in zip(images(), stack.array, strict=True):
+    def planes() -> Iterator[Window]:
+        for unit, raw in zip(images(), stack.array, strict=True):
+            sized = resampled(unit, forth)
             if wanted.normalisation == "local contrast":
-                eye = eye_of(raw) if wanted.inside == "eye" else None
-                yield even_contrast(image, extent, wanted.window_px, eye=eye)
+                eye = None
+                if wanted.inside == "eye":
+                    eye = eye_window(_eye(raw), forth)
+                yield even_window(sized, extent, wanted.window_px, eye=eye)
             else:
-                yield grey(image if extent == own else resize_to(image, extent))
-
-    def volume() -> Iterator[FloatArray]:
-        yield np.stack(list(planes()), axis=1)
-
-    def restore(scores: FloatArray) -> FloatArray:
-        return scores if extent == own else resize_to(scores, own)
+                yield changed(sized, grey)
 
     if dimensions == VOLUME:
-        return Inputs(1, (len(stack.array), *own), volume, restore)
-    return Inputs(len(stack.array), extent, planes, restore)
+        volume = (len(stack.array), *own)
+        return Inputs(1, volume, lambda: iter([stacked(list(planes()))]), volume)
+    held = preparing_bytes(own)
+    if wanted.inside == "eye":
+        held += EYE_BYTES * math.prod(own)
+    return Inputs(len(stack.array), extent, planes, own, back, held)
+
+
+def _eye(raw: NDArray[Any]) -> NDArray[np.bool_]:
+    found = eye_of(raw)
+    forget(raw)
+    return found
 
 
 def _extent(
@@ -124,9 +150,9 @@ def _extent(
 
 def _eye_extent(stack: ImageStack, wanted_px: float) -> tuple[int, ...]:
     """Give the pixels that the net sees of photographs of the retina."""
-    eyes = [eye_of(image) for image in stack.array]
-    own, extent = eyes[0].shape, eye_extent(eyes, wanted_px, name=stack.name)
-    width = eye_width(eyes)
+    own = stack.array.shape[2:]
+    width = eye_width(_eye(image) for image in stack.array)
+    extent = extent_of(own, width, wanted_px, name=stack.name)
     if not width:
         LOG.info("%s: no edge of the field of view is seen, size as it is", stack.name)
     elif extent == own:
@@ -140,16 +166,10 @@ def _eye_extent(stack: ImageStack, wanted_px: float) -> tuple[int, ...]:
     return extent
 
 
-def _unit_images(
-    stack: ImageStack, wanted: Input
-) -> Callable[[], Iterator[FloatArray]]:
+def _unit_images(stack: ImageStack, wanted: Input) -> Callable[[], Iterator[Window]]:
     """Give the net's channels of every image, 0..1."""
     array = stack.array
-    native = array.dtype.newbyteorder("=")
-    known = native in (np.uint8, np.uint16)
-    if not known:
-        # one scale for all of the stack
-        array, native = to_unit_range(array, name=stack.name), np.dtype(np.float32)
+    known = array.dtype.newbyteorder("=") in BY_TYPE
     prepare = Preparation(wanted.take, window=None if known else (0.0, 1.0))
     count = prepare.count(array.shape[1])
     if count != wanted.channels:
@@ -157,19 +177,20 @@ def _unit_images(
             f"{stack.name}: has {array.shape[1]} channel(s), of which '{wanted.take}' "
             f"makes {count}; the net takes {wanted.channels}"
         )
+    # one scale for all of the stack
+    scale = None if known else unit_range(stack)
 
-    def images() -> Iterator[FloatArray]:
+    def unit(part: NDArray[Any]) -> FloatArray:
         try:
-            for image in array:
-                yield prepare.apply(image.astype(native, copy=False))
+            return prepare.apply(part if scale is None else scale.apply(part))
         except DataError as error:
             raise DataError(f"{stack.name}: {error}") from error
 
-    return images
+    return lambda: (changed(of_array(image), unit) for image in array)
 
 
 def _matching(
-    stack: ImageStack, images: Callable[[], Iterator[FloatArray]], wanted: Input
+    stack: ImageStack, images: Callable[[], Iterator[Window]], wanted: Input
 ) -> Callable[[FloatArray], FloatArray]:
     """Say what is done to grey values, and give what is left to do."""
     name = stack.name
@@ -183,7 +204,9 @@ def _matching(
     if not wanted.deviation:
         LOG.info("%s: %s", name, how)
         return lambda image: image
-    mean, deviation = _statistics(images())
+    everything = everywhere(stack.array.shape[2:])
+    parts = (window(at) for window in images() for at in blocks(everything))
+    mean, deviation = _statistics(parts)
     if not deviation > FLAT:
         raise DataError(
             f"{name}: the grey value is the same everywhere; expected an image whose "
@@ -204,13 +227,13 @@ def _matching(
     )
 
 
-def _statistics(images: Iterator[FloatArray]) -> tuple[float, float]:
+def _statistics(parts: Iterator[FloatArray]) -> tuple[float, float]:
     """Give mean and standard deviation of all pixels."""
     count, total, squares = 0, 0.0, 0.0
-    for image in images:
-        count += image.size
-        total += float(image.sum(dtype=np.float64))
-        squares += float(np.square(image, dtype=np.float64).sum())
+    for part in parts:
+        count += part.size
+        total += float(part.sum(dtype=np.float64))
+        squares += float(np.square(part, dtype=np.float64).sum())
     mean = total / count
     return mean, float(np.sqrt(max(squares / count - mean**2, 0)))
 

@@ -15,11 +15,9 @@ In volumes the y/x plane is mirrored and turned, every z alike.
 
 from __future__ import annotations
 
-import functools
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +26,8 @@ from tqdm import tqdm
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import FLOAT_BYTES, Model
+from pyunet.inference.mapped import Scratch, forget
+from pyunet.inference.passes import Pass
 from pyunet.inference.predict import (
     FloatArray,
     check_image,
@@ -35,146 +35,19 @@ from pyunet.inference.predict import (
     prepare,
     tile_scores,
 )
-from pyunet.inference.tiling import Plan, Tile, blank_outside, mirror_index, read_tile
+from pyunet.inference.tiling import (
+    Plan,
+    Tile,
+    Window,
+    blank_outside,
+    mirror_index,
+    read_window,
+)
+from pyunet.inference.windows import Place, blocks, everywhere, of_array
 
 Values = Literal["scores", "probabilities"]
-Item = TypeVar("Item", bound=np.generic)
 SUM_BYTES = 8
-RIGHT_ANGLE = 90
-ROUNDING_PX = 1e-6
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One version of the image: first mirrored, then rotated.
-
-    Attributes
-    ----------
-    degrees : float
-        Counterclockwise, as a person sees the image (``numpy.rot90``).
-    mirror : bool
-        Whether the image is mirrored along X before.
-    """
-
-    degrees: float = 0.0
-    mirror: bool = False
-
-    @property
-    def is_exact(self) -> bool:
-        """Whether pixels are moved only."""
-        return self.degrees % RIGHT_ANGLE == 0
-
-    def apply(self, array: NDArray[Item]) -> NDArray[Item]:
-        """Give a view of an array, mirrored and turned; for exact passes.
-
-        Parameters
-        ----------
-        array : ndarray, shape (..., Y, X)
-
-        Returns
-        -------
-        ndarray, shape (..., Y, X) or (..., X, Y)
-
-        Examples
-        --------
-        >>> Pass(90).apply(np.array([[1, 2], [3, 4]])).tolist()
-        [[2, 4], [1, 3]]
-        """
-        view = array[..., ::-1] if self.mirror else array
-        return np.rot90(view, int(self.degrees // RIGHT_ANGLE), axes=(-2, -1))
-
-    def extent(self, image: Sequence[int]) -> tuple[int, ...]:
-        """Give the spatial extents of the version of an image.
-
-        Examples
-        --------
-        >>> Pass(90).extent((9, 40, 30)), Pass(45).extent((40, 30))
-        ((9, 30, 40), (50, 50))
-        """
-        *depth, height, width = image
-        if self.is_exact:
-            turned = self.degrees % (2 * RIGHT_ANGLE) != 0
-            return (*depth, width, height) if turned else (*depth, height, width)
-        cosine, sine = np.abs(self.matrix[0])
-        return (
-            *depth,
-            math.ceil((height - 1) * cosine + (width - 1) * sine - ROUNDING_PX) + 1,
-            math.ceil((height - 1) * sine + (width - 1) * cosine - ROUNDING_PX) + 1,
-        )
-
-    @functools.cached_property
-    def matrix(self) -> NDArray[np.float64]:
-        """Give how (y, x) about the centre turns from the image to its version."""
-        angle = math.radians(self.degrees)
-        return np.array([
-            [math.cos(angle), -math.sin(angle)],
-            [math.sin(angle), math.cos(angle)],
-        ])  # fmt: skip
-
-    def to_version(
-        self, image: Sequence[int], y: NDArray[Any], x: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Give where pixels of the image lie in its version."""
-        here, there = _centre(image), _centre(self.extent(image))
-        return _turn(self.matrix, y - here[0], x - here[1], there)
-
-    def to_image(
-        self, image: Sequence[int], y: NDArray[Any], x: NDArray[Any]
-    ) -> NDArray[np.float64]:
-        """Give where pixels of the version lie in the image."""
-        here, there = _centre(image), _centre(self.extent(image))
-        return _turn(self.matrix.T, y - there[0], x - there[1], here)
-
-
-MIRRORED = (Pass(), Pass(0, mirror=True), Pass(180, mirror=True), Pass(180))
-ROTATED = (Pass(), Pass(90), Pass(180), Pass(270))
-SQUARE = (*ROTATED, *(Pass(one.degrees, mirror=True) for one in ROTATED))
-NAMED = {"mirror": MIRRORED, "rotate": ROTATED, "all": SQUARE}
-
-
-def parse_passes(text: str) -> tuple[Pass, ...]:
-    """Read which versions are averaged.
-
-    Parameters
-    ----------
-    text : str
-        ``mirror``: 4, as the 2015 release does. ``rotate``: 4, by multiples of 90
-        degrees. ``all``: the 8 of the square. A number N: N rotations by multiples of
-        360/N degrees (the paper's "7 rotated versions"). Several numbers: rotations by
-        these degrees.
-
-    Returns
-    -------
-    tuple of Pass
-
-    Raises
-    ------
-    DataError
-        Anything else.
-
-    Examples
-    --------
-    >>> len(parse_passes("all")), [round(p.degrees) for p in parse_passes("7")]
-    (8, [0, 51, 103, 154, 206, 257, 309])
-    >>> parse_passes("0,45")
-    (Pass(degrees=0.0, mirror=False), Pass(degrees=45.0, mirror=False))
-    """
-    if text in NAMED:
-        return NAMED[text]
-    words = text.split(",")
-    try:
-        numbers = [float(word) for word in words]
-    except ValueError:
-        numbers = []
-    if len(numbers) == 1 and numbers[0] >= 1 and numbers[0].is_integer():
-        count = int(numbers[0])
-        return tuple(Pass(360 * turn / count) for turn in range(count))
-    if len(numbers) > 1 and np.isfinite(numbers).all():
-        return tuple(Pass(degrees % 360) for degrees in numbers)
-    raise DataError(
-        f"average {text!r}: accepted are mirror, rotate, all, a number of rotated "
-        "versions such as 7, or angles in degrees such as 0,45,90"
-    )
+COLUMNS = 256  # of a plane, filtered or read back together
 
 
 def plan_passes(
@@ -185,6 +58,7 @@ def plan_passes(
     memory: int,
     held: int = 0,
     tile_size: Sequence[int] | None = None,
+    parts: int = 0,
 ) -> dict[Pass, Plan]:
     """Decide how the versions of images of one size are cut into tiles.
 
@@ -197,6 +71,9 @@ def plan_passes(
     memory, held, tile_size
         As in :func:`pyunet.inference.predict.make_plan`; a tile size is meant for the
         mirrored or rotated image.
+    parts : int, default 0
+        Number of images whose sums are counted in `held`, or lie on the disk; 0: one
+        image and its sums are held whole.
 
     Returns
     -------
@@ -210,14 +87,16 @@ def plan_passes(
     classes = int(model.net.blobs[model.output].shape[1])
     pixels = int(np.prod(image))
     sums = (SUM_BYTES * classes + FLOAT_BYTES * model.channels) * pixels
+    taken = held if parts else held + sums
     known: dict[tuple[int, ...], Plan] = {}
     plans: dict[Pass, Plan] = {}
     for one in passes:
         extent = one.extent(image)
         if extent not in known:
             known[extent] = make_plan(
-                model, extent, memory=memory, held=held + sums, tile_size=tile_size
-            )
+                model, extent, memory=memory, held=taken, tile_size=tile_size,
+                parts=parts,
+            )  # fmt: skip
         plans[one] = known[extent]
     if not plans:
         raise DataError("no pass is given; at least one is needed for a mean")
@@ -274,23 +153,75 @@ def average_arrays(
         An image of other extents or channels than the plans and the net.
     """
     blob = output or model.output
-    steps = total * sum(map(len, plans.values()))
-    with tqdm(total=steps, desc=label, unit="tile", disable=None) as progress:
+    with tqdm(
+        total=total * tile_total(plans), desc=label, unit="tile", disable=None
+    ) as progress:
         for image in images:
-            running = _Mean(image, softmax=of == "probabilities")
+            extent = image.shape[1:]
             for one, plan in plans.items():
-                check_image(model, image, one.extent(image.shape[1:]), plan)
-                classes = prepare(model, plan, blob)
-                for _ in running.add(model, one, plan, blob=blob, classes=classes):
-                    progress.update()
-            yield running.result()
+                check_image(model, image, one.extent(extent), plan)
+            mean = average_window(
+                model, of_array(image), extent, plans, of=of, output=blob,
+                progress=progress.update,
+            )  # fmt: skip
+            yield mean(everywhere(extent))
+
+
+def tile_total(plans: Mapping[Pass, Plan]) -> int:
+    """Give how many tiles all versions of one image have."""
+    return sum(map(len, plans.values()))
+
+
+def average_window(
+    model: Model,
+    image: Window,
+    extent: Sequence[int],
+    plans: Mapping[Pass, Plan],
+    *,
+    of: Values = "scores",
+    output: str | None = None,
+    scratch: Scratch | None = None,
+    progress: Callable[[], object] = lambda: None,
+) -> Window:
+    """Compute the mean scores of one image that is read in windows.
+
+    Parameters
+    ----------
+    model : Model
+    image : callable
+        Gives pixels (C, [Z,] Y, X), float32, of a part, one slice an axis.
+    extent : sequence of int
+        ([Z,] Y, X) of the image.
+    plans, of, output
+        As for `average_arrays`.
+    scratch : Scratch, optional
+        Where the sums are held; default: the memory.
+    progress : callable, optional
+        Called after every tile.
+
+    Returns
+    -------
+    callable
+        Gives the mean (K, [Z,] Y, X) of a part.
+    """
+    blob = output or model.output
+    running = _Mean(image, tuple(extent), scratch or Scratch(), of == "probabilities")
+    for one, plan in plans.items():
+        classes = prepare(model, plan, blob)
+        for _ in running.add(model, one, plan, blob=blob, classes=classes):
+            progress()
+    return running.result
 
 
 class _Mean:
     """The sum of one image's passes, in float64: their order does not matter."""
 
-    def __init__(self, image: FloatArray, *, softmax: bool) -> None:
+    def __init__(
+        self, image: Window, extent: tuple[int, ...], scratch: Scratch, softmax: bool
+    ) -> None:
         self.image = image
+        self.extent = extent
+        self.scratch = scratch
         self.softmax = softmax
         self.count = 0
         self.total: NDArray[np.float64] = np.zeros(0)
@@ -300,54 +231,92 @@ class _Mean:
     ) -> Iterator[Tile]:
         """Add a pass, giving every tile that is done."""
         if not self.count:
-            self.total = np.zeros((classes, *self.image.shape[1:]))
+            self.total = self.scratch.zeros((classes, *self.extent), np.float64)
         self.count += 1
         if one.is_exact:
             yield from self._add_exact(model, one, plan, blob)
         else:
             yield from self._add_rotated(model, one, plan, blob)
 
-    def result(self) -> FloatArray:
-        mean = np.empty(self.total.shape, np.float32)
-        for target, total in zip(mean, self.total, strict=True):
+    def result(self, at: Place) -> FloatArray:
+        """Give the mean of a part."""
+        part = self.total[(slice(None), *at)]
+        mean = np.empty(part.shape, np.float32)
+        for target, total in zip(mean, part, strict=True):
             target[:] = total / self.count
+        forget(self.total)
         return mean
 
     def _add_exact(
         self, model: Model, one: Pass, plan: Plan, blob: str
     ) -> Iterator[Tile]:
-        image, total = one.apply(self.image), one.apply(self.total)
-        inputs = ((tile, read_tile(image, plan, tile)) for tile in plan)
+        window, total = one.window(self.image, self.extent), one.apply(self.total)
+        inputs = ((tile, read_window(window, plan, tile)) for tile in plan)
         for tile, scores in tile_scores(
             model, plan, inputs, blob=blob, softmax=self.softmax
         ):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             total[target] += scores
+            forget(self.total)
             yield tile
 
     def _add_rotated(
         self, model: Model, one: Pass, plan: Plan, blob: str
     ) -> Iterator[Tile]:
-        source = self.image[..., ::-1] if one.mirror else self.image
         total = self.total[..., ::-1] if one.mirror else self.total
-        spline = np.empty(source.shape, np.float32)
-        for at in np.ndindex(source.shape[:-2]):
-            ndimage.spline_filter(source[at], output=spline[at], mode="mirror")
-        canvas = np.empty((len(total), *plan.image), np.float32)
+        spline = self._spline(model.channels, one)
+        canvas = self.scratch.zeros((len(total), *plan.image), np.float32)
         inputs = ((tile, _read_rotated(spline, one, plan, tile)) for tile in plan)
         for tile, scores in tile_scores(
             model, plan, inputs, blob=blob, softmax=self.softmax
         ):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             canvas[target] = scores
+            forget(canvas)
             yield tile
-        columns = np.arange(total.shape[-1])
-        for row in range(total.shape[-2]):
-            places = one.to_version(total.shape[-2:], np.array(row), columns)
+        for place in _squares(total.shape[-2:]):
+            y, x = np.ogrid[place]
+            places = one.to_version(total.shape[-2:], y, x)
             for at in np.ndindex(total.shape[:-2]):
-                total[at][row] += ndimage.map_coordinates(
+                total[at][place] += ndimage.map_coordinates(
                     canvas[at], places, order=1, mode="nearest"
                 )
+            forget(canvas)
+            forget(self.total)
+
+    def _spline(self, channels: int, one: Pass) -> FloatArray:
+        """Compute the image's spline coefficients, mirrored if the pass is.
+
+        As `ndimage.spline_filter`, along y first, without a copy of the whole.
+        """
+        spline = self.scratch.zeros((channels, *self.extent), np.float32)
+        target = spline[..., ::-1] if one.mirror else spline
+        for at in blocks(everywhere(self.extent)):
+            target[(slice(None), *at)] = self.image(at)
+            forget(spline)
+        for axis in (-2, -1):
+            for plane in np.ndindex(spline.shape[:-2]):
+                for part in _bands(spline[plane], across=axis):
+                    part[...] = ndimage.spline_filter1d(
+                        part, axis=axis, output=np.float32, mode="mirror"
+                    )
+                    forget(spline)
+        return spline
+
+
+def _bands(plane: FloatArray, *, across: int) -> Iterator[FloatArray]:
+    """Give a plane's lines along an axis, some at a time."""
+    lines = plane.swapaxes(across, 0)
+    for start in range(0, lines.shape[1], COLUMNS):
+        yield lines[:, start : start + COLUMNS].swapaxes(across, 0)
+
+
+def _squares(extent: Sequence[int]) -> Iterator[tuple[slice, slice]]:
+    for y, x in product(*(range(0, length, COLUMNS) for length in extent)):
+        yield (
+            slice(y, min(y + COLUMNS, extent[0])),
+            slice(x, min(x + COLUMNS, extent[1])),
+        )
 
 
 def _read_rotated(
@@ -367,26 +336,12 @@ def _read_rotated(
         ndimage.map_coordinates(
             flat[plane], places, output=target, order=3, mode=beyond, prefilter=False
         )
+    forget(spline)
     whole = part.reshape(len(spline), *plan.tile)
     if plan.padding == "zero":
         around = (*tile.start[:-2], 0, 0), (*plan.image[:-2], *plan.tile[-2:])
         blank_outside(whole, *around)  # what map_coordinates cannot: slices
     return whole
-
-
-def _centre(extent: Sequence[int]) -> tuple[float, float]:
-    return (extent[-2] - 1) / 2, (extent[-1] - 1) / 2
-
-
-def _turn(
-    matrix: NDArray[np.float64],
-    y: NDArray[Any],
-    x: NDArray[Any],
-    centre: tuple[float, float],
-) -> NDArray[np.float64]:
-    """Turn (y, x) about the origin, which then lies at a centre."""
-    (yy, yx), (xy, xx) = matrix
-    return np.array([yy * y + yx * x + centre[0], xy * y + xx * x + centre[1]])
 
 
 def _mirrored_depth(spline: FloatArray, plan: Plan, tile: Tile) -> list[int]:

@@ -19,13 +19,15 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from pyunet.errors import DataError
+from pyunet.errors import DataError, OutOfMemoryError
 from pyunet.inference.tiling import Padding
+from pyunet.memory import address_room, format_bytes
 from pyunet.nets.geometry import Axis, find_axes, work_sizes
 from pyunet.nets.layers import Layer, read_layers
 
 LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
+ENGINE_BYTES = 512 * 2**20  # of addresses; measured: torch for CPUs
 PROBABILITY_LAYERS = ("softmax", "sigmoid")
 # Measured: to read all weights once takes as long as 80 multiply-adds with each, to
 # call the layers as long as 0.3e9 of them.
@@ -304,9 +306,23 @@ def choose_computation(*, precision: str = "float32", backend: str = "torch") ->
 
 
 def import_caffe() -> ModuleType:
-    """Import whatever ``caffe`` is there: quiet, and kind to other programs."""
+    """Import whatever ``caffe`` is there: quiet, and kind to other programs.
+
+    Raises
+    ------
+    OutOfMemoryError
+        ``ulimit -v`` leaves so little that the engine's libraries would end the
+        process while they are loaded.
+    """
     os.environ.setdefault("GLOG_minloglevel", "2")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    room = address_room()
+    if "torch" not in sys.modules and room is not None and room < ENGINE_BYTES:
+        raise OutOfMemoryError(
+            f"out of memory: the limit of addresses (ulimit -v) leaves "
+            f"{format_bytes(room)}; loading the engine takes "
+            f"{format_bytes(ENGINE_BYTES)} and more"
+        )
     import caffe
 
     return caffe

@@ -1,29 +1,44 @@
 """What a net gets of a stack of images, and how its scores come back to their pixels.
 
-A net of a prototxt gets grey values of 0..1 at the image's own pixel size. A net of
-a model definition gets them at its own pixel size, normalised as the definition says
-(modeldef_h5.md, section 3); its scores are read back linearly.
+Three kinds of model prepare images, each a function that gives `Inputs`:
+
+- `plain_inputs`: a net of a prototxt gets grey values of 0..1 at the image's pixels.
+- `definition_inputs`: a net of a model definition gets them at its own pixel size,
+  normalised as the definition says (modeldef_h5.md, section 3); its scores are read
+  back linearly.
+- `pyunet.inference.adapting.adapted_inputs`: a net of the list gets what the list says.
+
+All of them are read in windows: no image has to be in memory whole.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pyunet.data.images import ImageStack, to_unit_range
+from pyunet.data.greys import UnitRange
+from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
-from pyunet.inference.mapped import forget
 from pyunet.inference.tiling import Window
+from pyunet.inference.windows import (
+    FloatArray,
+    Resampling,
+    blocks,
+    changed,
+    everywhere,
+    of_array,
+    preparing_bytes,
+    resampled,
+)
 
 if TYPE_CHECKING:
     from pyunet.modeldef import ModelDefinition
 
-FloatArray = NDArray[np.float32]
 VOLUME = 3
 
 
@@ -37,20 +52,40 @@ class Inputs:
         How many there are: slices for a 2-D net, volumes for a 3-D one.
     extent : tuple of int
         ([Z,] Y, X) of each, as the net sees it.
-    arrays : callable
-        Gives an iterator over them, each (C, [Z,] Y, X).
-    restore : callable
-        Brings scores (K, [Z,] Y, X) to the image's own pixels.
-    windows : callable or None
-        Gives an iterator over them as functions that read a part, one slice an axis;
-        None where an image can only be had whole.
+    windows : callable
+        Gives an iterator over them as functions that read a part, one slice an axis,
+        as (C, [Z,] Y, X).
+    own : tuple of int
+        ([Z,] Y, X) of each, as it is stored.
+    back : Resampling or None
+        Brings scores (K, [Z,] Y, X) to the image's own pixels; None where the net sees
+        these.
+    held : int
+        Bytes that are held, or taken for a moment, while an image is read.
     """
 
     count: int
     extent: tuple[int, ...]
-    arrays: Callable[[], Iterator[FloatArray]]
-    restore: Callable[[FloatArray], FloatArray]
-    windows: Callable[[], Iterator[Window]] | None = None
+    windows: Callable[[], Iterator[Window]]
+    own: tuple[int, ...]
+    back: Resampling | None = None
+    held: int = 0
+
+    def arrays(self) -> Iterator[FloatArray]:
+        """Give the images whole, each (C, [Z,] Y, X)."""
+        whole = everywhere(self.extent)
+        for window in self.windows():
+            yield window(whole)
+
+    def restore(self, scores: FloatArray) -> FloatArray:
+        """Bring whole scores (K, [Z,] Y, X) to the image's own pixels."""
+        if self.back is None:
+            return scores
+        return self.back.apply(scores, everywhere(self.own))
+
+    def restored(self, scores: Window, classes: int) -> Window:
+        """Bring scores that are read in windows to the image's own pixels."""
+        return resampled(scores, self.back, channels=classes)
 
 
 def plain_inputs(stack: ImageStack, dimensions: int) -> Inputs:
@@ -70,33 +105,32 @@ def plain_inputs(stack: ImageStack, dimensions: int) -> Inputs:
     count, _, *plane = stack.array.shape
     volume = dimensions == VOLUME
 
-    def windows() -> Iterator[Window]:
-        array = stack.array
-        if array.dtype.newbyteorder("=") not in (np.uint8, np.uint16):
-            array = to_unit_range(array, name=stack.name)
-        images = [array.swapaxes(0, 1)] if volume else array
-        for one in images:
-            yield partial(_read, one)
+    scale = functools.cache(lambda: unit_range(stack))
 
-    def arrays() -> Iterator[FloatArray]:
-        whole = (slice(None),) * dimensions
-        for window in windows():
-            yield window(whole)
+    def windows() -> Iterator[Window]:
+        images = [stack.array.swapaxes(0, 1)] if volume else stack.array
+        for one in images:
+            yield changed(of_array(one), scale().apply)
 
     extent = (count, *plane) if volume else tuple(plane)
-    images = 1 if volume else count
-    return Inputs(images, extent, arrays, lambda scores: scores, windows)
+    return Inputs(1 if volume else count, extent, windows, extent)
 
 
-def _read(image: NDArray[Any], at: tuple[slice, ...]) -> FloatArray:
-    """Read a part of an image whose scale does not depend on the rest of it."""
-    every: tuple[slice, ...] = (slice(None), *at)
-    part: NDArray[Any] = image[every]
-    if part.dtype == np.float32:
-        return part
-    scaled = to_unit_range(part.astype(part.dtype.newbyteorder("="), copy=False))
-    forget(part)
-    return scaled
+def unit_range(stack: ImageStack) -> UnitRange:
+    """Find the grey values that become 0 and 1, over all of a stack.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite values.
+    """
+    array = stack.array
+    parts = (
+        window(at)
+        for window in map(of_array, array)
+        for at in blocks(everywhere(array.shape[2:]))
+    )
+    return UnitRange.of(array.dtype, parts, name=stack.name)
 
 
 def definition_inputs(
@@ -127,7 +161,7 @@ def definition_inputs(
     ------
     DataError
         A single slice for a 3-D net, frames of different numbers of slices, an image
-        too small to have a pixel left; from ``arrays`` what `normalise` refuses.
+        too small to have a pixel left; when images are read what `normalise` refuses.
 
     Examples
     --------
@@ -140,8 +174,8 @@ def definition_inputs(
     >>> inputs.restore(np.array([[[0.0, 1.0]]], np.float32)).tolist()
     [[[0.0, 0.5, 1.0, 1.0], [0.0, 0.5, 1.0, 1.0]]]
     """
-    from pyunet.modeldef.normalisation import normalise
-    from pyunet.modeldef.rescaling import rescale_image, rescaled_shape
+    from pyunet.modeldef.normalisation import Range
+    from pyunet.modeldef.rescaling import Linear
 
     wanted = definition.element_size_um
     images = stack.array
@@ -149,61 +183,23 @@ def definition_inputs(
         images = _volumes(stack, frames)
     own = images.shape[2:]
     try:
-        extent = rescaled_shape(own, element_size_um, wanted)
+        rule = Linear.forward(own, element_size_um, wanted)
     except DataError as error:
         raise DataError(f"{stack.name}: {error}") from error
     scales = [a / b for a, b in zip(element_size_um, wanted, strict=True)]
 
-    def arrays() -> Iterator[FloatArray]:
+    def windows() -> Iterator[Window]:
         for number, image in enumerate(images):
-            scaled = rescale_image(image, element_size_um, wanted)
+            scaled = resampled(of_array(image), rule)
             name = f"{stack.name}, image {number}" if len(images) > 1 else stack.name
-            yield normalise(scaled[None], definition.normalization_type, name=name)[0]
+            parts = (scaled(at) for at in blocks(everywhere(rule.extent)))
+            found = Range.of(parts, definition.normalization_type, name=name)
+            yield changed(scaled, found.apply)
 
-    return Inputs(
-        len(images), extent, arrays, lambda scores: read_back(scores, own, scales)
-    )
-
-
-def read_back(
-    scores: FloatArray, shape: Sequence[int], scales: Sequence[float]
-) -> FloatArray:
-    """Read scores of a rescaled image at the pixels of the image itself.
-
-    Pixel i of the image lies at ``i * scale`` of the rescaled one; it is read linearly
-    there, and beyond the last pixel as that one.
-
-    Parameters
-    ----------
-    scores : ndarray of float32, shape (K, [Z,] Y, X)
-    shape : sequence of int
-        The image's own extents.
-    scales : sequence of float
-        Own pixel size by that of the net, one an axis.
-
-    Returns
-    -------
-    ndarray of float32, shape (K, *shape)
-
-    Examples
-    --------
-    >>> read_back(np.array([[[0.0, 4.0, 8.0]]], np.float32), (1, 2), (1, 1.5)).tolist()
-    [[[0.0, 6.0]]]
-    """
-    result = scores
-    for axis, (count, scale) in enumerate(zip(shape, scales, strict=True), 1):
-        if scale == 1:
-            continue
-        last = scores.shape[axis] - 1
-        place = np.minimum(np.arange(count) * scale, last)
-        lower = np.floor(place).astype(np.intp)
-        along = [1] * result.ndim
-        along[axis] = count
-        share = (place - lower).astype(np.float32).reshape(along)
-        below = result.take(lower, axis)
-        above = result.take(np.minimum(lower + 1, last), axis)
-        result = below * (np.float32(1) - share) + above * share
-    return result
+    same = all(scale == 1 for scale in scales)
+    back = None if same else Linear.back(rule.extent, own, scales)
+    held = preparing_bytes(own)
+    return Inputs(len(images), rule.extent, windows, own, back, held)
 
 
 def _volumes(stack: ImageStack, frames: int) -> NDArray[np.generic]:

@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def open_stack(path: str | Path, scratch: str | Path) -> ImageStack:
         return read_stack(file)
     with opened_tiff(file) as tiff:
         series = tiff.series[0]
-        plain = len(tiff.series) == 1 and np.dtype(series.dtype).kind in "ui"
+        plain = len(tiff.series) == 1 and np.dtype(series.dtype).kind in "uif"
         if plain and series.nbytes > LARGE:
             check_series(file, tiff, series)
             array = _map(file, tiff, series, Path(scratch))
@@ -88,6 +89,36 @@ def forget(array: NDArray[Any]) -> None:
     mapping = _mapping(array)
     if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapping.madvise(mmap.MADV_DONTNEED)
+
+
+class Scratch:
+    """Where arrays are held on the way: in the memory, or on the disk.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        For temporary files; default: the memory.
+
+    Examples
+    --------
+    >>> Scratch().zeros((2, 3), np.float32).sum()
+    np.float32(0.0)
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+
+    def zeros(self, shape: Sequence[int], dtype: type[np.generic]) -> NDArray[Any]:
+        """Make an array of zeros.
+
+        Raises
+        ------
+        DataError
+            No room on the disk.
+        """
+        if self._folder is None:
+            return np.zeros(tuple(shape), dtype)
+        return _room(self._folder, np.dtype(dtype), tuple(shape))
 
 
 def _mapping(array: NDArray[Any]) -> mmap.mmap | None:
@@ -127,7 +158,7 @@ def _room(scratch: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArra
 
 def _copy(file: Path, offset: int, array: NDArray[Any]) -> None:
     """Read pixels that lie plainly one after the other."""
-    target = memoryview(array.reshape(-1).view(np.uint8))
+    target = array.reshape(-1).view(np.uint8).data
     with file.open("rb", buffering=0) as source:
         source.seek(offset)
         done = 0

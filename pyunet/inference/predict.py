@@ -326,7 +326,7 @@ def tile_scores(
             for (tile, _), result in zip(batch, results, strict=False):
                 source: tuple[slice, ...] = (slice(None), *tile.source)
                 scores = result[source]
-                yield tile, _softmax(scores) if softmax else scores
+                yield tile, softmax_of(scores) if softmax else scores
 
 
 def forward_tile(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
@@ -358,7 +358,8 @@ def forward_tiles(
     return result
 
 
-def _softmax(scores: NDArray[Any]) -> NDArray[Any]:
+def softmax_of(scores: NDArray[Any]) -> NDArray[Any]:
+    """Turn scores (K, ...) into probabilities."""
     from scipy import special  # slow to import, and seldom wanted
 
     return np.asarray(special.softmax(scores, axis=0))

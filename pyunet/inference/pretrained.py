@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
 from pyunet.inference.adapting import adapted_inputs
-from pyunet.inference.averaging import average_arrays, parse_passes, plan_passes
 from pyunet.inference.definitions import load_definition
-from pyunet.inference.engine import Model, load_model
-from pyunet.inference.inputs import FloatArray, Inputs, definition_inputs
+from pyunet.inference.engine import FLOAT_BYTES, Model, load_model
+from pyunet.inference.inputs import Inputs, definition_inputs
 from pyunet.inference.outputs import Values, most_likely
-from pyunet.inference.predict import make_plan, segment_arrays
+from pyunet.inference.passes import parse_passes
+from pyunet.inference.segmenting import Segmenter
+from pyunet.inference.windows import FloatArray
 from pyunet.memory import available_bytes, used_bytes
 from pyunet.modeldef import ModelDefinition
 from pyunet.zoo import is_definition
@@ -189,23 +191,22 @@ class Pretrained:
         """Compute the scores of one image (C, [Z,] Y, X)."""
         slices = image.swapaxes(0, 1) if self._axes == VOLUME else image[None]
         inputs = self.inputs(ImageStack(slices, "image", []), sizes)
-        return inputs.restore(next(self._raw(inputs)))
+        segmenter = self._segmenter(inputs)
+        scores = np.empty((segmenter.classes, *inputs.own), np.float32)
+        by_slice = scores.swapaxes(0, 1) if self._axes == VOLUME else scores[None]
+        for part in segmenter.plan(inputs).parts("image"):
+            target: tuple[slice, ...] = (slice(None), *part.target)
+            by_slice[part.image][target] = part.scores
+        return scores
 
-    def _raw(self, inputs: Inputs) -> Iterator[FloatArray]:
-        """Compute the scores of prepared images, averaged as the list says."""
+    def _segmenter(self, inputs: Inputs) -> Segmenter:
+        """Take half of the memory that is free, and average as the list says."""
         held = used_bytes()
         limit = held + available_bytes() // 2
-        model, extent = self.model, inputs.extent
-        if not self.entry.average:
-            plan = make_plan(model, extent, memory=limit, held=held)
-            return segment_arrays(
-                model, inputs.arrays(), plan, total=inputs.count, output=model.output
-            )
-        passes = parse_passes(self.entry.average)
-        plans = plan_passes(model, extent, passes, memory=limit, held=held)
-        return average_arrays(
-            model, inputs.arrays(), plans, total=inputs.count, output=model.output
-        )
+        passes = parse_passes(self.entry.average) if self.entry.average else None
+        segmenter = Segmenter(self.model, limit, held, passes)
+        result = FLOAT_BYTES * segmenter.classes * math.prod(inputs.own)
+        return replace(segmenter, held=held + result)
 
 
 def load_pretrained(model: str | Entry, *, gpu: int | None = None) -> Pretrained:

@@ -57,7 +57,8 @@ def resize_by(image: NDArray[Number], scale: float) -> NDArray[Number]:
     """
     if not 0 < scale < math.inf:
         raise DataError(f"scale {scale:g}: accepted are factors above 0")
-    return _resize(image, scaled_size(image.shape[-2:], scale), (scale, scale))
+    own = image.shape[-2:]
+    return Triangle(own, scaled_size(own, scale), (scale, scale)).resize(image)
 
 
 def resize_to(image: NDArray[Number], size: Sequence[int]) -> NDArray[Number]:
@@ -78,21 +79,83 @@ def resize_to(image: NDArray[Number], size: Sequence[int]) -> NDArray[Number]:
     >>> resize_to(np.array([[0.0, 4.0]]), (1, 4)).tolist()
     [[0.0, 1.0, 3.0, 4.0]]
     """
-    old = image.shape[-2:]
-    return _resize(image, size, [new / n for new, n in zip(size, old, strict=True)])
+    return Triangle(image.shape[-2:], size).resize(image)
 
 
-def _resize(
-    image: NDArray[Number], size: Sequence[int], scales: Sequence[float]
-) -> NDArray[Number]:
-    *others, height, width = image.shape
-    rows = _weights(height, size[0], scales[0])
-    columns = _weights(width, size[1], scales[1])
-    planes = image.reshape(-1, height, width)
-    result = np.empty((len(planes), *size), image.dtype)
-    for source, target in zip(planes, result, strict=True):
-        target[:] = (columns @ (rows @ source.astype(np.float64)).T).T
-    return result.reshape(*others, *size)
+class Triangle:
+    """The rule of `imresize` between two sizes, for an image or a window of it.
+
+    A window of the new image has the same values, bit by bit, as the new image there.
+
+    Parameters
+    ----------
+    own, size : sequence of int
+        (Y, X) before and after.
+    scales : sequence of float, optional
+        New pixels for one of the old, (y, x); default: what the sizes say.
+
+    Attributes
+    ----------
+    extent : tuple of int
+        After.
+
+    Examples
+    --------
+    >>> double = Triangle((1, 2), (1, 4))
+    >>> end = (slice(0, 1), slice(3, 4))
+    >>> double.source(end), double.apply(np.array([[[0.0, 4.0]]]), end).tolist()
+    ((slice(0, 1, None), slice(0, 2, None)), [[[4.0]]])
+    """
+
+    def __init__(
+        self,
+        own: Sequence[int],
+        size: Sequence[int],
+        scales: Sequence[float] | None = None,
+    ) -> None:
+        given = scales or [new / n for new, n in zip(size, own, strict=True)]
+        self.extent = tuple(size)
+        self._own = tuple(own)
+        self._shares = [_weights(*one) for one in zip(own, size, given, strict=True)]
+
+    def source(self, at: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Give the old pixels, (y, x), that the new ones at a place are made of."""
+        return tuple(
+            _columns(shares, one) for shares, one in zip(self._shares, at, strict=True)
+        )
+
+    def apply(self, part: NDArray[Number], at: tuple[slice, ...]) -> NDArray[Number]:
+        """Make the new pixels at a place of the old ones that `source` names.
+
+        Parameters
+        ----------
+        part : ndarray of float, shape (..., Y, X)
+        at : tuple of slice
+            (y, x)
+        """
+        rows, columns = (
+            shares[one][:, source]
+            for shares, one, source in zip(
+                self._shares, at, self.source(at), strict=True
+            )
+        )
+        planes = part.reshape(-1, *part.shape[-2:])
+        result = np.empty((len(planes), rows.shape[0], columns.shape[0]), part.dtype)
+        for source, target in zip(planes, result, strict=True):
+            target[:] = (columns @ (rows @ source.astype(np.float64)).T).T
+        return result.reshape(*part.shape[:-2], *result.shape[1:])
+
+    def resize(self, image: NDArray[Number]) -> NDArray[Number]:
+        """Resize the last two axes of an image (..., Y, X)."""
+        whole = tuple(slice(0, length) for length in self.extent)
+        rows, columns = self.source(whole)
+        return self.apply(image[..., rows, columns], whole)
+
+
+def _columns(shares: sparse.csr_array, rows: slice) -> slice:
+    """Give the span of the columns in which rows have entries."""
+    found = shares.indices[shares.indptr[rows.start] : shares.indptr[rows.stop]]
+    return slice(int(found.min()), int(found.max()) + 1)
 
 
 def _weights(length: int, count: int, scale: float) -> sparse.csr_array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -93,17 +94,135 @@ def rescale_image(
     >>> rescale_image(np.array([[0, 4, 8]]), (1.0, 1.0), (1.0, 0.5)).tolist()
     [[0.0, 2.0, 4.0, 6.0, 8.0, 6.0]]
     """
-    result = np.asarray(image, np.float32)
-    for axis, scale, count in _changes(image.shape, element_size_um, wanted_um):
-        place = np.arange(count) / scale
-        lower = np.floor(place).astype(np.intp)
-        upper = _mirrored(lower + 1, image.shape[axis])
-        along = [1] * image.ndim
-        along[axis] = count
-        share = (place - lower).astype(np.float32).reshape(along)
-        below, above = result.take(lower, axis), result.take(upper, axis)
-        result = below * (np.float32(1) - share) + above * share
-    return result
+    axes = len(wanted_um)
+    rule = Linear.forward(image.shape[-axes:], element_size_um, wanted_um)
+    return rule.apply(image, tuple(slice(0, length) for length in rule.extent))
+
+
+@dataclass(frozen=True)
+class _Line:
+    """Where the pixels of an axis are read, between two neighbours."""
+
+    lower: NDArray[np.intp]
+    upper: NDArray[np.intp]
+    share: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """Linear interpolation along each axis, for an image or a window of it.
+
+    A window of the new image has the same values, bit by bit, as the new image there.
+
+    Attributes
+    ----------
+    extent : tuple of int
+        Of the new image, ([Z,] Y, X).
+    lines : tuple
+        Where the pixels of each axis are read; None: it stays as it is.
+
+    Examples
+    --------
+    >>> double = Linear.forward((1, 3), (1.0, 1.0), (1.0, 0.5))
+    >>> last = (slice(0, 1), slice(4, 6))
+    >>> double.source(last), double.apply(np.array([[4.0, 8.0]]), last).tolist()
+    ((slice(0, 1, None), slice(1, 3, None)), [[8.0, 6.0]])
+    """
+
+    extent: tuple[int, ...]
+    lines: tuple[_Line | None, ...]
+
+    @classmethod
+    def forward(
+        cls,
+        own: Sequence[int],
+        element_size_um: Sequence[float],
+        wanted_um: Sequence[float],
+    ) -> Linear:
+        """Go to the pixel size of a net; see `rescale_image`.
+
+        Parameters
+        ----------
+        own : sequence of int
+            ([Z,] Y, X) of the image.
+        element_size_um, wanted_um : sequence of float
+            As in `rescaled_shape`.
+
+        Raises
+        ------
+        DataError
+            As in `rescaled_shape`.
+        """
+        extent = rescaled_shape(own, element_size_um, wanted_um)
+        scales = _scales(element_size_um, wanted_um)
+        lines: list[_Line | None] = []
+        for length, scale, count in zip(own, scales, extent, strict=True):
+            place = np.arange(count) / scale
+            lower = np.floor(place).astype(np.intp)
+            upper = _mirrored(lower + 1, length)
+            share = (place - lower).astype(np.float32)
+            lines.append(None if scale == 1 else _Line(lower, upper, share))
+        return cls(extent, tuple(lines))
+
+    @classmethod
+    def back(
+        cls, shape: Sequence[int], own: Sequence[int], scales: Sequence[float]
+    ) -> Linear:
+        """Go back to the pixels of the image itself.
+
+        Pixel i of the image lies at ``i * scale`` of the rescaled one, and beyond its
+        last pixel that one is read.
+
+        Parameters
+        ----------
+        shape, own : sequence of int
+            ([Z,] Y, X) of the rescaled image, and of the image itself.
+        scales : sequence of float
+            Own pixel size by that of the net, one an axis.
+        """
+        lines: list[_Line | None] = []
+        for length, scale, count in zip(shape, scales, own, strict=True):
+            place = np.minimum(np.arange(count) * scale, length - 1)
+            lower = np.floor(place).astype(np.intp)
+            upper = np.minimum(lower + 1, length - 1)
+            share = (place - lower).astype(np.float32)
+            lines.append(None if scale == 1 else _Line(lower, upper, share))
+        return cls(tuple(own), tuple(lines))
+
+    def source(self, at: tuple[slice, ...]) -> tuple[slice, ...]:
+        """Give the old pixels that the new ones at a place are read from."""
+        found = []
+        for line, one in zip(self.lines, at, strict=True):
+            if line is None:
+                found.append(one)
+                continue
+            places = np.concatenate([line.lower[one], line.upper[one]])
+            found.append(slice(int(places.min()), int(places.max()) + 1))
+        return tuple(found)
+
+    def apply(self, part: NDArray[Any], at: tuple[slice, ...]) -> NDArray[np.float32]:
+        """Read the new pixels at a place from the old ones that `source` names.
+
+        Parameters
+        ----------
+        part : ndarray, shape (..., [Z,] Y, X)
+        at : tuple of slice
+        """
+        result = np.asarray(part, np.float32)
+        first = result.ndim - len(at)
+        source = self.source(at)
+        for axis, (line, one, old) in enumerate(
+            zip(self.lines, at, source, strict=True), first
+        ):
+            if line is None:
+                continue
+            along = [1] * result.ndim
+            along[axis] = one.stop - one.start
+            share = line.share[one].reshape(along)
+            below = result.take(line.lower[one] - old.start, axis)
+            above = result.take(line.upper[one] - old.start, axis)
+            result = below * (np.float32(1) - share) + above * share
+        return result
 
 
 def rescale_labels(

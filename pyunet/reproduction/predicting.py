@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyunet.files import atomic_path
-from pyunet.inference.averaging import Pass, average_array, parse_passes, plan_passes
+from pyunet.inference.averaging import average_array, plan_passes
 from pyunet.inference.engine import Model, load_model
+from pyunet.inference.passes import Pass, parse_passes
 from pyunet.inference.predict import FloatArray
 from pyunet.inference.resize import resize_to
 from pyunet.memory import available_bytes, used_bytes

@@ -11,17 +11,9 @@ from hypothesis import strategies as st
 from scipy import special
 
 from pyunet.errors import DataError
-from pyunet.inference.averaging import (
-    MIRRORED,
-    ROTATED,
-    SQUARE,
-    Pass,
-    average_array,
-    average_arrays,
-    parse_passes,
-    plan_passes,
-)
+from pyunet.inference.averaging import average_array, average_arrays, plan_passes
 from pyunet.inference.engine import Model, load_model
+from pyunet.inference.passes import MIRRORED, ROTATED, SQUARE, Pass, parse_passes
 from pyunet.inference.predict import make_plan, segment_array
 from pyunet.inference.tiling import fixed_tiles
 from pyunet.nets.geometry import find_axes

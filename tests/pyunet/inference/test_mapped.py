@@ -105,11 +105,20 @@ def test_a_folder_without_room_is_named(tmp_path, monkeypatch):
         open_stack(path, tmp_path / "out")
 
 
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_floats_are_mapped_too(tmp_path, byteorder):
+    image = np.random.default_rng(0).normal(size=(30, 40)).astype(np.float32)
+    tifffile.imwrite(tmp_path / "a.tif", image, byteorder=byteorder)
+    array = open_stack(tmp_path / "a.tif", tmp_path).array
+    assert is_mapped(array)
+    np.testing.assert_array_equal(array[0, 0], image)
+
+
 def test_other_files_are_read(tmp_path):
-    tifffile.imwrite(tmp_path / "float.tif", np.zeros((30, 40), np.float32))
+    tifffile.imwrite(tmp_path / "bits.tif", np.zeros((300, 40), bool))
     tifffile.imwrite(tmp_path / "small.tif", np.zeros((5, 5), np.uint8))
-    for path in (tmp_path / "float.tif", tmp_path / "small.tif", tmp_path):
-        array = open_stack(path, tmp_path).array if path.is_file() else np.zeros(1)
+    for path in (tmp_path / "bits.tif", tmp_path / "small.tif"):
+        array = open_stack(path, tmp_path).array
         assert not is_mapped(array)
         forget(array)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +13,13 @@ from numpy.typing import NDArray
 
 from caffe.errors import CheckError, FileError
 
+# Others are not read: some of pillow's formats run programs or fetch files.
+FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _AXES_OF_IMAGE = 3
 _CHANNELS_OF_RGB = 3
+_BIG_TIFF = 43
+_ALL_BELIEVED = 1 << 24  # pixels, whatever the size of the file
+_MOST_PACKED = 1 << 15  # pixels that compressions make of a byte
 
 
 class _ImageError(FileError, OSError):
@@ -24,7 +32,7 @@ def load_image(filename: Any, color: bool = True) -> NDArray[np.float32]:
     Parameters
     ----------
     filename : path or file
-        Of any kind that Pillow reads, or TIFF.
+        Of any kind of `FORMATS`.
     color : bool, default True
         True: three channels, also of a grey image. False: one channel. Transparency
         is left out.
@@ -48,6 +56,8 @@ def load_image(filename: Any, color: bool = True) -> NDArray[np.float32]:
         raise _ImageError(
             f"{filename}: cannot be read as an image: {reason}"
         ) from error
+    if image.ndim == _AXES_OF_IMAGE and image.shape[2] < _CHANNELS_OF_RGB:
+        image = image[:, :, 0]  # grey and transparency
     if image.ndim == _AXES_OF_IMAGE:
         image = image[:, :, :_CHANNELS_OF_RGB]
         if not color:
@@ -59,19 +69,39 @@ def load_image(filename: Any, color: bool = True) -> NDArray[np.float32]:
     return pixels
 
 
+def check_claim(claimed: int, raw: bytes) -> None:
+    """Refuse an image that is far larger than any compression makes of its file.
+
+    Parameters
+    ----------
+    claimed : int
+        Pixels that it says it has.
+    raw : bytes
+        The file.
+
+    Raises
+    ------
+    CheckError
+    """
+    if claimed > max(_ALL_BELIEVED, _MOST_PACKED * len(raw)):
+        raise CheckError(f"says that it has {claimed} pixels, in {len(raw)} bytes")
+
+
 def _read(file: Any) -> NDArray[Any]:
     """Read the numbers of an image as they are stored; palettes become colors."""
+    raw = file.read() if hasattr(file, "read") else Path(file).read_bytes()
     if str(file).lower().endswith((".tif", ".tiff")):
-        import tifffile
-
-        pixels: NDArray[Any] = tifffile.imread(file)
+        pixels = _read_tiff(raw)
         planes = pixels.ndim == _AXES_OF_IMAGE and pixels.shape[0] in (3, 4)
         if planes and pixels.shape[-1] not in (3, 4):
             pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.ndim not in (_AXES_OF_IMAGE - 1, _AXES_OF_IMAGE) or not pixels.size:
+            raise CheckError(f"has shape {pixels.shape}, expected 2 or 3 axes")
         return pixels
     from PIL import Image
 
-    with Image.open(file) as image:
+    with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        check_claim(image.width * image.height, raw)
         grey = image.mode in ("1", "L", "LA", "La")
         if grey or image.mode.startswith(("I", "F")):
             pixels = np.asarray(image.convert("L") if grey else image)
@@ -79,6 +109,35 @@ def _read(file: Any) -> NDArray[Any]:
             pixels = np.asarray(image.convert("RGB"))
     # 16 bits of some formats come as 32
     return pixels.astype(np.uint16) if pixels.dtype == np.int32 else pixels
+
+
+def _read_tiff(raw: bytes) -> NDArray[Any]:
+    """Read the numbers of a TIFF file, if tifffile would find an end of it."""
+    import tifffile
+
+    order = {b"II": "<", b"MM": ">"}.get(raw[:2])
+    if order is None:
+        raise CheckError("is no TIFF image")
+    big = _number(f"{order}H", raw, 2) == _BIG_TIFF
+    offset, count, entry = ("Q", "Q", 20) if big else ("I", "H", 12)
+    at, met = _number(order + offset, raw, 8 if big else 4), set()
+    while at:  # tifffile would follow pages that follow themselves for ever
+        if at in met:
+            raise CheckError(f"its page at byte {at} follows itself")
+        met.add(at)
+        tags = _number(order + count, raw, at)
+        at += struct.calcsize(order + count) + tags * entry
+        at = _number(order + offset, raw, at)
+    with tifffile.TiffFile(io.BytesIO(raw)) as tiff:
+        check_claim(sum(int(series.size) for series in tiff.series), raw)
+        return np.asarray(tiff.asarray())
+
+
+def _number(form: str, raw: bytes, at: int) -> int:
+    """Read a number at a place; beyond the end of the file stands 0."""
+    if at + struct.calcsize(form) > len(raw):
+        return 0
+    return int(struct.unpack_from(form, raw, at)[0])
 
 
 def resize_image(

@@ -7,9 +7,11 @@ Images are arrays of shape (height, width, channels), blobs (channels, height, w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from caffe.errors import CheckError
@@ -80,8 +82,19 @@ arraylist_to_blobprotovecor_str = arraylist_to_blobprotovector_str  # pycaffe's 
 
 
 def blobprotovector_str_to_arraylist(text: bytes) -> list[NDArray[Any]]:
-    """Arrays of a serialized BlobProtoVector."""
-    vector = caffe_pb2.BlobProtoVector.FromString(text)
+    """Arrays of a serialized BlobProtoVector.
+
+    Raises
+    ------
+    CheckError
+        If the bytes are none, or a blob has not as many values as its shape says.
+    """
+    try:
+        vector = caffe_pb2.BlobProtoVector.FromString(text)
+    except DecodeError as error:
+        raise CheckError(
+            f"{len(text)} bytes that are no BlobProtoVector, or a damaged one"
+        ) from error
     return [blobproto_to_array(blob) for blob in vector.blobs]
 
 
@@ -140,6 +153,6 @@ def datum_to_array(datum: Any) -> NDArray[Any]:
         values = np.frombuffer(datum.data, dtype=np.uint8).copy()
     else:
         values = np.array(datum.float_data, dtype=np.float64)
-    if values.size != np.prod(shape):
+    if min(shape) < 0 or values.size != prod(shape):
         raise CheckError(f"a datum of shape {shape} has {values.size} values")
     return values.reshape(shape)

@@ -1,6 +1,8 @@
 """Images of caffe.io, against Pillow, scipy and formulas in numpy."""
 
 import io as streams
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from PIL import Image
 from scipy.ndimage import map_coordinates
 
 import caffe
+from caffe.engine.sources import images as engine_images
 from caffe.errors import CheckError, FileError
 
 RNG = np.random.default_rng(7)
@@ -264,3 +267,61 @@ class TestTransformer:
     def test_an_unknown_input_is_refused(self, transformer, method, value):
         with pytest.raises(CheckError, match="image is not one of the net inputs: dat"):
             getattr(transformer, method)("image", value)
+
+
+def tiff(*, pages=1, follows=0):
+    """Bytes of a TIFF of 4 by 4 pixels; the last page leads to byte `follows`."""
+    memory = streams.BytesIO()
+    tifffile.imwrite(memory, np.zeros((pages, 4, 4), np.uint8), metadata=None)
+    raw = bytearray(memory.getvalue())
+    at = struct.unpack_from("<I", raw, 4)[0]
+    while True:
+        end = at + 2 + 12 * struct.unpack_from("<H", raw, at)[0]
+        following = struct.unpack_from("<I", raw, end)[0]
+        if not following:
+            struct.pack_into("<I", raw, end, follows)
+            return bytes(raw)
+        at = following
+
+
+class TestDamagedImages:
+    @pytest.mark.parametrize("pages", [1, 3])
+    def test_pages_that_follow_themselves_are_refused(self, pages, tmp_path):
+        path = tmp_path / "a.tif"
+        path.write_bytes(tiff(pages=pages))
+        assert caffe.io.load_image(path).size
+        path.write_bytes(tiff(pages=pages, follows=8))
+        with pytest.raises(FileError, match=r"a\.tif: .*page at byte 8 follows itself"):
+            caffe.io.load_image(path)
+
+    def test_a_size_that_no_file_of_so_few_bytes_has_is_refused(self, tmp_path):
+        path = saved(tmp_path / "a.png", BYTES)
+        raw = bytearray(path.read_bytes())
+        struct.pack_into(">II", raw, 16, 9_000, 9_000)
+        raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
+        path.write_bytes(raw)
+        for read in (caffe.io.load_image, engine_images.read):
+            with pytest.raises(FileError, match="says that it has 81000000 pixels"):
+                read(path)
+
+    def test_a_tiff_of_four_axes_is_refused(self, tmp_path):
+        path = tmp_path / "a.tif"
+        tifffile.imwrite(
+            path, np.zeros((2, 3, 4, 5, 3), np.uint8), photometric="rgb", metadata={}
+        )
+        with pytest.raises(FileError, match=r"has shape \(2, 3, 4, 5, 3\)"):
+            caffe.io.load_image(path)
+
+    def test_grey_and_transparency_in_a_tiff_are_grey(self, tmp_path):
+        two = BYTES[:, :, :2]
+        tifffile.imwrite(
+            tmp_path / "a.tif", two, photometric="minisblack", extrasamples=[1]
+        )
+        image = caffe.io.load_image(tmp_path / "a.tif", color=False)
+        assert image[:, :, 0] == pytest.approx(two[:, :, 0] / 255, abs=1e-6)
+
+    def test_a_kind_that_would_run_a_program_is_not_opened(self, tmp_path):
+        path = tmp_path / "a.png"
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+        with pytest.raises(FileError, match="cannot identify"):
+            caffe.io.load_image(path)

@@ -88,3 +88,14 @@ class TestDatum:
 
 def test_the_messages_are_at_hand():
     assert io.caffe_pb2 is caffe_pb2
+
+
+def test_bytes_that_are_no_vector_of_blobs_are_refused():
+    with pytest.raises(CheckError, match="3 bytes that are no BlobProtoVector"):
+        io.blobprotovector_str_to_arraylist(b"\x0a\xff\xff")
+
+
+def test_a_datum_of_negative_extents_is_refused():
+    datum = caffe_pb2.Datum(channels=-1, height=-1, width=2, data=b"ab")
+    with pytest.raises(CheckError, match="has 2 values"):
+        io.datum_to_array(datum)

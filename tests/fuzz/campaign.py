@@ -34,6 +34,7 @@ from tests.fuzz.worker import (
 _A_WORKER = 400  # inputs, so that what they leave in memory goes away
 _LONG = 3600.0
 _LOST = 70
+_IDLE = 12
 _WINDOW = 1.0
 
 Keep = Callable[[Failure, int, bytes], object]
@@ -214,7 +215,7 @@ def run_worker(
             stopped = _follow(pipe, child, shared, keep)
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         output = (folder / "output").read_text(errors="replace")
-    number, refused, _ = shared.now()
+    number, refused = shared.now()[:2]
     if status == _LOST:
         raise RuntimeError(f"the worker itself failed: {output[-2000:]}")
     if status != 0:
@@ -235,11 +236,27 @@ def _follow(pipe: FileIO, child: int, shared: Shared, keep: Keep) -> bool:
             *lines, rest = (rest + found).split(b"\n")
             for line in lines:
                 _keep_line(line, keep)
-        elif time.monotonic() - shared.now()[2] > SECONDS_AN_INPUT:
+        elif _too_long(child, shared):
             os.kill(child, signal.SIGUSR1)  # writes where it is
             time.sleep(0.2)
             os.kill(child, signal.SIGKILL)
             return True
+
+
+def _too_long(child: int, shared: Shared) -> bool:
+    """Tell whether a worker has computed for too long, or done nothing for long."""
+    _, _, started, computed = shared.now()
+    if time.monotonic() - started <= SECONDS_AN_INPUT:
+        return False
+    try:
+        fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return True
+    ticks = sum(int(field) for field in fields[11:13])
+    used = ticks / os.sysconf("SC_CLK_TCK") - computed
+    # where other programs want the processor too, a clock on the wall says little
+    idle = time.monotonic() - started > _IDLE * SECONDS_AN_INPUT
+    return idle or used > SECONDS_AN_INPUT
 
 
 def _keep_line(line: bytes, keep: Keep) -> None:

@@ -50,6 +50,7 @@ class TestTargets:
             expected = f"fuzz: {name}: 25 executions in all (seed 1), 0 distinct"
             assert expected in done.stdout
 
+    @pytest.mark.filterwarnings("ignore")  # of libraries, as in the commands
     @pytest.mark.parametrize("name", TARGETS)
     def test_accept_the_sound_files_that_they_start_from(
         self, name, tmp_path, monkeypatch
@@ -64,6 +65,7 @@ class TestTargets:
             if not file.startswith("odd"):
                 assert target.refusals[0] == before, file
 
+    @pytest.mark.filterwarnings("ignore")
     @pytest.mark.parametrize("name", TARGETS)
     def test_stand_what_they_once_failed_at(self, name, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)

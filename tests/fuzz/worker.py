@@ -31,7 +31,7 @@ from tests.fuzz.target import BadTextError, Target, refusals
 ROOT = Path(__file__).parents[2]
 BYTES_AN_INPUT = 2 << 30
 SECONDS_AN_INPUT = 10
-_HEAD = struct.Struct("<QQdQ")  # number, refused so far, start, length
+_HEAD = struct.Struct("<QQddQ")  # number, refused so far, start, CPU time, length
 _FRAME = re.compile(r'File "(.+?)", line (\d+),? in (\S+)')
 
 
@@ -67,16 +67,19 @@ class Shared:
 
     def begin(self, number: int, data: bytes) -> None:
         """Say which input comes next."""
-        head = _HEAD.pack(number, refusals[0], time.monotonic(), len(data))
+        clocks = time.monotonic(), time.process_time()
+        head = _HEAD.pack(number, refusals[0], *clocks, len(data))
         self._memory[: _HEAD.size + len(data)] = head + data
 
-    def now(self) -> tuple[int, int, float]:
-        """Number of the input, how many were refused before, when it began."""
-        return _HEAD.unpack(self._memory[: _HEAD.size])[:3]
+    def now(self) -> tuple[int, int, float, float]:
+        """Number of the input, how many were refused before, when it began, in both
+        times.
+        """
+        return _HEAD.unpack(self._memory[: _HEAD.size])[:4]
 
     def data(self) -> bytes:
         """The input itself."""
-        length = _HEAD.unpack(self._memory[: _HEAD.size])[3]
+        length = _HEAD.unpack(self._memory[: _HEAD.size])[4]
         return self._memory[_HEAD.size : _HEAD.size + length]
 
 

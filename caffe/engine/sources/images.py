@@ -18,12 +18,11 @@ from PIL import Image, ImageOps
 from caffe.engine import atomic
 from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
+from caffe.images import FORMATS, check_claim
 from caffe.proto.text import check_pointer
 
 Pixels = NDArray[np.uint8]
 
-# Others are not read: some of pillow's formats run programs or fetch files.
-FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 # Weights of blue, green and red in grey, the bits they have, and what is added before
 # these are cut off: libpng's, which decodes to grey itself, and two of OpenCV's.
 _GREY_FINE = (3735, 19235, 9798, 15, 1 << 14)
@@ -58,6 +57,7 @@ def decode(raw: bytes, color: bool | None = True) -> Pixels:
     """
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            check_claim(image.width * image.height, raw)
             return _pixels(image, color)
     except CheckError:
         raise

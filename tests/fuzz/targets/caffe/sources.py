@@ -7,6 +7,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 
 import caffe
 from caffe.engine.sources import images
-from caffe.engine.sources.databases import new_database
+from caffe.engine.sources.databases import new_database, parse_datum
 from caffe.engine.transformer import read_mean
 from caffe.proto import caffe_pb2
 from caffe.proto.blobs import to_proto
@@ -24,6 +25,7 @@ from caffe.proto.text import parse_text
 from tests.fuzz.mutation import WORDS, mutate_bytes, mutate_lines, mutate_message
 from tests.fuzz.target import Target, refusing
 from tests.fuzz.targets.caffe.messages import in_binary
+from tests.fuzz.targets.pyunet.images import mutate_tiff
 
 _LIST = """layer { name: "d" type: "ImageData" top: "x" top: "y" image_data_param {
   source: "list.txt" batch_size: 2 new_height: 3 new_width: 4 } }"""
@@ -70,6 +72,19 @@ def _image(data: bytes, folder: Path) -> None:
             images.read(path, color)
 
 
+def _load_image(ending: str) -> Callable[[bytes, Path], None]:
+    """Give a target: as scripts for pycaffe read images."""
+
+    def run(data: bytes, folder: Path) -> None:
+        path = folder / f"input{ending}"
+        path.write_bytes(data)
+        for color in (True, False):
+            with refusing():
+                caffe.io.load_image(str(path), color)
+
+    return run
+
+
 def _mean(data: bytes, folder: Path) -> None:
     path = folder / "mean.binaryproto"
     path.write_bytes(data)
@@ -90,7 +105,7 @@ def _leveldb(data: bytes, folder: Path) -> None:
     for part in data.split(_SEPARATOR):
         name, _, content = part.partition(b"\n")
         place = Path("db", Path(name.decode(errors="replace").replace("\0", "0")).name)
-        if place.name and len(place.name) < 200 and not place.is_dir():
+        with suppress(OSError):  # a name that can't be
             place.write_bytes(content)
     _forward(_DATABASE % "LEVELDB")
 
@@ -118,6 +133,10 @@ def _images() -> dict[str, bytes]:
         )
         for i, (kind, mode) in enumerate(wanted)
     }
+
+
+def _tiffs() -> dict[str, bytes]:
+    return {mode: image("TIFF", mode) for mode in ("L", "RGB", "RGBA")}
 
 
 def _lists() -> dict[str, bytes]:
@@ -212,6 +231,21 @@ def _means() -> dict[str, bytes]:
     return {name: blob.SerializeToString() for name, blob in made.items()}
 
 
+def _vector(data: bytes, folder: Path) -> None:
+    with refusing():
+        caffe.io.blobprotovector_str_to_arraylist(data)
+
+
+def _vectors() -> dict[str, bytes]:
+    arrays = [np.ones((2, 3)), np.zeros(()), np.arange(3)]
+    return {"three": caffe.io.arraylist_to_blobprotovecor_str(arrays)}
+
+
+def _datum(data: bytes, folder: Path) -> None:
+    with refusing():
+        caffe.io.datum_to_array(parse_datum(data, "here"))
+
+
 def _leveldb_is_here() -> bool:
     try:
         import plyvel  # noqa: F401
@@ -224,7 +258,16 @@ TARGETS = (
     Target("image-list", _image_list, _lists, mutate_lines),
     Target("window-file", _window_file, _windows, mutate_lines),
     Target("image", _image, _images),
+    Target("load-image", _load_image(".png"), _images),
+    Target("load-tiff", _load_image(".tif"), _tiffs, mutate_tiff),
     Target("mean-file", _mean, _means, in_binary(caffe_pb2.BlobProto)),
+    Target("blob-vector", _vector, _vectors, in_binary(caffe_pb2.BlobProtoVector)),
+    Target(
+        "datum",
+        _datum,
+        lambda: {"plain": _datums(1)[0].SerializeToString()},
+        in_binary(caffe_pb2.Datum),
+    ),
     Target("lmdb", _lmdb, _databases("lmdb"), _records("lmdb")),
     *(
         [Target("leveldb", _leveldb, _databases("leveldb"), _records("leveldb"))]

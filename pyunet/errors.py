@@ -10,6 +10,8 @@ Form of a text: which file, what is wrong (with the value found), what is accept
 is one line, whatever the names in it hold: see `one_line`.
 """
 
+import sys
+
 MOST = 600
 CUT = " ... "
 
@@ -41,6 +43,17 @@ def one_line(text: str, most: int = MOST) -> str:
         return shown
     end = (most - len(CUT)) // 2
     return f"{shown[: most - len(CUT) - end]}{CUT}{shown[-end:]}"
+
+
+def shown(name: object) -> str:
+    r"""Show a name from outside in one line, as `one_line` does, whatever its length.
+
+    Examples
+    --------
+    >>> shown("a\nb: saved")
+    'a\\nb: saved'
+    """
+    return one_line(str(name), sys.maxsize)
 
 
 def _visible(character: str) -> str:

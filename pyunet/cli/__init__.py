@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pyunet import __version__
 from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
+from pyunet.cli.saying import OneLine
 from pyunet.errors import PyunetError
 from pyunet.memory import memory_errors
 
@@ -190,6 +191,7 @@ def _messages() -> Iterator[None]:
     """Show what the package logs (what was understood, what is odd) on stderr."""
     logger = logging.getLogger("pyunet")
     handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine())
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from pyunet.cli.arguments import add_slices
 from pyunet.cli.data_make import shape
+from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
     from pyunet.data.checks.findings import Finding
@@ -67,10 +68,10 @@ def run(args: argparse.Namespace) -> int:
     findings = _check(args)
     name = " and ".join(map(str, args.paths))
     if not findings:
-        print(f"{name}: nothing is wrong")
+        say(f"{name}: nothing is wrong")
         return 0
     print(report(findings))
-    print(f"{name}: {len(findings)} problem(s)")
+    say(f"{name}: {len(findings)} problem(s)")
     return 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyunet.cli.arguments import add_label_meaning, add_slices
+from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -222,7 +223,7 @@ def run(args: argparse.Namespace) -> int:
     files = [Path(name) for name in list_file.read_text(encoding="utf-8").split()]
     size_mb = sum(file.stat().st_size for file in files) / 1e6
     greys = "0..255" if args.dtype == "uint8" else "0..1"
-    print(
+    say(
         f"{list_file}: {len(files)} file(s), {size_mb:.0f} MB, grey values {greys}, "
         f"{time.perf_counter() - began:.1f} s"
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pyunet.cli.data_make import add_recipe, add_sources, load, recipe
+from pyunet.cli.saying import say
 
 HELP = "draw training tiles beside the images that they are cut from"
 EXAMPLE = """\
@@ -44,5 +45,5 @@ def run(args: argparse.Namespace) -> int:
     draws = list(itertools.islice(source.draws(), MOST))
     preview_png(args.out, grey, labels, draws, wanted)
     numbers = ", ".join(str(draw.number) for draw in draws)
-    print(f"{args.out}: {len(draws)} tiles, of image {numbers}")
+    say(f"{args.out}: {len(draws)} tiles, of image {numbers}")
     return 0

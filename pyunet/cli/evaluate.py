@@ -16,6 +16,7 @@ from pyunet.cli.evaluate_inputs import (
     read_field,
     read_prediction,
 )
+from pyunet.cli.saying import say
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"slices {frame.start}:{frame.stop} of the truth {labels.sentence}")
     for name, each in found.items():
         source = args.prediction if name == "prediction" else args.baseline
-        print(f"{name}, {source}: {each.sentence}")
+        say(f"{name}, {source}: {each.sentence}")
     report = {
         "truth": str(args.truth),
         "prediction": str(args.prediction),
@@ -165,7 +166,7 @@ def run(args: argparse.Namespace) -> int:
             _best_thresholds(results["prediction"]),
         ]
     _write(target, report | {"results": results})
-    print("", *lines, sep="\n")
+    say("", *lines)
     print(f"written: {target}")
     return 0
 
@@ -191,7 +192,7 @@ def _track(args: argparse.Namespace) -> int:
     target = _target(args)
     report = {"truth": str(args.truth), "prediction": str(args.prediction)}
     _write(target, report | {"results": {"prediction": {"tracking": found}}})
-    print(*_family("tracking", found, {}, 0), sep="\n")
+    say(*_family("tracking", found, {}, 0))
     print(f"written: {target}")
     return 0
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyunet.cli.arguments import add_element_size
+from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
     from pyunet.finetuning.job import Job, Result
@@ -171,7 +172,7 @@ def _parts(
 
 def _report(job: Job, result: Result) -> None:
     if result.reached == job.iterations:
-        print(f"{job.result}: {job.iterations} iterations; with {job.definition}")
+        say(f"{job.result}: {job.iterations} iterations; with {job.definition}")
     best = result.curves.best()
     if best is not None and job.best.is_file():
         scores = ", ".join(
@@ -180,9 +181,7 @@ def _report(job: Job, result: Result) -> None:
                 result.curves.class_names, best.iou, best.f1_segmentation, strict=True
             )
         )
-        print(
-            f"{job.best}: best validation, after {best.iteration} iterations: {scores}"
-        )
+        say(f"{job.best}: best validation, after {best.iteration} iterations: {scores}")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from pyunet.cli.saying import say
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,13 +56,13 @@ def run(args: argparse.Namespace) -> int:
     print(path)
     for what, names in (("input", net.inputs), ("output", net.outputs)):
         for name in names:
-            print(f"{what:14} {name}: {_sizes(net.blobs[name].shape)}")
+            say(f"{what:14} {name}: {_sizes(net.blobs[name].shape)}")
     weights = cost.FLOAT_BYTES * found.parameters
     print(f"parameters     {found.parameters:,}  ({_bytes(weights)})")
     print(f"multiply-adds  {found.multiply_adds:,}  ({found.gflops:.2f} GFLOP)")
     print(f"activations    {_bytes(found.activation_bytes)} a tile")
     if args.layers:
-        print("", *_table(found), sep="\n")
+        say("", *_table(found))
     return 0
 
 

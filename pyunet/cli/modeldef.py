@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyunet.cli.modeldef_create as modeldef_create
 import pyunet.cli.modeldef_show as modeldef_show
+from pyunet.cli.saying import say
 
 HELP = "make, show and check model definitions (.modeldef.h5) of the Fiji plugin"
 CHECK = "say what is wrong with a .modeldef.h5, before the plugin or caffe_unet does"
@@ -61,5 +62,5 @@ def _check(args: argparse.Namespace) -> int:
         print(found)
     grave = problems(findings)
     name = f"{args.model} and {args.weights}" if args.weights else str(args.model)
-    print(f"{name}: {f'{len(grave)} problem(s)' if grave else 'nothing is wrong'}")
+    say(f"{name}: {f'{len(grave)} problem(s)' if grave else 'nothing is wrong'}")
     return 1 if grave else 0

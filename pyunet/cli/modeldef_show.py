@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyunet.cli.saying import say
+
 if TYPE_CHECKING:
     from pyunet.modeldef import ModelDefinition
 
@@ -47,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(args.model)
     for title, text in _lines(definition, args.model):
-        print(f"{title:14} {text}".rstrip())
+        say(f"{title:14} {text}".rstrip())
     return 0
 
 

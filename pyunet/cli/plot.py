@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from pyunet.cli.saying import say
+
 HELP = "Draw loss and validation curves from logs of Caffe, old ones too."
 EPILOG = """\
 A LOG is what a training by any Caffe wrote to the standard error, or a folder of
@@ -46,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     charts = charts_of(read_logs(args.logs))
     write_charts(args.out, charts, smooth=args.smooth)
-    print(f"{args.out}: {', '.join(chart.title for chart in charts)}")
+    say(f"{args.out}: {', '.join(chart.title for chart in charts)}")
     return 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyunet.cli.arguments import add_label_meaning, add_slices
+from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     print(args.out)
     for section in sections:
         if section.missing:
-            print(f"  left out: {section.title}: {section.missing}")
+            say(f"  left out: {section.title}: {section.missing}")
     return 0
 
 

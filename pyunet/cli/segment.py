@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyunet.cli import segment_inputs, zoo_segment
 from pyunet.cli.arguments import add_element_size, add_label_meaning, add_slices
+from pyunet.cli.saying import say
 from pyunet.cli.segment_work import make_plans, write_stack
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def _report(outputs: Outputs, work: Work, stack: ImageStack, seconds: float) -> 
     plans = list(work.plans.values())
     passes = f"{len(plans)} passes of " if work.segmenter.passes else ""
     count, _, height, width = stack.array.shape
-    print(
+    say(
         f"{outputs.labels}: {count} slice(s) of {height}x{width} pixels, {passes}"
         f"{len(plans[0])} tile(s) of {format_shape(plans[0].tile)} -> "
         f"{format_shape(plans[0].output)} each, {seconds:.1f} s"

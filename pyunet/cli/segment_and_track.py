@@ -12,6 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyunet.cli.saying import say
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -232,7 +234,7 @@ def _report(out: Path, work: Segmentation, tracks: list[Track], seconds: float) 
     from pyunet.tracking.challenge import TRACKS
 
     parents = sum(track.parent > 0 for track in tracks)
-    print(
+    say(
         f"{out / TRACKS}: {len(tracks)} track(s), {parents} with a parent, in "
         f"{len(work.frames)} frame(s) of {format_shape(work.frames.shape[1:])} pixels, "
         f"{len(work.tiles.starts)} tile(s) of {format_shape(work.tiles.tile)} each, "

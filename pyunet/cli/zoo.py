@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pyunet.cli.zoo_add as zoo_add
+from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
     from pyunet.zoo.manifest import Entry
@@ -81,7 +82,7 @@ def _list(_: argparse.Namespace) -> int:
     known = entries()
     width = max(map(len, known), default=0)
     for name, entry in known.items():
-        print(f"{name:{width}}  {state(entry):8}  {entry.what}")
+        say(f"{name:{width}}  {state(entry):8}  {entry.what}")
     return 0
 
 
@@ -89,7 +90,7 @@ def _info(args: argparse.Namespace) -> int:
     from pyunet.zoo.manifest import find_entry
 
     for title, text in _lines(find_entry(args.name)):
-        print(f"{title:13} {text}")
+        say(f"{title:13} {text}")
     return 0
 
 
@@ -167,9 +168,9 @@ def _verify(args: argparse.Namespace) -> int:
     wrong = 0
     for entry in chosen:
         try:
-            print(f"{entry.name}: {verify(entry)}")
+            say(f"{entry.name}: {verify(entry)}")
         except DataError as error:
-            print(f"{entry.name}: WRONG: {error}")
+            say(f"{entry.name}: WRONG: {error}")
             wrong += 1
     return 1 if wrong else 0
 

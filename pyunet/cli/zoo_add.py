@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pyunet.cli.saying import say
+
 HELP = "take in a model of your own: its weights and its net"
 EXAMPLE = """\
 examples:
@@ -83,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
         "input": wanted,
     }
     entry = add_model(name, args.weights, model, table, half=args.half)
-    print(f"{entry.name}: {entry.weights_path}")
+    say(f"{entry.name}: {entry.weights_path}")
     print(f"sha256 {entry.sha256}, {entry.size} bytes")
     return 0
 

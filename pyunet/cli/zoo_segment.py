@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyunet.cli import segment_inputs
+from pyunet.cli.saying import say
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
@@ -276,7 +277,7 @@ def write_objects(
             stack.resolution,
         )  # fmt: skip
     count = sum(int(one.max(initial=0)) for one in found)
-    print(f"{files.table}: {count} object(s), sizes in {unit}")
+    say(f"{files.table}: {count} object(s), sizes in {unit}")
 
 
 def _pixel_size(

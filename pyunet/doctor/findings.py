@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from pyunet.errors import shown
+
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 LEVELS = (OK, WARNING, PROBLEM)
 _MEND = "mend: "
@@ -32,8 +34,8 @@ class Finding:
 
     def __str__(self) -> str:
         """Give a line, and one more with what mends it."""
-        first = f"{self.level:8} {self.what}"
-        return f"{first}\n{_INDENT}{_MEND}{self.mend}" if self.mend else first
+        first = f"{self.level:8} {shown(self.what)}"
+        return f"{first}\n{_INDENT}{_MEND}{shown(self.mend)}" if self.mend else first
 
 
 def ok(what: str) -> Finding:

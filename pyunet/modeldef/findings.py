@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
+from pyunet.errors import shown
+
 
 class Effect(Enum):
     """What a finding leads to; all but a note are problems."""
@@ -46,7 +48,8 @@ class Finding:
         """
         what = " ".join(self.what.split())
         return (
-            f"[{self.effect.value}] {self.where}: {what}\n    accepted: {self.accepted}"
+            f"[{self.effect.value}] {shown(self.where)}: {shown(what)}\n"
+            f"    accepted: {shown(self.accepted)}"
         )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pyunet.errors import shown
+
 MOST_NAMES = 4
 
 
@@ -30,7 +32,7 @@ class Finding:
         """Give three lines for a person."""
         means, mend = KINDS[self.kind]
         return (
-            f"[{self.kind}] {self.where}: {self.what}\n"
+            f"[{self.kind}] {shown(self.where)}: {shown(self.what)}\n"
             f"    means: {means}\n    mend:  {mend}"
         )
 
@@ -50,7 +52,9 @@ def report(findings: Sequence[Finding]) -> str:
     kinds = list(dict.fromkeys(finding.kind for finding in findings))
     for kind in kinds:
         same = [finding for finding in findings if finding.kind == kind]
-        lines += [f"[{kind}] {f.where}: {f.what}" for f in same[:MOST_NAMES]]
+        lines += [
+            f"[{kind}] {shown(f.where)}: {shown(f.what)}" for f in same[:MOST_NAMES]
+        ]
         if len(same) > MOST_NAMES:
             lines.append(f"[{kind}] ... and {len(same) - MOST_NAMES} more")
         means, mend = KINDS[kind]

@@ -9,6 +9,7 @@ import pytest
 
 import pyunet
 from pyunet import cli
+from pyunet.cli.saying import say
 from pyunet.errors import DataError
 from tests.support.pipes import run_unread
 
@@ -85,6 +86,19 @@ def test_messages_of_the_package_are_shown(verb, capsys):
     verb(run)
     cli.main(["data"])
     assert capsys.readouterr().err == "understood\n"
+
+
+def test_a_name_in_a_message_cannot_make_a_line_of_its_own(verb, capsys):
+    def run(args):
+        logging.getLogger("pyunet.data").info("%s: read", "a\npyunet: done\x1b[2J")
+        say("b\nc: written")
+        return 0
+
+    verb(run)
+    cli.main(["data"])
+    said = capsys.readouterr()
+    assert said.err == "a\\npyunet: done\\x1b[2J: read\n"
+    assert said.out == "b\\nc: written\n"
 
 
 def test_an_unknown_verb_lists_the_known_ones(capsys):

@@ -75,3 +75,9 @@ def test_a_file_that_is_no_log_is_one_line(folder, capsys):
 def test_a_smoothing_over_no_points_is_refused(capsys, count):
     assert main(["plot", "a.log", f"--smooth={count}"]) == 2
     assert "is no number of points above 0" in capsys.readouterr().err
+
+
+def test_a_name_of_a_file_cannot_make_a_line_of_its_own(folder, capsys):
+    (folder / "a.log").write_text("] Iteration 0, loss = 1\n] Iteration 5, loss = 0.5")
+    assert main(["plot", "a.log", "-o", "b\nc.png"]) == 0
+    assert capsys.readouterr().out == "b\\nc.png: loss\n"

@@ -67,7 +67,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Arrays, str | None]:
         safetensors is not installed.
     """
     try:
-        from safetensors import SafetensorError, safe_open
+        from safetensors import safe_open
     except ImportError as error:
         raise CaffeError(_MISSING) from error
     try:
@@ -80,7 +80,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[Arrays, str | None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise FileError(f"{path}: cannot read it: {reason}") from error
-    except SafetensorError as error:
+    except Exception as error:  # of a damaged one come errors of several kinds
         raise FileError(
             f"{path}: is no safetensors file, or damaged: {error}"
         ) from error

@@ -8,6 +8,7 @@ not know go by their numbers.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
@@ -178,9 +179,10 @@ def read_state_dict(path: str | os.PathLike[str]) -> Arrays:
         tensors.
     """
     found = _loaded(path)
-    while isinstance(found, Mapping) and (inner := _wrapped(found)) is not None:
-        found = inner
-    tensors = dict(_tensors(found)) if isinstance(found, Mapping) else {}
+    for _ in _WRAPPERS:  # one in the other, but a file may also hold itself
+        inner = _wrapped(found) if isinstance(found, Mapping) else None
+        found = found if inner is None else inner
+    tensors = dict(_tensors(found, path)) if isinstance(found, Mapping) else {}
     if not tensors:
         raise FileError(f"{path}: holds no tensors by name; accepted is a state_dict")
     if all(name.startswith("module.") for name in tensors):
@@ -203,7 +205,7 @@ def _loaded(path: str | os.PathLike[str]) -> Any:
     except OSError as error:
         raise FileError(f"{path}: cannot read it: {error.strerror}") from error
     except Exception as error:  # a damaged pickle may raise anything
-        if isinstance(error, pickle.PickleError) and zipfile.is_zipfile(path):
+        if isinstance(error, pickle.PickleError) and _is_zip(path):
             raise FileError(
                 f"{path}: holds more than tensors and plain values (Python objects "
                 "are not loaded: they could run anything); accepted is a state_dict: "
@@ -215,10 +217,40 @@ def _loaded(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def _tensors(found: Mapping[Any, Any]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+def _is_zip(path: str | os.PathLike[str]) -> bool:
+    with contextlib.suppress(zipfile.BadZipFile):
+        return zipfile.is_zipfile(path)
+    return False
+
+
+def _tensors(
+    found: Mapping[Any, Any], path: str | os.PathLike[str]
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
     for name, value in found.items():
-        if isinstance(value, torch.Tensor):
-            yield str(name), value.detach().to(torch.float32).numpy()
+        if not isinstance(value, torch.Tensor):
+            continue
+        kind = _lack(value)
+        if kind:
+            raise FileError(
+                f"{path}: tensor '{name}' {kind}; accepted are plain tensors of real "
+                "numbers"
+            )
+        yield str(name), value.detach().to(torch.float32).numpy()
+
+
+def _lack(value: torch.Tensor) -> str:
+    """Say why a tensor's numbers can't be had; nothing if they can."""
+    if value.is_quantized:
+        return "is quantized"
+    if value.layout != torch.strided or value.is_nested:
+        return f"is stored as {value.layout}"
+    if value.device.type != "cpu":
+        return f"lies on the device '{value.device}'"
+    if value.dtype.is_complex:
+        return "has complex numbers"
+    if value.nelement() * value.element_size() > value.untyped_storage().nbytes():
+        return f"has shape {tuple(value.shape)}, more than is stored of it"
+    return ""
 
 
 def _from_caffe(layer: Layer) -> Iterable[NDArray[Any]]:

@@ -17,11 +17,12 @@ import keyword
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NoReturn
 
 from pyunet import __version__
 from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
 from pyunet.cli.saying import OneLine
-from pyunet.errors import PyunetError
+from pyunet.errors import PyunetError, one_line
 from pyunet.memory import memory_errors
 
 AddArguments = Callable[[argparse.ArgumentParser], object]
@@ -102,21 +103,30 @@ def _run(args: argparse.Namespace) -> int:
     except Exception as error:
         if args.debug:
             raise
-        print(f"{args.prog}: {_one_line(error)}", file=sys.stderr)
+        print(one_line(f"{args.prog}: {_text(error)}"), file=sys.stderr)
         return 1
 
 
-def _one_line(error: Exception) -> str:
-    """Give the text of an error; one that nobody raised on purpose says its kind."""
-    text = " ".join(str(error).split())
+def _text(error: Exception) -> str:
+    """Give the text of an error; one that nobody raised on purpose is a fault."""
     family = type(error).__module__.partition(".")[0]
     if isinstance(error, (PyunetError, OSError)) or family == "caffe":
-        return text or type(error).__name__
-    return f"{type(error).__name__}: {text} (--debug shows where)"
+        return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"out of memory: {error}" if str(error) else "out of memory"
+    kind = type(error).__name__
+    return f"a fault of pyunet itself, please report it: {kind}: {error}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, too, whatever was typed."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(one_line(message))
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pyunet",
         description="Make training data, segment images and score segmentations.",
         epilog="Training is Caffe's: caffe train -solver SOLVER.prototxt",

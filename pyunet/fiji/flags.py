@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from pyunet.errors import one_line
+
 TRUE, FALSE = ("1", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no")
 WHOLE = re.compile(r"[+-]?\d+|0[xX][0-9a-fA-F]+")
 INT32 = range(-(2**31), 2**31)
@@ -102,7 +104,7 @@ def parse(arguments: Sequence[str]) -> tuple[Flags, list[str]]:
         try:
             _set(flags, name.replace("-", "_"), value if given else None, waiting)
         except FlagError as error:
-            wrong.append(str(error))
+            wrong.append(one_line(str(error)))
     if wrong and not flags.help:
         raise FlagError("\n".join(wrong))
     return flags, rest

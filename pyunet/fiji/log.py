@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 
-from pyunet.errors import DataError
+from pyunet.errors import DataError, one_line
 
 LEVELS = {
     "I": logging.INFO,
@@ -21,6 +21,7 @@ LEVELS = {
     "F": logging.CRITICAL,
 }
 LETTERS = {number: letter for letter, number in LEVELS.items()}
+LONGEST = 4000  # characters of a message
 LOGGER = logging.getLogger(__name__)
 
 
@@ -45,9 +46,12 @@ class _Formatter(logging.Formatter):
         made = datetime.datetime.fromtimestamp(record.created)
         letter = LETTERS[record.levelno]
         place = getattr(record, "place", record.module)
+        message = record.getMessage()
+        text = message.lstrip("\t")
+        indent = message[: len(message) - len(text)]
         line = (
             f"{letter}{made:%Y%m%d %H:%M:%S.%f} {threading.get_native_id():5d} "
-            f"{place}] {record.getMessage()}"
+            f"{place}] {indent}{one_line(text, LONGEST)}"
         )
         if letter == "F":
             return f"{line}\n*** Check failure stack trace: ***"

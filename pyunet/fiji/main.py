@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from pyunet.errors import PyunetError
+from pyunet.errors import PyunetError, one_line
 from pyunet.fiji.ending import end_by_signals, leave, write_out
 from pyunet.fiji.flags import FlagError, Flags, parse, table
 from pyunet.fiji.log import CheckFailedError, log, start_log
@@ -63,7 +63,7 @@ def run(arguments: Sequence[str]) -> int:
         flags, actions = parse(arguments)
     except FlagError as error:
         for line in str(error).splitlines():
-            sys.stderr.write(f"ERROR: {line}\n")
+            sys.stderr.write(f"ERROR: {one_line(line)}\n")
         return 1
     if flags.version:
         from pyunet import __version__
@@ -107,10 +107,13 @@ def describe(error: Exception) -> tuple[str, str]:
 
     Examples
     --------
-    >>> describe(OSError("one\ntwo"))[1], describe(KeyError("x"))[1]
-    ('one two', "KeyError: 'x'")
+    >>> describe(OSError("one\ntwo"))[1]
+    'one\\ntwo'
+    >>> describe(KeyError("x"))[1]
+    "a fault of caffe_unet, please report it: KeyError: 'x'"
     """
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = one_line(str(error)) or type(error).__name__
+    kind = type(error).__name__
     if isinstance(error, CheckFailedError):
         return error.place, text
     if ORDINAL in text:
@@ -123,7 +126,7 @@ def describe(error: Exception) -> tuple[str, str]:
     of_engine = getattr(sys.modules.get("caffe"), "CaffeError", PyunetError)
     if isinstance(error, (OSError, PyunetError, of_engine)):
         return PLACE, text
-    return PLACE, f"{type(error).__name__}: {text}"
+    return PLACE, f"a fault of caffe_unet, please report it: {kind}: {text}"
 
 
 def _usage() -> str:

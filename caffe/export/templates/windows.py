@@ -37,7 +37,7 @@ def _convolution(layer: Layer, code: Code) -> None:
     turned = "Transpose" if layer.type == "Deconvolution" else ""
     call = code.module(layer, f"nn.Conv{turned}{axes}d({', '.join(words)})")
     for x, y in zip(code.inputs(layer), code.outputs(layer), strict=True):
-        code.lines.append(f"{y} = {_by_images(x, axis, f'{call}({{}})')}")
+        code.lines.append(f"{y} = {_by_images(x, axis, f'{call}(', ')')}")
 
 
 def _pooling(layer: Layer, code: Code) -> None:
@@ -59,29 +59,29 @@ def _pooling(layer: Layer, code: Code) -> None:
         if options.pool != options.MAX or len(layer.tops) > 1:
             raise layer.refuse(FORMAT, "its windows are not torch's")
         words = f"{kernel}, {stride}, {pad}, {ceil}, {_LOWEST}"
-        padded = f"{code.part(parts.pad_windows)}({{}}, {words})"
-        pooled = f"F.max_pool{axes}d({padded}, {numbers(kernel)}, {numbers(stride)})"
-        code.assign(layer, _by_images(x, axis, pooled))
+        before = f"F.max_pool{axes}d({code.part(parts.pad_windows)}("
+        after = f", {words}), {numbers(kernel)}, {numbers(stride)})"
+        code.assign(layer, _by_images(x, axis, before, after))
         return
     words = f"{numbers(kernel)}, {numbers(stride)}"
     words += f", {numbers(pad)}" if any(pad) else ""
     words += ", ceil_mode=True" if ceil else ""
     if options.pool == options.STOCHASTIC:
-        average = f"F.avg_pool{axes}d({{}}, {words})"
+        average = f"F.avg_pool{axes}d(", f", {words})"
         (y,) = code.outputs(layer)
         code.lines += [
-            f"mean = {_by_images(x, axis, average)}",
-            f"squares = {_by_images(f'{x}.square()', axis, average)}",
+            f"mean = {_by_images(x, axis, *average)}",
+            f"squares = {_by_images(f'{x}.square()', axis, *average)}",
             f"{y} = torch.where(mean > 0, squares / mean, 0.0)",
         ]
     elif options.pool == options.AVE:
-        code.assign(layer, _by_images(x, axis, f"F.avg_pool{axes}d({{}}, {words})"))
+        code.assign(layer, _by_images(x, axis, f"F.avg_pool{axes}d(", f", {words})"))
     elif len(layer.tops) > 1:
         y, mask = code.outputs(layer)
         call = f"F.max_pool{axes}d({x}, {words}, return_indices=True)"
         code.lines += [f"{y}, {mask} = {call}", f"{mask} = {mask}.type_as({x})"]
     else:
-        code.assign(layer, _by_images(x, axis, f"F.max_pool{axes}d({{}}, {words})"))
+        code.assign(layer, _by_images(x, axis, f"F.max_pool{axes}d(", f", {words})"))
 
 
 def _global_pooling(layer: Layer, code: Code, axes: int) -> None:
@@ -103,11 +103,15 @@ def _axes(layer: Layer, axis: int) -> int:
     return axes
 
 
-def _by_images(x: str, axis: int, call: str) -> str:
-    """Call what wants the channels on axis 1 where they lie on another."""
+def _by_images(x: str, axis: int, before: str, after: str) -> str:
+    """Call what wants the channels on axis 1 where they lie on another.
+
+    The call is written as what stands before its input, and after it.
+    """
     if axis == 1:
-        return call.format(x)
-    flat = call.format(f"{x}.flatten(0, {axis - 1})" if axis else f"{x}[None]")
+        return f"{before}{x}{after}"
+    images = f"{x}.flatten(0, {axis - 1})" if axis else f"{x}[None]"
+    flat = f"{before}{images}{after}"
     return f"{flat}.unflatten(0, {x}.shape[:{axis}])" if axis else f"{flat}[0]"
 
 

@@ -154,6 +154,12 @@ def test_names_that_python_does_not_take_are_changed():
     np.testing.assert_allclose(answer(net), scores(net), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["{x}", "{}", "a{0}", "}{"])
+def test_braces_in_a_layers_name_are_part_of_it(name):
+    net = net_of(NAMES.replace("forward", name))
+    np.testing.assert_allclose(answer(net), scores(net), atol=1e-5)
+
+
 def test_no_name_in_a_net_becomes_code():
     hostile = '"""\\"]\nraise SystemExit\n"""'
     net = caffe_pb2.NetParameter(name=hostile)

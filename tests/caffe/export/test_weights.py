@@ -1,10 +1,13 @@
+import io
+import struct
 import sys
+import zipfile
 
 import numpy as np
 import pytest
 import torch
 
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, FileError
 from caffe.export import (
     fill,
     read_safetensors,
@@ -60,6 +63,50 @@ def test_a_pt_file_goes_into_torchs_modules_and_back(tmp_path):
     assert found["ip.weight"].shape == (5, 48)  # as nn.Linear has it
     assert fill(other, read_state_dict(tmp_path / "w.pt")) == []
     np.testing.assert_allclose(scores(other), scores(net), atol=1e-6)
+
+
+def itself():
+    found = {}
+    found["state_dict"] = found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: {"w": torch.empty(2, 3, device="meta")}, "'w' lies on the device 'm"),
+        (lambda: {"w": torch.eye(3).to_sparse()}, "'w' is stored as torch.sparse_coo"),
+        (lambda: {"w": torch.zeros(2, dtype=torch.complex64)}, "'w' has complex numb"),
+        (lambda: {"w": torch.zeros(1).expand(1 << 40)}, "'w' has shape .*more than is"),
+        (itself, "holds no tensors by name"),
+        (lambda: {"a\nb": torch.empty(1, device="meta")}, r"tensor 'a\\nb'"),
+    ],
+)
+def test_tensors_without_plain_numbers_are_refused_by_name(tmp_path, make, text):
+    torch.save(make(), tmp_path / "w.pt")
+    with pytest.raises(FileError, match=rf"w\.pt: .*{text}"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+def test_a_zip_file_of_several_disks_is_no_state_dict(tmp_path):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as file:
+        file.writestr("a", b"")
+    end = memory.getvalue()[-22:]
+    locator = struct.pack("<4sLQL", b"PK\6\7", 0, 0, 7)
+    (tmp_path / "w.pt").write_bytes(memory.getvalue()[:-22] + locator + end)
+    with pytest.raises(FileError, match="is no state_dict"):
+        read_state_dict(tmp_path / "w.pt")
+
+
+@pytest.mark.parametrize("length", [0, 7, 8, 9, 40])
+def test_a_damaged_safetensors_file_is_one_line(tmp_path, length):
+    write_safetensors(mixed(), tmp_path / "w.safetensors")
+    path = tmp_path / "x.safetensors"
+    path.write_bytes((tmp_path / "w.safetensors").read_bytes()[:length])
+    with pytest.raises(FileError, match=r"x\.safetensors: .*$") as caught:
+        read_safetensors(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_safetensors_file_holds_weights_and_net(tmp_path):

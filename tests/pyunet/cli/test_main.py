@@ -47,15 +47,38 @@ def test_the_exit_status_is_the_verbs(verb):
 
 
 def test_an_error_is_one_line_that_names_the_verb(verb, capsys):
-    verb(raiser(DataError("a.tif: is no\n TIFF image")))
+    verb(raiser(DataError("a.tif: is no TIFF image")))
     assert cli.main(["data"]) == 1
     assert capsys.readouterr().err == "pyunet data: a.tif: is no TIFF image\n"
+
+
+def test_a_name_from_outside_forges_no_line_and_turns_no_colours(verb, capsys):
+    verb(raiser(DataError("a\npyunet data: all is well\x1b[2K.tif: is no image")))
+    assert cli.main(["data"]) == 1
+    expected = r"pyunet data: a\npyunet data: all is well\x1b[2K.tif: is no image"
+    assert capsys.readouterr().err == expected + "\n"
+
+
+def test_what_is_printed_of_a_long_error_has_600_characters(verb, capsys):
+    verb(raiser(DataError(f"{'a' * 900}.tif: is no image; accepted are images")))
+    assert cli.main(["data"]) == 1
+    said = capsys.readouterr().err
+    assert len(said) == 600 + len("\n")
+    assert said.endswith("accepted are images\n")
+
+
+def test_running_out_of_memory_is_one_line_that_says_so(verb, capsys):
+    verb(raiser(MemoryError()))
+    assert cli.main(["data"]) == 1
+    assert capsys.readouterr().err == "pyunet data: out of memory\n"
 
 
 def test_an_error_nobody_raised_on_purpose_says_its_kind(verb, capsys):
     verb(raiser(KeyError("x")))
     assert cli.main(["data"]) == 1
-    expected = "pyunet data: KeyError: 'x' (--debug shows where)\n"
+    expected = (
+        "pyunet data: a fault of pyunet itself, please report it: KeyError: 'x'\n"
+    )
     assert capsys.readouterr().err == expected
 
 

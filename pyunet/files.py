@@ -13,6 +13,22 @@ from pyunet.errors import DataError
 DISK = (OSError, RuntimeError)
 
 
+def followed(path: str | Path) -> Path:
+    """Give the absolute path of a file, its links followed; a loop of them stays.
+
+    ``Path.resolve`` raises a RuntimeError there, before Python 3.13.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "a").symlink_to("a")
+    ...     followed(Path(folder, "a")).name
+    'a'
+    """
+    return Path(os.path.realpath(path))
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Give a temporary path that becomes a file when the block ends without error.

@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reproduce(args: argparse.Namespace, recipe: Recipe) -> int:
+    from pyunet.files import followed
     from pyunet.inference.engine import choose_computation
     from pyunet.reproduction.runner import Job, load_runs, reproduce
     from pyunet.reproduction.tables import FORMATS, write_results
@@ -93,7 +94,7 @@ def _reproduce(args: argparse.Namespace, recipe: Recipe) -> int:
     be_quiet()
     choose_computation(precision=args.precision)
     # Caffe reads the names of its HDF5 files from where it was started
-    job = Job(recipe, args.data, out.resolve(), args.gpu)
+    job = Job(recipe, args.data, followed(out), args.gpu)
     reproduce(job, seeds=args.seeds, folds=args.fold)
     table, written = write_results(job.out, recipe, load_runs(job.out), by=args.by)
     print(FORMATS[args.format](table), end="")

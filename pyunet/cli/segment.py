@@ -164,6 +164,7 @@ def run(args: argparse.Namespace) -> int:
 def _places(args: argparse.Namespace) -> list[tuple[Path, Outputs]]:
     """Name all outputs before any work is done, and refuse to overwrite anything."""
     from pyunet.errors import DataError
+    from pyunet.files import followed
     from pyunet.inference.outputs import Outputs
 
     if not args.truth and (args.inside is not None or args.labels_are != "auto"):
@@ -173,13 +174,13 @@ def _places(args: argparse.Namespace) -> list[tuple[Path, Outputs]]:
             f"--truth {args.truth}: goes with one image, {len(args.images)} are given"
         )
     out = Path(args.out)
-    if out.exists() and not out.is_dir():
+    if (out.exists() or out.is_symlink()) and not out.is_dir():
         raise DataError(f"{out}: is no folder; --out wants one, or a new name")
     places: dict[str, tuple[Path, Outputs]] = {}
     for path in map(Path, args.images):
         if not path.exists():
             raise DataError(f"{path}: no such file or folder")
-        name = path.stem if path.is_file() else path.resolve().name
+        name = path.stem if path.is_file() else followed(path).name
         if name in places:
             raise DataError(
                 f"{path}: would overwrite the results of {places[name][0]}; give "
@@ -192,13 +193,14 @@ def _places(args: argparse.Namespace) -> list[tuple[Path, Outputs]]:
 
 def _check_inputs_stay(args: argparse.Namespace, outputs: list[Outputs]) -> None:
     from pyunet.errors import DataError
+    from pyunet.files import followed
 
     inputs = [Path(p) for p in (*args.images, args.weights, args.truth) if p]
     inside = [file for p in inputs if p.is_dir() for file in p.iterdir()]
-    read = {p.resolve() for p in (*inputs, *inside)}
+    read = {followed(p) for p in (*inputs, *inside)}
     for one in outputs:
         written = (one.labels, one.scores, one.overlay, one.comparison)
-        clash = [path for path in written if path.resolve() in read]
+        clash = [path for path in written if followed(path) in read]
         if clash:
             raise DataError(
                 f"{clash[0]}: is an input and would be overwritten; take another --out"

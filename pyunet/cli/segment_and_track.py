@@ -118,12 +118,13 @@ def run(args: argparse.Namespace) -> int:
 def _check_options(args: argparse.Namespace, out: Path) -> None:
     """Refuse before any work is done what would fail or harm after it."""
     from pyunet.errors import DataError
+    from pyunet.files import followed
     from pyunet.tracking.linking import import_laptrack
     from pyunet.tracking.release import GreedyTracker
 
-    if out.exists() and not out.is_dir():
+    if (out.exists() or out.is_symlink()) and not out.is_dir():
         raise DataError(f"{out}: is no folder; OUT_DIR wants one, or a new name")
-    if out.resolve() == Path(args.in_dir).resolve():
+    if followed(out) == followed(args.in_dir):
         raise DataError(f"{out}: is the folder of the frames; take another OUT_DIR")
     GreedyTracker(min_area_px=args.min_area, foi_border_px=args.foi_border)
     if args.linking == "laptrack":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyunet import __version__
-from pyunet.boundary import reading
+from pyunet.boundary import check_held, check_memory, reading
 from pyunet.data.training_set import Sample
 from pyunet.errors import DataError
 from pyunet.files import new_files
@@ -138,7 +139,25 @@ def _datasets(file: h5py.File) -> list[h5py.Dataset]:
             f"{file.filename}: has no dataset {' and no '.join(missing)}; accepted are "
             f"files with {', '.join(Sample._fields)}"
         )
-    return [file[name] for name in Sample._fields]
+    found = [file[name] for name in Sample._fields]
+    for one in found:
+        check_row(file.filename, one)
+    return found
+
+
+def check_row(path: str | Path, dataset: h5py.Dataset) -> None:
+    """Refuse a dataset of which not even one row can be had.
+
+    Raises
+    ------
+    DataError
+        No rows of arrays, or larger ones than the file can hold.
+    """
+    if not isinstance(dataset, h5py.Dataset) or not dataset.shape:
+        raise DataError(f"{path}: {dataset.name} is no array of rows")
+    row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    check_held(path, row, Path(path).stat().st_size)
+    check_memory(path, row)
 
 
 def _write_file(

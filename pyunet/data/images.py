@@ -16,6 +16,7 @@ from pyunet.data.greys import UnitRange
 from pyunet.data.ome import ome_pixel_size
 from pyunet.data.picture_files import read_picture, with_colours, with_numbers
 from pyunet.errors import DataError
+from pyunet.files import followed
 from pyunet.tiffs import check_images, opened_tiff
 
 TIFF = (".tif", ".tiff")
@@ -175,7 +176,7 @@ def _joined(parts: list[NDArray[Any]], files: list[Path]) -> NDArray[Any]:
 
 
 def _name_of(path: Path) -> str:
-    return path.stem if path.is_file() else path.resolve().name
+    return path.stem if path.is_file() else followed(path).name
 
 
 def to_unit_range(array: NDArray[Any], *, name: str = "images") -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyunet
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
+from pyunet.files import atomic_path, followed
 from pyunet.finetuning import nets, preparing
 from pyunet.finetuning.curves import Curves
 from pyunet.finetuning.preparing import Meaning, Pair
@@ -69,7 +69,7 @@ class Job:
     @property
     def name(self) -> str:
         """The new model's name, and what its files' names begin with."""
-        return self.out.resolve().name
+        return followed(self.out).name
 
     @property
     def result(self) -> Path:
@@ -158,7 +158,7 @@ def _check(job: Job) -> None:
             )
     if not 0 < job.rate < float("inf"):
         raise DataError(f"rate {job.rate:g}: accepted are numbers above 0")
-    if job.out.exists() and not job.out.is_dir():
+    if (job.out.exists() or job.out.is_symlink()) and not job.out.is_dir():
         raise DataError(f"{job.out}: is no folder; --out wants one, or a new name")
 
 
@@ -187,7 +187,7 @@ def _claim(job: Job) -> dict[str, Any]:
 
 
 def _absolute(value: object) -> str:
-    return str(value.resolve()) if isinstance(value, Path) else str(value)
+    return str(followed(value)) if isinstance(value, Path) else str(value)
 
 
 def _prepare(job: Job, plan: dict[str, Any], folder: Path) -> dict[str, Any]:

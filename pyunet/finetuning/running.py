@@ -24,7 +24,7 @@ import h5py
 from tqdm import tqdm
 
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
+from pyunet.files import atomic_path, followed
 from pyunet.finetuning.curves import Curves, mean, rank
 from pyunet.finetuning.log_lines import Event, LogReader, Snapshot, Validation
 from pyunet.finetuning.plot import curves_png
@@ -252,7 +252,7 @@ def _start(training: Training, start: int | None) -> subprocess.Popen[str]:
     if start is not None:
         words += ["-snapshot", f"{PREFIX}_iter_{start}.solverstate.h5"]
     elif training.weights is not None:
-        words += ["-weights", str(training.weights.resolve())]
+        words += ["-weights", str(followed(training.weights))]
     if training.gpu is not None:
         words += ["-gpu", str(training.gpu)]
     return subprocess.Popen(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from pyunet.errors import DataError
+from pyunet.files import followed
 from pyunet.finetuning import preparing
 from pyunet.finetuning.images import read_hyperstack
 from pyunet.finetuning.job import CURVES, PLAN, WEIGHTS
@@ -73,7 +74,7 @@ def read_finetuned(folder: Path) -> Run:
     if not table.is_file():
         absent["curves"] = NOT_FINISHED
     return Run(
-        title=folder.resolve().name,
+        title=followed(folder).name,
         deploy=done.path,
         weights=weights,
         solver=done.solver(),

@@ -12,6 +12,7 @@ from typing import Any
 
 from pyunet.boundary import reading
 from pyunet.errors import DataError
+from pyunet.files import followed
 from pyunet.notes import read_notes
 from pyunet.report.run import Case, Run, Table, WeightExample
 from pyunet.reproduction.nets import output_tile
@@ -71,7 +72,7 @@ def read_reproduced(folder: Path) -> Run:
     deploy, solver = first.folder / "deploy.prototxt", first.folder / "solver.prototxt"
     weights = first.folder / WEIGHTS
     return Run(
-        title=f"{first.recipe.title}, {folder.resolve().name}",
+        title=f"{first.recipe.title}, {followed(folder).name}",
         deploy=deploy if deploy.is_file() else None,
         weights=weights if weights.is_file() else None,
         solver=solver.read_text(encoding="utf-8") if solver.is_file() else "",

@@ -130,12 +130,13 @@ def _tiff(path: Path) -> Array:
 
 def _nifti(path: Path) -> Array:
     nibabel = _package("nibabel", "nifti")
-    try:
-        image = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
-        raise DataError(f"{path}: is no NIfTI file") from error
-    _check(path, math.prod(image.shape) * image.get_data_dtype().itemsize)
-    volume = np.asarray(image.dataobj)
+    with nibabel.imageglobals.LoggingOutputSuppressor():
+        try:
+            image = nibabel.load(path)
+        except nibabel.filebasedimages.ImageFileError as error:
+            raise DataError(f"{path}: is no NIfTI file") from error
+        _check(path, math.prod(image.shape) * image.get_data_dtype().itemsize)
+        volume = np.asarray(image.dataobj)
     # x, y, z in the file
     return np.ascontiguousarray(volume.reshape(*volume.shape[:2], -1).T)[None]
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.data.images import natural_order
 from pyunet.data.labels import interpret_labels
 from pyunet.data.preparation import eye_of
@@ -186,11 +187,12 @@ def nearest(labels: NDArray[Number], size: Sequence[int]) -> NDArray[Number]:
 
 def _matching(data: Path, patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
-        found = [
-            path
-            for path in data.glob(pattern)
-            if path.is_file() and not path.name.startswith(".")
-        ]
+        with reading(data, f"cannot be searched for {pattern!r}"):
+            found = [
+                path
+                for path in data.glob(pattern)
+                if path.is_file() and not path.name.startswith(".")
+            ]
         if found:
             return sorted(found, key=lambda path: natural_order(path.relative_to(data)))
     return []
@@ -200,12 +202,8 @@ def _listed(data: Path, files: Files, found: list[Path]) -> list[Path]:
     if not files.listed_in:
         return found
     path = data / files.listed_in
-    try:
+    with reading(path):
         lines = path.read_text(encoding="utf-8").split("\n")
-    except OSError as error:
-        raise DataError(
-            f"{path}: the list of images cannot be read: {error}"
-        ) from error
     names = {Path(line.split()[0]).name.split(".")[0] for line in lines if line.strip()}
     return [image for image in found if image.name.split(".")[0] in names]
 
@@ -229,7 +227,8 @@ def _key(path: Path, data: Path, pattern: str) -> str:
     inside = path.relative_to(data).as_posix()
     if not pattern:
         return path.name.split(".")[0]
-    found = re.search(pattern, inside)
+    with reading(path, f"cannot be paired by {pattern!r}"):
+        found = re.search(pattern, inside)
     if found is None:
         raise DataError(f"{path}: the name has no {pattern}, by which files are paired")
     return "/".join(part or "" for part in found.groups())

@@ -18,7 +18,7 @@ import pyunet
 from pyunet.boundary import reading
 from pyunet.data.hdf5 import write_training_set
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
+from pyunet.files import atomic_path, followed
 from pyunet.notes import read_notes
 from pyunet.reproduction import readers, samples
 from pyunet.reproduction.nets import output_tile, write_nets
@@ -242,7 +242,7 @@ def _claim(job: Job, folder: Path, seed: int, fold: int) -> None:
         json.dumps(
             {
                 "recipe": asdict(job.recipe),
-                "data": str(job.data.resolve()),
+                "data": str(followed(job.data)),
                 "seed": seed,
                 "fold": fold,
             }

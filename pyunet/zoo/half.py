@@ -76,7 +76,7 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
         for name, item in group.items():
             if isinstance(item, h5py.Group):
                 note(item, f"{above}{name}/")
-            elif item.dtype.kind == "f":
+            elif item.dtype.kind == "f" and item.shape is not None:
                 check_held(source, item.nbytes, source.stat().st_size)
                 found[f"{above}{name}"] = item[()]
 

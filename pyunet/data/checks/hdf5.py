@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import reading
 from pyunet.data.checks.findings import Finding, listed
 from pyunet.data.checks.folders import NOTHING_KNOWN, PLACES, Expected
 from pyunet.data.checks.greys import check_greys
@@ -18,6 +19,8 @@ from pyunet.data.checks.leakage import check_leakage
 from pyunet.data.checks.pairs import check_contrast, check_pairs
 from pyunet.data.checks.sources import Picture, Source
 from pyunet.data.checks.weights import check_weights
+from pyunet.data.hdf5 import check_row
+from pyunet.errors import DataError
 
 MOST = 64
 FEW_CHANNELS = 4
@@ -125,10 +128,11 @@ def _check_file(path: Path, shapes: dict[Path, tuple[int, ...]]) -> list[Finding
     if not h5py.is_hdf5(path):
         return [Finding("no-hdf5", str(path), "is no HDF5 file")]
     try:
-        with h5py.File(path, "r") as file:
+        with reading(path), h5py.File(path, "r") as file:
             return _check_datasets(path, file, shapes)
-    except (OSError, RuntimeError) as error:
-        return [Finding("no-hdf5", str(path), f"cannot be read: {error}")]
+    except DataError as error:
+        what = str(error).removeprefix(f"{path}: ")
+        return [Finding("no-hdf5", str(path), what)]
 
 
 def _check_datasets(
@@ -139,6 +143,10 @@ def _check_datasets(
         what = f"no dataset {listed(missing)}, only {listed(sorted(file)) or 'nothing'}"
         return [Finding("no-dataset", str(path), what)]
     sets = {name: file[name] for name in ("data", "label", "weights") if name in file}
+    for name, values in sets.items():
+        if not isinstance(values, h5py.Dataset) or values.shape is None:
+            return [Finding("no-dataset", str(path), f"{name} is no array")]
+        check_row(path, values)
     findings = [
         Finding("dtype", str(path), f"{name} has values of type {values.dtype}")
         for name, values in sets.items()
@@ -182,7 +190,7 @@ def _check_shapes(path: Path, shapes: dict[str, tuple[int, ...]]) -> list[Findin
 def _read_rows(path: Path, files: list[Path]) -> Rows:
     rows = Rows(Source(path, "data"), Source(path, "labels"), Source(path, "weights"))
     for file in files:
-        with h5py.File(file, "r") as opened:
+        with reading(file), h5py.File(file, "r") as opened:
             count = len(opened["data"])
             wanted = min(count, max(1, MOST // len(files)))
             for row in sorted({int(i) for i in np.linspace(0, count - 1, wanted)}):

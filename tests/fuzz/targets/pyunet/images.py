@@ -196,9 +196,20 @@ def _labels(data: bytes, folder: Path) -> None:
     with refusing():
         read_hyperstack(path)
     with refusing():
-        read_mask(path)
-    with refusing():
         frame_count(path)
+
+
+def _mask(data: bytes, folder: Path) -> None:
+    path = folder / "a.tif"
+    path.write_bytes(data)
+    with refusing():
+        read_mask(path)
+
+
+def _mask_seeds() -> dict[str, bytes]:
+    found = _tiff_seeds()
+    kinds = ("plain", "big", "predictor", "volume_tiles", "palette", "stack")
+    return {name: found[name] for name in kinds}
 
 
 def _mapped(data: bytes, folder: Path) -> None:
@@ -220,7 +231,7 @@ def _png_seeds() -> dict[str, bytes]:
     found = {
         name: _stored(image, "PNG") for name, image in {**modes, "deep": deep}.items()
     }
-    found["interlaced"] = _interlaced(found["L"])
+    found["odd_interlaced"] = _interlaced(found["L"])
     return found
 
 
@@ -322,37 +333,45 @@ def mutate_jpeg(sound: list[bytes], rng: random.Random) -> bytes:
 
 def _other_seeds() -> dict[str, bytes]:
     grey = Image.fromarray((np.arange(300).reshape(15, 20) % 251).astype(np.uint8))
+    turned = grey.rotate(90)
     return {
         "gif": _stored(grey, "GIF"),
-        "moving": _stored(grey, "GIF", save_all=True, append_images=[grey.rotate(90)]),
+        "gif_moving": _stored(grey, "GIF", save_all=True, append_images=[turned]),
         "bmp": _stored(grey.convert("RGB"), "BMP"),
-        "palette_bmp": _stored(grey.convert("P"), "BMP"),
-        "pgm": _stored(grey, "PPM"),
-        "ppm": _stored(grey.convert("RGB"), "PPM"),
-        "pbm": _stored(grey.convert("1"), "PPM"),
-        "text": b"P2\n# comment\n3 2\n255\n1 2 3\n4 5 6\n",
-        "float": b"Pf\n3 2\n-1.0\n" + bytes(24),
+        "bmp_palette": _stored(grey.convert("P"), "BMP"),
+        "pnm_grey": _stored(grey, "PPM"),
+        "pnm_colour": _stored(grey.convert("RGB"), "PPM"),
+        "pnm_bits": _stored(grey.convert("1"), "PPM"),
+        "pnm_text": b"P2\n# comment\n3 2\n255\n1 2 3\n4 5 6\n",
+        "pnm_float": b"Pf\n3 2\n-1.0\n" + bytes(24),
     }
 
 
-def _picture(data: bytes, folder: Path, endings: tuple[str, ...]) -> None:
-    for ending in endings:
-        path = folder / f"a{ending}"
-        path.write_bytes(data)
-        for index in (False, True):
-            with refusing():
-                read_image_file(path, palette_as_index=index)
+def _seeds_of(kind: str) -> dict[str, bytes]:
+    found = _other_seeds().items()
+    return {name: data for name, data in found if name.startswith(kind)}
 
 
-def _kind(*endings: str) -> Callable[[bytes, Path], None]:
-    return partial(_picture, endings=endings)
+def _picture(data: bytes, folder: Path, ending: str) -> None:
+    path = folder / f"a{ending}"
+    path.write_bytes(data)
+    for index in (False, True):
+        with refusing():
+            read_image_file(path, palette_as_index=index)
+
+
+def _kind(ending: str) -> Callable[[bytes, Path], None]:
+    return partial(_picture, ending=ending)
 
 
 TARGETS = (
     Target("tiff", _tiff, _tiff_seeds, mutate_tiff),
     Target("tiff_labels", _labels, _tiff_seeds, mutate_tiff),
+    Target("tiff_mask", _mask, _mask_seeds, mutate_tiff),
     Target("tiff_mapped", _mapped, _tiff_seeds, mutate_tiff),
     Target("png", _kind(".png"), _png_seeds, mutate_png),
     Target("jpeg", _kind(".jpg"), _jpeg_seeds, mutate_jpeg),
-    Target("pictures", _kind(".gif", ".bmp", ".pgm"), _other_seeds),
+    Target("gif", _kind(".gif"), lambda: _seeds_of("gif")),
+    Target("bmp", _kind(".bmp"), lambda: _seeds_of("bmp")),
+    Target("pnm", _kind(".pnm"), lambda: _seeds_of("pnm")),
 )

@@ -158,7 +158,7 @@ class TestPairs:
     def test_listed_in_a_file_that_is_missing_say_so(self, tmp_path):
         picture(tmp_path / "x/1.png", np.zeros((4, 4), np.uint8))
         recipe = small_recipe(files={"all": Files(["x/*"], listed_in="train.txt")})
-        with pytest.raises(DataError, match="list of images cannot be read"):
+        with pytest.raises(DataError, match="cannot be read: No such file"):
             find_cases(recipe, "all", tmp_path)
 
 

@@ -112,8 +112,6 @@ def _text(error: Exception) -> str:
     family = type(error).__module__.partition(".")[0]
     if isinstance(error, (PyunetError, OSError)) or family == "caffe":
         return str(error) or type(error).__name__
-    if isinstance(error, MemoryError):
-        return f"out of memory: {error}" if str(error) else "out of memory"
     kind = type(error).__name__
     return f"a fault of pyunet itself, please report it: {kind}: {error}"
 

@@ -16,6 +16,7 @@ from pyunet.data.hdf5 import read_training_set
 from pyunet.errors import DataError
 from pyunet.report.run import WeightExample
 
+LARGEST = 2**16 - 1  # of labels
 ENOUGH = 64  # tiles are looked at for the shares of the classes
 
 
@@ -103,7 +104,11 @@ def _class_shares(list_file: Path) -> list[tuple[str, str]]:
         for number, sample in enumerate(read_training_set(list_file)):
             if number == ENOUGH:
                 break
-            found = np.bincount(sample.label.ravel().astype(np.intp))
+            with reading(list_file):
+                labels = sample.label.ravel().astype(np.intp)
+            if not 0 <= labels.min(initial=0) <= labels.max(initial=0) <= LARGEST:
+                return []
+            found = np.bincount(labels)
             size = max(len(counts), len(found))
             counts = np.pad(counts, (0, size - len(counts)))
             counts[: len(found)] += found

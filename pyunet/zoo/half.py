@@ -72,7 +72,14 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
 
     found: dict[str, NDArray[Any]] = {}
 
+    met: set[int] = set()
+
     def note(group: Any, above: str) -> None:
+        # links can lead back to where they are, or to one group from everywhere
+        place = h5py.h5o.get_info(group.id).addr
+        if place in met:
+            raise DataError(f"{source}: group {group.name} is linked to more than once")
+        met.add(place)
         for name, item in group.items():
             if isinstance(item, h5py.Group):
                 note(item, f"{above}{name}/")
@@ -82,7 +89,8 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
 
     wrong = "no weights that can be read"
     with reading(source, wrong), h5py.File(source, "r") as file:
-        note(file.get("data", {}), "")
+        if isinstance(file.get("data"), h5py.Group):
+            note(file["data"], "")
     return found
 
 

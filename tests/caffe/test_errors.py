@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -144,3 +145,20 @@ class TestLayers:
         monkeypatch.setattr(layer_class("Sigmoid"), "forward", forward)
         with pytest.raises(OutOfMemoryError, match=r"layer 'act' .*out of memory"):
             net.forward()
+
+
+def test_what_a_command_prints_about_an_error_is_one_short_line(tmp_path):
+    solver = tmp_path / "solver.prototxt"
+    solver.write_text(f'net: "{"x" * 4000}\\n\\r{"y" * 4000}"')
+    done = subprocess.run(
+        [sys.executable, "-m", "caffe", "train", "-solver", str(solver)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "GLOG_minloglevel": "1"},
+    )
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.isprintable()
+    assert len(line) <= 600
+    assert "--debug" not in line

@@ -146,11 +146,12 @@ def run(args: argparse.Namespace) -> int:
             open_stack(path, outputs.labels.parent), slices, path
         )
         truth = segment_inputs.read_truth(args, stack, slices)
-        inputs = source.prepare(args, stack, path)
+        limit, held = _in_memory(memory)
+        inputs = source.prepare(args, stack, path, limit - held)
         work = make_plans(
             model, stack, inputs, memory, tile_size, passes, values, outputs
         )
-        zoo_segment.check_objects(args, stack, _in_memory(memory), images=inputs.count)
+        zoo_segment.check_objects(args, stack, (limit, held), images=inputs.count)
         labels = write_stack(work, stack, outputs)
         _draw(outputs, stack, labels, truth)
         _report(outputs, work, stack, time.monotonic() - started)

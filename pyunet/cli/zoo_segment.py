@@ -96,14 +96,14 @@ class Source:
     pretrained: Pretrained | None = None
 
     def prepare(
-        self, args: argparse.Namespace, stack: ImageStack, path: Path
+        self, args: argparse.Namespace, stack: ImageStack, path: Path, free: int
     ) -> Inputs:
-        """Prepare the stack of a file as the net wants it."""
+        """Prepare the stack of a file as the net wants it, in so many free bytes."""
         if self.pretrained is None:
             return segment_inputs.prepare(
                 args, stack, path, self.model, self.definition
             )
-        return prepare(args, stack, path, self.pretrained)
+        return prepare(args, stack, path, self.pretrained, free=free)
 
 
 def load(args: argparse.Namespace, entry: Entry | None) -> Source:
@@ -123,7 +123,12 @@ def load(args: argparse.Namespace, entry: Entry | None) -> Source:
 
 
 def prepare(
-    args: argparse.Namespace, stack: ImageStack, path: Path, pretrained: Pretrained
+    args: argparse.Namespace,
+    stack: ImageStack,
+    path: Path,
+    pretrained: Pretrained,
+    *,
+    free: int,
 ) -> Inputs:
     """Prepare the stack of a file: pixel size and grey values as the net knows them.
 
@@ -144,7 +149,7 @@ def prepare(
     size = wanted and find_element_size(
         stack.resolution, wanted, given=args.element_size_um, name=str(path)
     )
-    return pretrained.inputs(stack, size, frames=frames)
+    return pretrained.inputs(stack, size, frames=frames, free=free)
 
 
 @dataclass(frozen=True)

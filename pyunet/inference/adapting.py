@@ -33,6 +33,7 @@ from pyunet.inference.windows import (
     resampled,
     stacked,
 )
+from pyunet.memory import format_bytes
 from pyunet.zoo.manifest import Input
 
 LOG = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def adapted_inputs(
     *,
     dimensions: int = 2,
     pixel_size_um: Sequence[float] | None = None,
+    free: int | None = None,
 ) -> Inputs:
     """Prepare a stack for a net that a list of models describes.
 
@@ -63,6 +65,8 @@ def adapted_inputs(
         Of the net: 2 takes slice by slice, 3 the stack as one volume.
     pixel_size_um : sequence of float, optional
         Of the images, (y, x); default: that of the net.
+    free : int, optional
+        Bytes that may be taken to look at images whole; default: any number.
 
     Returns
     -------
@@ -84,6 +88,7 @@ def adapted_inputs(
     """
     own = stack.array.shape[2:]
     if wanted.eye_width_px:
+        _check_eye(stack, free)
         extent = _eye_extent(stack, wanted.eye_width_px)
     else:
         extent = _extent(stack.name, own, wanted, pixel_size_um)
@@ -115,6 +120,17 @@ def adapted_inputs(
     if wanted.inside == "eye":
         held += EYE_BYTES * math.prod(own)
     return Inputs(len(stack.array), extent, planes, own, back, held)
+
+
+def _check_eye(stack: ImageStack, free: int | None) -> None:
+    """See that the field of view can be looked for within the memory."""
+    needed = EYE_BYTES * math.prod(stack.array.shape[2:])
+    if free is not None and needed > free:
+        raise DataError(
+            f"{stack.name}: to find the field of view takes {format_bytes(needed)}, "
+            f"{EYE_BYTES} bytes a pixel; of the memory limit {format_bytes(free)} are "
+            "left: raise the memory limit"
+        )
 
 
 def _eye(raw: NDArray[Any]) -> NDArray[np.bool_]:

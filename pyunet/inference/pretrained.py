@@ -121,6 +121,7 @@ class Pretrained:
         pixel_size_um: Sequence[float] | None,
         *,
         frames: int = 1,
+        free: int | None = None,
     ) -> Inputs:
         """Prepare a stack: pixel size and grey values as the net was trained on.
 
@@ -132,6 +133,8 @@ class Pretrained:
             Of its pixels, (z)yx; None: that of the net.
         frames : int, default 1
             Volumes that it holds, for a net of volumes.
+        free : int, optional
+            Bytes that may be taken to look at images whole; default: any number.
 
         Returns
         -------
@@ -140,7 +143,7 @@ class Pretrained:
         if self.definition is None:
             return adapted_inputs(
                 stack, self.entry.input,
-                dimensions=self._axes, pixel_size_um=pixel_size_um,
+                dimensions=self._axes, pixel_size_um=pixel_size_um, free=free,
             )  # fmt: skip
         wanted = self.definition.element_size_um
         size = wanted if pixel_size_um is None else pixel_size_um

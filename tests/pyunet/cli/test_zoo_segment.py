@@ -1,6 +1,8 @@
 """``pyunet segment --model NAME`` with nothing else: a model of the list."""
 
 import csv
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -189,3 +191,45 @@ def test_objects_that_take_more_than_the_memory_are_refused_before_any_work(
     assert f"a: --instances {how} reads the labels of a whole image" in line
     assert "the limit is 2048M: raise the memory limit" in line
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+PEAK = """
+import sys
+from pyunet.cli import main
+from pyunet.inference import mapped
+from pyunet.inference.segmenting import Segmenter
+from pyunet.memory import peak_bytes
+from pyunet.zoo import manifest
+mapped.LARGE, mapped.OFTEN = 100_000, 2**20
+Segmenter._room = lambda *_: 0
+path = sys.argv.pop()
+manifest.package_manifest = lambda: __import__("pathlib").Path(path)
+import pyunet.inference.engine
+pyunet.inference.engine.import_caffe()
+before = peak_bytes()
+print(main(["segment", *sys.argv[1:]]), peak_bytes() - before)
+"""
+
+
+@pytest.mark.parametrize("more", [[], ["--average", "mirror"]], ids=" ".join)
+def test_a_large_image_of_another_pixel_size_is_never_whole_in_memory(
+    listed, tmp_path, more
+):
+    folder, grown = listed(), []
+    for side in (600, 2400):
+        image = np.random.default_rng(0).integers(0, 255, (side, side), np.uint8)
+        tifffile.imwrite(tmp_path / "a.tif", image)
+        words = ["--model", "bright", "--element-size-um", "0.6", "--tile-size", "300"]
+        done = subprocess.run(
+            [
+                sys.executable, "-c", PEAK, *words, *more, "a.tif",
+                folder / "manifest.toml",
+            ],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        status, peak = map(int, done.stdout.splitlines()[-1].split())
+        assert status == 0
+        grown.append(peak)
+    # 8 million pixels of the net: their sums of 2 classes alone are 132 MB, the image
+    # and its scores as float32 100 MB more; a block on the way may take 64 MB
+    assert grown[1] - grown[0] < 100 * 10**6

@@ -21,6 +21,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pyunet import children
+
 WINDOWS = os.name == "nt"
 PATIENCE_S = 60.0
 LAUNCHD_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
@@ -206,14 +208,13 @@ def _run(words: Sequence[str], place: Place, patience_s: float) -> Answer:
 
     with _open_input() as silent:
         try:
-            process = subprocess.Popen(
+            process = children.start(
                 words,
                 env=dict(place.env),
                 cwd=place.cwd,
                 stdin=silent,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,
             )
         except OSError as error:
             reason = error.strerror or str(error)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pyunet
+from pyunet.children import only_one
 from pyunet.errors import DataError
 from pyunet.files import atomic_path, followed
 from pyunet.finetuning import nets, preparing
@@ -125,6 +126,11 @@ def finetune(job: Job) -> Result:
         folder.
     """
     _check(job)
+    with only_one(job.out, "finetuning") as lock:
+        return _finetune(job, lock)
+
+
+def _finetune(job: Job, lock: int) -> Result:
     plan = _claim(job)
     if job.result.is_file():
         return Result(job.iterations, _curves(job, plan))
@@ -141,6 +147,7 @@ def finetune(job: Job) -> Result:
         csv=job.out / CURVES,
         png=job.out / PICTURE,
         best=job.best,
+        held=(lock,),
     )
     reached = train(training, curves)
     if reached == job.iterations:

@@ -23,6 +23,7 @@ from types import FrameType
 import h5py
 from tqdm import tqdm
 
+from pyunet import children
 from pyunet.errors import DataError
 from pyunet.files import atomic_path, followed
 from pyunet.finetuning.curves import Curves, mean, rank
@@ -55,6 +56,8 @@ class Training:
         None for the CPU.
     log, csv, png, best : Path
         Where the log, the curves, their picture and the best weights go.
+    held : tuple of int
+        Descriptors whose locks the training holds, too.
     """
 
     folder: Path
@@ -65,6 +68,7 @@ class Training:
     csv: Path
     png: Path
     best: Path
+    held: tuple[int, ...] = ()
 
     def snapshot(self, iteration: int) -> Path:
         """Give the file of a snapshot's weights."""
@@ -255,8 +259,10 @@ def _start(training: Training, start: int | None) -> subprocess.Popen[str]:
         words += ["-weights", str(followed(training.weights))]
     if training.gpu is not None:
         words += ["-gpu", str(training.gpu)]
-    return subprocess.Popen(
+    # in a session of its own: Ctrl-C is to reach it once, through this process
+    return children.start(
         words,
+        held=training.held,
         cwd=training.folder,
         env=_environment(),
         stdin=subprocess.DEVNULL,
@@ -264,8 +270,6 @@ def _start(training: Training, start: int | None) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        # Ctrl-C is to reach it once, through this process
-        start_new_session=True,
     )
 
 

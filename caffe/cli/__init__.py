@@ -19,7 +19,7 @@ from typing import Any
 
 from caffe import __version__, init_log
 from caffe.cli.flags import FlagError, Flags, parse, table
-from caffe.engine.log import log
+from caffe.engine.log import forget_what_cannot_be_written, log
 from caffe.errors import CaffeError, one_line
 
 VERBS = ("train", "test", "device_query", "time", "upgrade")
@@ -59,6 +59,8 @@ def while_read(work: Callable[[], int]) -> int:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _UNREAD
+    finally:
+        forget_what_cannot_be_written()
     return status
 
 

@@ -7,6 +7,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
+from caffe.engine import log
 from caffe.errors import CheckError
 
 _EFFECTS = ("stop", "snapshot", "none")
@@ -21,12 +22,18 @@ class Requests:
     """Turns signals into requests that a solver asks for when it is ready.
 
     SIGTERM asks to stop, as SIGINT does by default: programs that start a training
-    end it so.
+    end it so. A log that nobody reads any more (``caffe train 2>&1 | head``) asks for
+    what SIGINT does.
 
     Parameters
     ----------
     sigint, sighup : {"stop", "snapshot", "none"}
         What each signal asks for.
+
+    Attributes
+    ----------
+    stops : int
+        How often it was asked to stop.
 
     Raises
     ------
@@ -42,6 +49,7 @@ class Requests:
                     f"accepted: {', '.join(_EFFECTS)}"
                 )
         self._effects = {"SIGINT": sigint, "SIGTERM": "stop", "SIGHUP": sighup}
+        self.stops = 0
         self._taken: list[signal.Signals] = []
         self._other: int | None = None
         self._before: dict[signal.Signals, Any] = {}
@@ -62,6 +70,8 @@ class Requests:
 
     def next(self) -> str:
         """Take out a request, "stop" before "snapshot"; "none" if there is none."""
+        if log.reader_has_gone():
+            self._take(signal.SIGINT, None)
         for effect in ("stop", "snapshot"):
             found = [n for n in self._taken if self._effects[n.name] == effect]
             if found:
@@ -74,11 +84,15 @@ class Requests:
         self._other = process
         taken, self._taken = self._taken, []
         for number in taken:
-            self._take(number, None)
+            self._hand(number)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
+        self.stops += self._effects[signal.Signals(number).name] == "stop"
+        self._hand(signal.Signals(number))
+
+    def _hand(self, number: signal.Signals) -> None:
         if self._other is None:
-            self._taken.append(signal.Signals(number))
+            self._taken.append(number)
             return
         try:
             os.kill(self._other, number)

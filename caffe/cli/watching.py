@@ -6,7 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from caffe.cli import describe
 from caffe.engine.log import Write, line, logs, passed_through
@@ -48,24 +48,47 @@ def kept_log(folder: Path, *, resumed: bool) -> Iterator[None]:
     except OSError as error:
         raise FileError(f"{path}: cannot be written: {error.strerror}") from error
 
-    def both(write: Write) -> Write:
-        def through(text: str) -> None:
-            write(text)
-            keep(text)
-
-        return through
-
-    def keep(text: str) -> None:
-        with contextlib.suppress(OSError):  # a full disk: the terminal still has all
-            file.write(text)
-            file.flush()
-
-    with file, passed_through(both):
+    kept = _Kept(path, file)
+    with contextlib.closing(kept), passed_through(kept.both):
         try:
             yield
         except Exception as error:
-            keep(line("caffe.cpp:446", f"caffe train: {describe(error)}", "F"))
+            kept.keep(line("caffe.cpp:446", f"caffe train: {describe(error)}", "F"))
             raise
+
+
+class _Kept:
+    """A log beside the one at the terminal, which may not be writable for ever."""
+
+    def __init__(self, path: Path, file: TextIO) -> None:
+        self._path, self._file = path, file
+        self._write: Write = file.write
+        self._broken = False
+
+    def both(self, write: Write) -> Write:
+        self._write = write
+
+        def through(text: str) -> None:
+            write(text)
+            self.keep(text)
+
+        return through
+
+    def keep(self, text: str) -> None:
+        if self._broken:
+            return
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:  # a full disk: the terminal still has all
+            self._broken = True
+            what = f"{self._path}: cannot be written: {error.strerror}"
+            told = line("caffe.cpp:447", f"{what}: training goes on without it", "W")
+            self._write(told)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what could not be written before
+            self._file.close()
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from caffe.errors import escaped
 
@@ -112,8 +112,32 @@ def _to_stderr(text: str) -> None:
     try:
         sys.stderr.write(text)
         sys.stderr.flush()
-    except (BrokenPipeError, ValueError):
-        return  # nobody reads any more: the work goes on
+    except BrokenPipeError:
+        _UNREAD.append(True)
+        _to_nowhere()
+    except (OSError, ValueError):
+        return  # a full disk, or closed: the work goes on without
 
 
+def reader_has_gone() -> bool:
+    """Tell once that nobody reads the log any more: its pipe is broken."""
+    return bool(_UNREAD) and _UNREAD.pop()
+
+
+def forget_what_cannot_be_written() -> None:
+    """Let Python not try it again, and end with another status, as it ends."""
+    try:
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        _to_nowhere()
+
+
+def _to_nowhere() -> None:
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)
+
+
+_UNREAD: list[bool] = []
 _WRITERS: list[Write] = [_to_stderr]

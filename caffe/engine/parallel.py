@@ -19,7 +19,8 @@ from caffe.engine import common
 from caffe.errors import CheckError, PeerError
 
 _MEETING = timedelta(minutes=30)
-_PATIENCE = timedelta(days=30)  # for the tests of one; who dies is noticed at once
+# for the tests of one; who dies is noticed at once, and `caffe train` sees who stops
+_PATIENCE = timedelta(days=1)
 _REQUESTS = ("stop", "snapshot")
 
 

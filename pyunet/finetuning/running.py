@@ -95,8 +95,11 @@ def train(training: Training, curves: Curves) -> int:
     DataError
         ``caffe`` refused or failed, with its reason; the loss is not a number.
     """
-    start = last_snapshot(training.folder)
+    start = last_snapshot(training.folder, _followed(training, curves))
+    # of a run that was killed: what it said of later ones is lost
+    _delete(training.folder, lambda iteration: iteration > (start or 0))
     curves.cut(start or 0)
+    curves.write_csv(training.csv)
     reader = LogReader(len(curves.class_names))
     known = [] if start is None else [start]
     follower = _Follower(training, curves, reader, known)
@@ -118,15 +121,33 @@ def train(training: Training, curves: Curves) -> int:
     return reached
 
 
-def last_snapshot(folder: Path) -> int | None:
-    """Find the newest whole snapshot: its number of updates, None without one."""
+def last_snapshot(folder: Path, most: float = math.inf) -> int | None:
+    """Find the newest whole snapshot: its number of updates, None without one.
+
+    Parameters
+    ----------
+    folder : Path
+    most : float, optional
+        One of so many updates, or fewer.
+    """
     found = (ITERATION.match(file.name) for file in folder.glob("*.solverstate.h5"))
-    for iteration in sorted((int(one[1]) for one in found if one), reverse=True):
+    iterations = sorted(int(one[1]) for one in found if one and int(one[1]) <= most)
+    for iteration in reversed(iterations):
         stem = f"{PREFIX}_iter_{iteration}"
         kinds = ("solverstate", "caffemodel")
         if all(_is_whole(folder / f"{stem}.{kind}.h5") for kind in kinds):
             return iteration
     return None
+
+
+def _followed(training: Training, curves: Curves) -> float:
+    """How many updates the curves hold: the log of a killed run is not read to its end.
+
+    Without curves, which somebody may have deleted, all that there are.
+    """
+    if not training.csv.is_file():
+        return math.inf
+    return max(curves.training, default=-1) + 1
 
 
 def caffe_command() -> list[str]:

@@ -284,15 +284,7 @@ class Finetune(Job):
         tifffile.imwrite(inputs / "labels.tif", labels)
 
     def run(self, folder: Path) -> int:
-        """Finetune, with the same random numbers each time."""
-        from pyunet.finetuning import nets
-
-        plain = nets.run_solver
-
-        def seeded(*arguments: Any, **named: Any) -> str:
-            return plain(*arguments, **named) + "\nrandom_seed: 7\n"
-
-        nets.run_solver = seeded
+        """Finetune; a solver of a finetuning has a seed."""
         return _pyunet(
             "finetune", "--model", self.inputs / "m.modeldef.h5", "--weights",
             self.inputs / "m.caffemodel.h5", "--images", self.inputs / "image.tif",
@@ -302,7 +294,7 @@ class Finetune(Job):
 
     def is_extra(self, name: str) -> bool:
         """What holds times or a random name."""
-        return name.endswith((".json", ".modeldef.h5"))
+        return name.endswith((".json", ".modeldef.h5", ".png"))
 
     def is_passing(self, name: str) -> bool:
         """What the training reads and writes; its curves grow."""

@@ -52,7 +52,11 @@ def test_a_program_and_what_it_started_end_with_who_started_it(number):
 
 
 def test_it_is_the_program_itself_that_is_talked_to():
-    words = ["sh", "-c", 'trap "echo asked; exit 7" INT; echo ready; while :; do sleep 0.01; done']
+    words = [
+        "sh",
+        "-c",
+        'trap "echo asked; exit 7" INT; echo ready; while :; do sleep 0.01; done',
+    ]
     process = children.start(words, stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGINT)

@@ -113,6 +113,21 @@ def second_is_killed(place: Any) -> None:
     _wait_for_second(place, lambda: os.kill(os.getpid(), signal.SIGKILL))
 
 
+def second_is_stopped(place: Any) -> None:
+    """Stop rank 1 while rank 0 waits for it in an exchange."""
+    _wait_for_second(place, lambda: os.kill(os.getpid(), signal.SIGSTOP))
+
+
+def both_wait(place: Any) -> None:
+    """Take signals, and do nothing about them."""
+    from caffe.cli.ranks import accept_signals
+    from caffe.cli.signals import Requests
+
+    with Requests("stop", "snapshot"):
+        accept_signals()
+        time.sleep(TIMEOUT_S)
+
+
 def second_leaves(place: Any) -> None:
     """End rank 1 without a word while rank 0 is busy with something else."""
     if place.rank:

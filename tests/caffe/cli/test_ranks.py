@@ -8,7 +8,7 @@ import pytest
 
 from caffe.cli import ranks
 from caffe.cli.signals import Requests
-from caffe.errors import CaffeError
+from caffe.errors import CaffeError, PeerError
 from tests.support import ranks as work
 
 
@@ -57,3 +57,28 @@ def test_a_signal_taken_before_the_start_reaches_the_first(number, request_name)
         os.kill(os.getpid(), number)
         with pytest.raises(CaffeError, match=f"^asked for {request_name}$"):
             ranks.launch(work.first_takes_a_signal, (None, None), requests)
+
+
+STOPPED = r"^rank 1 \(process \d+\) has given no sign of life for 8 s, it was stopped"
+
+
+def test_a_rank_that_was_stopped_is_named_and_all_are_ended(launch, monkeypatch):
+    monkeypatch.setattr(ranks, "_SILENT_BEATS", 8)
+    with pytest.raises(PeerError, match=STOPPED):
+        launch(work.second_is_stopped)
+
+
+def test_who_asks_for_the_end_waits_less_for_a_rank_that_was_stopped(monkeypatch):
+    monkeypatch.setattr(ranks, "_SILENT_BEATS_WHEN_STOPPING", 8)
+    with Requests("stop", "snapshot") as requests:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(PeerError, match=STOPPED):
+            ranks.launch(work.second_is_stopped, (None, None), requests)
+
+
+def test_the_third_request_to_stop_ends_ranks_that_do_not_listen():
+    with Requests("stop", "snapshot") as requests:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        with pytest.raises(CaffeError, match=r"^asked to stop 3 times: all ranks are"):
+            ranks.launch(work.both_wait, (None, None), requests)

@@ -3,6 +3,7 @@
 import os
 import re
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -131,3 +132,51 @@ class TestLogFolder:
         assert main(self.ARGUMENTS) == 1
         last = capfd.readouterr().err.splitlines()[-1]
         assert re.search(r"runs/1/train\.log: cannot be written: \w+", last)
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_a_full_disk_is_told_once_and_costs_no_training(self, folder, capfd):
+        Path("runs/1").mkdir(parents=True)
+        Path("runs/1/train.log").symlink_to("/dev/full")
+        resumed = ["-snapshot", "run_iter_6.solverstate.h5"]
+        assert main(["train", "-solver", "s2.prototxt"]) == 0
+        before = names(folder)
+        capfd.readouterr()
+        assert main([*self.ARGUMENTS, *resumed]) == 0
+        lines = capfd.readouterr().err.splitlines()
+        told = [line for line in lines if "runs/1/train.log" in line]
+        assert len(told) == 1
+        assert re.search(r"train\.log: cannot be written: No space left on", told[0])
+        assert names(folder) == before
+
+
+def run_into(target, *arguments):
+    """Run ``caffe train`` with a log that goes to an open file; its status."""
+    command = [sys.executable, "-m", "caffe", "train", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, stdout=target, stderr=subprocess.STDOUT, env=environment
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_log_on_a_full_disk_costs_no_training(folder):
+    with (
+        open("/dev/full", "w") as full,
+        run_into(full, "-solver", "s2.prototxt") as run,
+    ):
+        assert run.wait() == 0
+    assert "run_iter_12.solverstate.h5" in names(folder)
+
+
+def test_a_log_that_nobody_reads_any_more_stops_after_a_snapshot(folder):
+    text = Path("s2.prototxt").read_text()
+    long = re.sub(r"max_iter: *\d+", "max_iter: 1000000", text)
+    Path("long.prototxt").write_text(re.sub(r"snapshot: *\d+", "", long))
+    with run_into(subprocess.PIPE, "-solver", "long.prototxt") as run:
+        for line in run.stdout:
+            if b"Iteration 3" in line:
+                break
+        run.stdout.close()
+        assert run.wait() == 0
+    (state,) = [n for n in names(folder) if n.endswith(".solverstate.h5.resume.npz")]
+    assert re.fullmatch(r"run_iter_\d+\.solverstate\.h5\.resume\.npz", state)

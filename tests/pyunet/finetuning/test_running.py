@@ -126,6 +126,30 @@ def test_a_snapshot_stays_until_another_one_is_whole(training, behave):
     assert last_snapshot(training.folder) == 6
 
 
+@posix
+@pytest.mark.parametrize(("rows", "start"), [(6, 6), (5, 4), (0, None), (None, 6)])
+def test_curves_have_no_gap_after_a_kill_before_the_log_was_read(
+    training, behave, rows, start
+):
+    behave("SIGINT")
+    assert train(training, Curves(("cell",))) == 6
+    if rows is None:
+        training.csv.unlink()
+    else:
+        lines = training.csv.read_text().splitlines(keepends=True)
+        training.csv.write_text("".join(lines[: rows + 1]))
+    again = Curves.read_csv(training.csv, ["cell"])
+    assert list(again.training) == list(range(rows or 0))
+    training.log.unlink()
+    behave()
+    assert train(training, again) == 10
+    first = training.log.read_text().splitlines()[0]
+    resumed = f"-snapshot snapshot_iter_{start}.solverstate.h5"
+    assert first.endswith(resumed) if start else "-snapshot" not in first
+    if rows is not None:
+        assert list(again.training) == list(range(10))
+
+
 def test_a_half_written_snapshot_is_not_gone_on_with(training, behave):
     behave("fail")
     with pytest.raises(DataError):

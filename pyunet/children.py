@@ -14,10 +14,8 @@ from typing import Any
 
 from pyunet.errors import DataError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _WARD = Path(__file__).with_name("ward.py")
 _PATIENCE_S = 10.0  # the training of a process that was killed ends within a second
@@ -111,7 +109,7 @@ def _locked(folder: Path) -> int | None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
-    if fcntl is None:
+    if sys.platform == "win32":
         return os.open(os.devnull, os.O_RDONLY)
     try:
         descriptor = os.open(folder, os.O_RDONLY)

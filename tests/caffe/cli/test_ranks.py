@@ -26,7 +26,7 @@ def test_each_process_knows_its_place(launch, tmp_path):
 @pytest.mark.parametrize(
     ("what", "text"),
     [
-        (work.all_fail, "^no net for 0$"),
+        (work.all_fail, r"^no\\nnet for 0$"),
         (work.second_fails, r"^rank 1: KeyError: 'gone'$"),
         (work.second_is_killed, "^rank 1 was killed by SIGKILL$"),
     ],

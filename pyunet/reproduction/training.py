@@ -16,6 +16,11 @@ from tqdm import tqdm
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 
+SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if hasattr(signal, name)
+]
 STEPS = 10  # between looks at the clock and at Ctrl-C
 
 
@@ -136,9 +141,9 @@ def _asked_to_stop() -> Iterator[list[int]]:
         asked.append(number)
 
     try:
-        before = {
-            one: signal.signal(one, note) for one in (signal.SIGINT, signal.SIGTERM)
-        }
+        # under nohup a terminal may close
+        asked_by = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
+        before = {one: signal.signal(one, note) for one in asked_by}
     except ValueError:  # not the main thread: nobody can press Ctrl-C there
         before = {}
     try:

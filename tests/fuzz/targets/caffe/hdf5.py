@@ -143,17 +143,17 @@ def _lists() -> dict[str, bytes]:
 
 TARGETS = (
     Target(
-        "h5-weights",
+        "h5_weights",
         _weights,
         lambda: _images(corpus.fill_weights),
         _mutate,
     ),
-    Target("h5-state", _state, lambda: _images(corpus.fill_state), _mutate),
+    Target("h5_state", _state, lambda: _images(corpus.fill_state), _mutate),
     Target(
-        "h5-rows",
+        "h5_rows",
         _rows,
         lambda: _images(corpus.fill_rows) | {"odd": corpus.hdf5_image(corpus.fill_odd)},
         _mutate,
     ),
-    Target("h5-list", _list, _lists, mutate_lines),
+    Target("h5_list", _list, _lists, mutate_lines),
 )

@@ -130,7 +130,7 @@ def _solvers() -> dict[str, bytes]:
 
 TARGETS = (
     Target("prototxt", _prototxt, corpus.prototxts, in_text(caffe_pb2.NetParameter)),
-    Target("solver-text", _solver_text, _solvers, in_text(caffe_pb2.SolverParameter)),
+    Target("solver_text", _solver_text, _solvers, in_text(caffe_pb2.SolverParameter)),
     Target(
         "caffemodel", _caffemodel, corpus.caffemodels, in_binary(caffe_pb2.NetParameter)
     ),

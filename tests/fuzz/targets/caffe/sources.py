@@ -255,13 +255,13 @@ def _leveldb_is_here() -> bool:
 
 
 TARGETS = (
-    Target("image-list", _image_list, _lists, mutate_lines),
-    Target("window-file", _window_file, _windows, mutate_lines),
+    Target("image_list", _image_list, _lists, mutate_lines),
+    Target("window_file", _window_file, _windows, mutate_lines),
     Target("image", _image, _images),
-    Target("load-image", _load_image(".png"), _images),
-    Target("load-tiff", _load_image(".tif"), _tiffs, mutate_tiff),
-    Target("mean-file", _mean, _means, in_binary(caffe_pb2.BlobProto)),
-    Target("blob-vector", _vector, _vectors, in_binary(caffe_pb2.BlobProtoVector)),
+    Target("load_image", _load_image(".png"), _images),
+    Target("load_tiff", _load_image(".tif"), _tiffs, mutate_tiff),
+    Target("mean_file", _mean, _means, in_binary(caffe_pb2.BlobProto)),
+    Target("blob_vector", _vector, _vectors, in_binary(caffe_pb2.BlobProtoVector)),
     Target(
         "datum",
         _datum,

@@ -109,12 +109,20 @@ class Memory:
             value = value.float()
         self.resize(value.numel())
         if value.device.type == "cpu" and self._host is not None and self.handed_out:
-            self._host[: self.count].view(value.shape).copy_(value)
+            # past autograd: a backward reads what stands in the memory then, as Caffe's
+            self._host.data[: self.count].view(value.shape).copy_(value)
             self._value = None
             self._host_is_valid = True
         else:
             self._value = value
             self._host_is_valid = False
+
+    def put_or_clear(self, value: torch.Tensor | None) -> None:
+        """Take a gradient of autograd, which is None where all of it is 0."""
+        if value is None:
+            self.clear()
+        else:
+            self.put(value)
 
     def room(self, shape: Shape, *, anew: bool) -> torch.Tensor:
         """Memory on the CPU for a new value, which the caller fills at once.

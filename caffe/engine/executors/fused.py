@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
 
 import torch
 
 from caffe.engine import common
 from caffe.engine.blob import Blob, shaped
+from caffe.engine.executors.plan import Step, merged, with_last_uses
 from caffe.engine.executors.shared import (
     half_layers,
     is_input,
@@ -17,32 +18,8 @@ from caffe.engine.executors.shared import (
     typed,
     weighted_loss,
 )
-from caffe.engine.layers.neuron import ReLULayer
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
-
-
-@dataclass
-class _Step:
-    """One layer of the fused plan; names are those of the memory's first blob.
-
-    Attributes
-    ----------
-    half : bool
-        It runs on bfloat16 where that is asked for.
-    rectifier : ReLULayer or None
-        What stands behind it, which it does in the same go.
-    frees : list of str
-        What is used here for the last time.
-    """
-
-    node: Node
-    bottoms: list[str]
-    tops: list[str]
-    in_place: bool
-    half: bool
-    rectifier: ReLULayer | None = None
-    frees: list[str] = field(default_factory=list)
 
 
 class Fused:
@@ -59,6 +36,8 @@ class Fused:
         self._root: dict[str, str] = {}
         self._leaves: list[tuple[Blob, torch.Tensor]] = []
         self._half = False
+        # in training: where gradients of another name of a memory go, and what it held
+        self._paths: dict[str, tuple[torch.Tensor, torch.Tensor]] | None = None
         steps = self._plan()
         self.overwritten = {
             name
@@ -67,12 +46,12 @@ class Fused:
             for name in step.tops
             if name in wiring.held and not step.node.op.aliases_bottom
         }
-        self._layers = _with_last_uses(steps)
+        self._layers = with_last_uses(steps)
         # the same with a rectifier in the step of the layer before it
-        self._steps = _with_last_uses(_merged(steps))
+        self._steps = with_last_uses(merged(steps))
 
-    def _plan(self) -> list[_Step]:
-        steps: list[_Step] = []
+    def _plan(self) -> list[Step]:
+        steps: list[Step] = []
         half = half_layers(self._wiring.nodes)
         producer: dict[str, Node] = {}
         read: set[str] = set()  # by others than the layer that comes next
@@ -89,7 +68,7 @@ class Fused:
                 read.update(bottoms)
                 read.difference_update(tops)
                 producer.update(dict.fromkeys(tops, node))
-            steps.append(_Step(node, bottoms, tops, safe, index in half))
+            steps.append(Step(node, bottoms, tops, safe, index in half))
         return steps
 
     def forward(
@@ -114,7 +93,7 @@ class Fused:
 
     def _infer(
         self,
-        steps: list[_Step],
+        steps: list[Step],
         values: dict[str, torch.Tensor],
         kept: set[str],
         device: torch.device,
@@ -122,6 +101,7 @@ class Fused:
     ) -> tuple[torch.Tensor | float, dict[str, torch.Tensor]]:
         """Run layers without gradients; the loss, and what data layers gave."""
         inputs: dict[str, torch.Tensor] = {}
+        self._paths = None
         loss: torch.Tensor | float = 0.0
         with torch.no_grad():
             for step in steps:
@@ -184,7 +164,7 @@ class Fused:
 
     def _train(
         self,
-        steps: list[_Step],
+        steps: list[Step],
         values: dict[str, torch.Tensor],
         device: torch.device,
         prepare: Callable[[Node], None] | None,
@@ -192,6 +172,7 @@ class Fused:
         keep: bool = False,
     ) -> torch.Tensor | float:
         """Run layers forward for a backward; the loss."""
+        self._paths = {}
         loss: torch.Tensor | float = 0.0
         for step in steps:
             if prepare is not None:
@@ -238,7 +219,7 @@ class Fused:
 
     def _run(
         self,
-        step: _Step,
+        step: Step,
         values: dict[str, torch.Tensor],
         device: torch.device,
         *,
@@ -249,9 +230,7 @@ class Fused:
         if is_input(node):
             tops = [self._input(name, device) for name in node.top]
         elif node.op.aliases_bottom:
-            if keep and grad and node.bottom_needs_backward[0]:
-                root = step.bottoms[0]
-                values[root] = self._keep_gradient(node.bottom[0], values[root])
+            self._alias(step, values, keep=keep and grad)
             return [values[name] for name in step.tops]
         else:
             bottoms = self._bottoms(step, values, grad=grad, keep=keep)
@@ -280,18 +259,21 @@ class Fused:
                 ]
         for root, name, top in zip(step.tops, node.top, tops, strict=True):
             values[root] = top
+            if self._paths is not None and name != root:
+                self._paths[name] = top, top
             if top.numel() != self._wiring.blobs[name].count:
                 self._wiring.blobs[name].reshape(*top.shape)
         return tops
 
     def _bottoms(
-        self, step: _Step, values: dict[str, torch.Tensor], *, grad: bool, keep: bool
+        self, step: Step, values: dict[str, torch.Tensor], *, grad: bool, keep: bool
     ) -> list[torch.Tensor]:
         node, bottoms = step.node, []
         for root, name, needs in zip(
             step.bottoms, node.bottom, node.bottom_needs_backward, strict=True
         ):
-            value = shaped(values[root], self._wiring.blobs[name].shape)
+            value = self._value(name, values[root])
+            value = shaped(value, self._wiring.blobs[name].shape)
             if grad and not needs:
                 value = value.detach()
             elif grad and keep:
@@ -310,8 +292,32 @@ class Fused:
         if memory is not blobs[self._root[name]].diff_memory:
             # each top of a Split has a gradient of its own
             value = value.view_as(value)
-        value.register_hook(memory.put)
+        value.register_hook(memory.put_or_clear)
         return value
+
+    def _alias(
+        self, step: Step, values: dict[str, torch.Tensor], *, keep: bool
+    ) -> None:
+        """Let gradients of tops go to the bottom, whatever overwrites the memory."""
+        if self._paths is None:
+            return
+        name, present = step.node.bottom[0], values[step.bottoms[0]]
+        value = self._value(name, present)
+        if keep and step.node.bottom_needs_backward[0]:
+            value = self._keep_gradient(name, value)
+        for top in step.node.top:
+            self._paths[top] = value, present
+
+    def _value(self, name: str, present: torch.Tensor) -> torch.Tensor:
+        """Value of a blob, whose memory holds `present`."""
+        path = (self._paths or {}).get(name)
+        if path is None:
+            return present
+        value, before = path
+        if before is present:
+            return value
+        through: torch.Tensor = _Through.apply(value, present.detach())
+        return through
 
     def _input(self, name: str, device: torch.device) -> torch.Tensor:
         blob = self._wiring.blobs[name]
@@ -344,33 +350,17 @@ class Fused:
         self._leaves.clear()
 
 
-def _merged(steps: list[_Step]) -> list[_Step]:
-    """Let layers that can do it rectify what they make."""
-    merged: list[_Step] = []
-    for step in steps:
-        op = step.node.op
-        last = merged[-1] if merged else None
-        if (
-            last is not None
-            and last.node.op.rectifies
-            and last.rectifier is None
-            and isinstance(op, ReLULayer)
-            and step.in_place
-            and last.tops == step.tops
-            and not any((*last.node.loss_weights, *step.node.loss_weights))
-        ):
-            last.rectifier = op
-        else:
-            merged.append(replace(step))
-    return merged
+class _Through(torch.autograd.Function):
+    """What another name of the same memory has been made, with one's own gradient.
 
+    As in Caffe, where the tops of a Split have one value, and a layer that works on one
+    of them in place has no part in the gradients of the others.
+    """
 
-def _with_last_uses(steps: list[_Step]) -> list[_Step]:
-    """Enter what each step uses for the last time."""
-    last_use: dict[str, _Step] = {}
-    for step in steps:
-        step.frees = []
-        last_use.update(dict.fromkeys((*step.bottoms, *step.tops), step))
-    for name, step in last_use.items():
-        step.frees.append(name)
-    return steps
+    @staticmethod
+    def forward(ctx: Any, value: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        return present.reshape(value.shape).clone()
+
+    @staticmethod
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return grad, None

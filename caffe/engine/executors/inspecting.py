@@ -73,6 +73,7 @@ class Inspecting:
         self._wiring = wiring
         self._records: dict[int, _Record] = {}
         self._half = half_layers(wiring.nodes)
+        self._overwritten: set[int] = set()
         self.forward_hooks = Hooks()
         self.backward_hooks = Hooks()
 
@@ -86,6 +87,7 @@ class Inspecting:
     ) -> float:
         """Run layers `first` to `last` and return the weighted loss of their tops."""
         loss: torch.Tensor | float = 0.0
+        self._find_overwritten()
         for index in range(first, last + 1):
             node = self._wiring.nodes[index]
             self.forward_hooks.run_before(index)
@@ -99,6 +101,12 @@ class Inspecting:
                 loss = loss + self._forward_node(index, node, device)
             self.forward_hooks.run_after(index)
         return float(loss)
+
+    def _find_overwritten(self) -> None:
+        """Find the memory that layers in place write into."""
+        in_place = [node for node in self._wiring.nodes if node.in_place()]
+        names = {name for node in in_place for name in node.top}
+        self._overwritten = {id(self._wiring.blobs[n].data_memory) for n in names}
 
     def _forward_node(
         self, index: int, node: Node, device: torch.device
@@ -253,8 +261,9 @@ class Inspecting:
     def _bottom(self, node: Node, name: str, device: torch.device) -> torch.Tensor:
         blob = self._wiring.blobs[name]
         value = blob.tensor(device)
-        if blob.data_memory.handed_out and name in node.top:
-            value = value.clone()  # the top is written into this memory
+        memory = blob.data_memory
+        if memory.handed_out and id(memory) in self._overwritten:
+            value = value.clone()  # a layer in place writes into this memory
         return layout(value)
 
     def _run(

@@ -172,7 +172,7 @@ class MemoryDataLayer(SourceLayer):
                 f"{self.type} does not transform array data on Reset()",
             )
         _check_array("data array", data, self._shape[1:])
-        if isinstance(labels, np.ndarray) and labels.ndim == 1:
+        if np.ndim(labels) == 1 and hasattr(labels, "dtype"):
             labels = labels[:, None, None, None]
         _check_array("labels array", labels, (1, 1, 1))
         if len(data) != len(labels):

@@ -143,7 +143,7 @@ class TestMemoryData:
             ),
             (lambda d, n: (np.tile(d, (1, 1, 2, 1)), n), "wrong height: 4, not 2"),
             (lambda d, n: (np.tile(d, (1, 1, 1, 2)), n), "wrong width: 6, not 3"),
-            (lambda d, n: (d, n[:, 0, 0, 0]), "labels array must be 4-d"),
+            (lambda d, n: (d, n[:, 0, 0]), "labels array must be 4-d"),
             (
                 lambda d, n: (d, n[:2]),
                 "must have the same first dimension: they have 4",

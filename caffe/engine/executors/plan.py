@@ -1,0 +1,63 @@
+"""In which steps the fused executor runs the layers of a net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from caffe.engine.layers.neuron import ReLULayer
+from caffe.engine.node import Node
+
+
+@dataclass
+class Step:
+    """One layer of the fused plan; names are those of the memory's first blob.
+
+    Attributes
+    ----------
+    half : bool
+        It runs on bfloat16 where that is asked for.
+    rectifier : ReLULayer or None
+        What stands behind it, which it does in the same go.
+    frees : list of str
+        What is used here for the last time.
+    """
+
+    node: Node
+    bottoms: list[str]
+    tops: list[str]
+    in_place: bool
+    half: bool
+    rectifier: ReLULayer | None = None
+    frees: list[str] = field(default_factory=list)
+
+
+def merged(steps: list[Step]) -> list[Step]:
+    """Let layers that can do it rectify what they make."""
+    merged: list[Step] = []
+    for step in steps:
+        op = step.node.op
+        last = merged[-1] if merged else None
+        if (
+            last is not None
+            and last.node.op.rectifies
+            and last.rectifier is None
+            and isinstance(op, ReLULayer)
+            and step.in_place
+            and last.tops == step.tops
+            and not any((*last.node.loss_weights, *step.node.loss_weights))
+        ):
+            last.rectifier = op
+        else:
+            merged.append(replace(step))
+    return merged
+
+
+def with_last_uses(steps: list[Step]) -> list[Step]:
+    """Enter what each step uses for the last time."""
+    last_use: dict[str, Step] = {}
+    for step in steps:
+        step.frees = []
+        last_use.update(dict.fromkeys((*step.bottoms, *step.tops), step))
+    for name, step in last_use.items():
+        step.frees.append(name)
+    return steps

@@ -139,12 +139,19 @@ def _bring(entry: Entry) -> list[Path]:
             rename_layers(aside / entry.weights_path.name, entry.rename)
         if not entry.sha256 and not pinned:
             _pin(entry, source, got)
-        return _put(entry, fresh, {"url": source, "sha256": got})
+        files = {path.name: sha256_of(path) for path in fresh}
+        found = _put(entry, fresh)
     except DataError as error:
         raise DataError(f"{entry.name}: {error}") from error
     finally:
         whole.unlink(missing_ok=True)
         shutil.rmtree(aside, ignore_errors=True)
+    # without it none of the files counts; after it nobody would look for leftovers
+    with atomic_path(entry.cache / FETCHED) as path:
+        path.write_text(
+            json.dumps({"url": source, "sha256": got, "files": files}, indent=1)
+        )
+    return found
 
 
 def _pin(entry: Entry, source: str, got: str) -> None:
@@ -156,15 +163,12 @@ def _pin(entry: Entry, source: str, got: str) -> None:
     )  # fmt: skip
 
 
-def _put(entry: Entry, fresh: list[Path], record: dict[str, Any]) -> list[Path]:
-    """Move files to their places; the record, without which none counts, is last."""
+def _put(entry: Entry, fresh: list[Path]) -> list[Path]:
+    """Move files to their places, where they do not count yet."""
     (entry.cache / FETCHED).unlink(missing_ok=True)
-    record["files"] = {path.name: sha256_of(path) for path in fresh}
     found = [path.replace(entry.cache / path.name) for path in fresh]
     if entry.collection:
         _take_in(entry, found)
-    with atomic_path(entry.cache / FETCHED) as path:
-        path.write_text(json.dumps(record, indent=1))
     return found
 
 

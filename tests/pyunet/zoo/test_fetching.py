@@ -294,3 +294,32 @@ def test_weights_of_16_bits_are_half_as_large_and_load(listed, tmp_path):
     net = caffe.Net(str(deploy), str(out), caffe.TEST)
     assert net.params["score"][0].data.dtype == np.float32
     assert net.params["score"][1].data.tolist() == pytest.approx([0.3, -0.3], rel=5e-4)
+
+
+def test_a_kill_when_all_is_done_leaves_no_archive(release, monkeypatch):
+    """The record is last: after it nobody would look for what is left."""
+    from pyunet.zoo import fetching
+
+    class KilledError(BaseException):
+        pass
+
+    there = []
+
+    def killed(path):
+        there.extend(file.name for file in path.parent.iterdir())
+        raise KilledError
+
+    one = release()
+    real = fetching.atomic_path
+    monkeypatch.setattr(
+        fetching,
+        "atomic_path",
+        lambda path: killed(path) if path.name == "fetched.json" else real(path),
+    )
+    with pytest.raises(KilledError):
+        bring(one)
+    assert "download" not in there
+    assert state(one) == "to fetch"
+    monkeypatch.setattr(fetching, "atomic_path", real)
+    bring(one)
+    assert state(one) == "here"

@@ -356,6 +356,8 @@ def contents(folder: Path) -> dict[str, Any]:
 
 def is_half(name: str) -> bool:
     """Tell whether a name is that of a file on its way."""
+    if name.endswith(".lock"):  # stays, or two processes could hold two of them
+        return False
     return name.startswith(".") or name.endswith((".tmp", ".part", ".part.etag"))
 
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from pyunet.errors import OutOfMemoryError
+from pyunet.errors import DataError, OutOfMemoryError
 from pyunet.inference.averaging import (
     SUM_BYTES,
     average_window,
@@ -127,9 +127,19 @@ class Segmenter:
             return Work(self, inputs, {Pass(): plan}, streamed=True)
         passes = self.passes or (Pass(),)
         gathered = self._gathered_bytes(inputs, passes)
-        folder = self.folder if gathered > self._room(held) else None
-        if folder is None and not self.model.on_gpu:
-            held += gathered
+        if self.folder is not None and gathered > self._room(held):
+            return self._gathering(inputs, passes, held, self.folder)
+        taken = held if self.model.on_gpu else held + gathered
+        try:
+            return self._gathering(inputs, passes, taken, None)
+        except DataError:
+            if self.folder is None:
+                raise
+            return self._gathering(inputs, passes, held, self.folder)
+
+    def _gathering(
+        self, inputs: Inputs, passes: Sequence[Pass], held: int, folder: Path | None
+    ) -> Work:
         plans = plan_passes(
             self.model, inputs.extent, passes, memory=self.memory, held=held,
             tile_size=self.tile_size, parts=inputs.count,

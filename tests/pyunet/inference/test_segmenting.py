@@ -18,7 +18,7 @@ from pyunet.inference.inputs import definition_inputs, plain_inputs
 from pyunet.inference.passes import parse_passes
 from pyunet.inference.predict import segment_array
 from pyunet.inference.segmenting import Segmenter, Wanted
-from pyunet.memory import GPU_WORKSPACE
+from pyunet.memory import GPU_WORKSPACE, WORKSPACE
 from pyunet.nets.geometry import find_axes
 from pyunet.zoo.manifest import Input
 from tests.support import modeldefs
@@ -163,6 +163,22 @@ def test_scores_that_are_gathered_on_the_disk_are_the_same(
     assert work.folder == tmp_path
     np.testing.assert_array_equal(found, expected)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_gathered_on_the_disk_where_tiles_would_not_fit_beside_them(
+    tmp_path, monkeypatch
+):
+    inputs = INPUTS["of the list"]()
+    gathered = 2**24  # less than half of the memory, and more than is left of it
+    monkeypatch.setattr(Segmenter, "_gathered_bytes", lambda *_: gathered)
+    model = model_of()
+    tile = model.activation_bytes(tuple(axis.smallest for axis in model.axes))
+    memory = WORKSPACE + inputs.held + gathered // 2 + 4 * tile
+    segmenter = Segmenter(model, memory, folder=tmp_path)
+    assert gathered < segmenter._room(inputs.held)
+    assert segmenter.plan(inputs).folder == tmp_path
+    with pytest.raises(DataError, match="raise the memory limit"):
+        replace(segmenter, folder=None).plan(inputs)
 
 
 def test_a_volume_of_another_pixel_size_is_gathered_slice_by_slice():

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from pyunet.errors import DataError, PyunetError, one_line
+from pyunet.errors import DataError, OutOfMemoryError, PyunetError, one_line
 from pyunet.memory import available_bytes, format_bytes
 
 SMALL_BYTES = 2**26  # what is not worth asking the system for
@@ -22,7 +22,6 @@ REASON = 240  # characters of a library's text
 MEANINGS: dict[type[BaseException], str] = {
     UnicodeDecodeError: "it is no text of UTF-8",
     RecursionError: "it is nested too deeply",
-    MemoryError: "it takes more memory than there is",
 }
 # what a library says of a file is in the error; its own lines would come beside it
 for _name in ("tifffile", "PIL", "h5py", "nibabel"):
@@ -46,6 +45,8 @@ def reading(path: str | Path, wrong: str = "cannot be read") -> Iterator[None]:
     DataError
         Whatever the block raises, but for what this package and caffe raise
         themselves, which stays as it is.
+    OutOfMemoryError
+        In the place of a MemoryError.
 
     Examples
     --------
@@ -61,6 +62,8 @@ def reading(path: str | Path, wrong: str = "cannot be read") -> Iterator[None]:
             yield
     except PyunetError:
         raise
+    except MemoryError as error:
+        raise OutOfMemoryError(f"out of memory: {path}: {wrong}") from error
     except Exception as error:
         if type(error).__module__.partition(".")[0] == "caffe":
             raise

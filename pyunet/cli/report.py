@@ -141,12 +141,15 @@ def _given(args: argparse.Namespace, run: Run) -> Run:
 
 def _with_solver(run: Run) -> Run:
     """Take the solver beside the net, unless a log has told the training's own."""
+    from pyunet.boundary import reading
+
     if run.solver or run.deploy is None:
         return run
     beside = run.deploy.parent / "solver.prototxt"
     if not beside.is_file():
         return run
-    return replace(run, solver=beside.read_text(encoding="utf-8"))
+    with reading(beside):
+        return replace(run, solver=beside.read_text(encoding="utf-8"))
 
 
 def _scored(args: argparse.Namespace, run: Run) -> Run:

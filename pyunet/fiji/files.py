@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.fiji.ending import ending_cleanly
 from pyunet.fiji.log import CheckFailedError, log
@@ -60,12 +61,14 @@ def read_images(path: str, model: ModelDefinition, iterations: int) -> FloatArra
             )
         _check_shape(path, dataset, model)
         try:
-            with np.errstate(over="ignore"):
+            with (
+                reading(path, f"dataset '{name}' cannot be read"),
+                np.errstate(over="ignore"),
+            ):
+                check_held(path, dataset.nbytes, Path(path).stat().st_size)
                 values = np.asarray(dataset[: iterations or None], dtype=np.float32)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise CheckFailedError(
-                f"{path}: dataset '{name}' cannot be read: {_text(error)}", PLACE
-            ) from None
+        except DataError as error:
+            raise CheckFailedError(str(error), PLACE) from None
     log(
         "tiled_predict.cpp:483",
         f"\tdata blob size: ({','.join(map(str, values.shape))})",

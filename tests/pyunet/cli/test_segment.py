@@ -386,6 +386,11 @@ class TestRefuses:
     def test_an_output_that_is_a_file(self, cells, tmp_path, capsys):
         assert f"{cells}: is no folder" in refused(capsys, cells, cells)
 
+    def test_an_output_that_is_a_loop_of_links(self, cells, tmp_path, capsys):
+        loop = tmp_path / "loop"
+        loop.symlink_to("loop")
+        assert f"{loop}: is no folder" in refused(capsys, loop, cells)
+
     def test_memory_that_the_program_itself_exceeds(self, cells, tmp_path, capsys):
         line = refused(capsys, tmp_path / "out", cells, "--memory", "1M")
         assert "--memory 1M: loading the model alone took" in line

@@ -21,6 +21,7 @@ from caffe.export import read_safetensors, read_state_dict
 from caffe.proto import caffe_pb2
 from pyunet.data.checks.hdf5 import check_training_set
 from pyunet.data.hdf5 import read_training_set
+from pyunet.fiji.files import read_images
 from pyunet.modeldef import ModelDefinition, read_ident, read_modeldef, write_modeldef
 from pyunet.modeldef.checks import check_modeldef
 from pyunet.modeldef.definition import LossWeights
@@ -265,7 +266,25 @@ def _fill_tiles(file: Any) -> None:
     file.attrs["arguments"] = json.dumps({"seed": 1})
 
 
+def _plugin_images(data: bytes, folder: Path) -> None:
+    path = folder / "in.h5"
+    path.write_bytes(data)
+    model = ModelDefinition("a", "", "x", (1.0, 1.0), (1, 1), (0, 0), (0, 0))
+    with refusing():
+        read_images(str(path), model, 0)
+
+
+def _fill_images(file: Any) -> None:
+    file.create_dataset("data", data=np.ones((2, 1, 8, 8), "u2"), compression="gzip")
+
+
 TARGETS = (
+    Target(
+        "plugin_images",
+        _plugin_images,
+        lambda: {"images": hdf5_of(_fill_images)},
+        mutate_hdf5,
+    ),
     Target("safetensors", _safetensors, _safetensors_seeds, mutate_safetensors),
     Target("pt", _pt, _pt_seeds, mutate_pt),
     Target("modeldef", _modeldef, _modeldef_seeds, mutate_hdf5),

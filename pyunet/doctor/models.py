@@ -7,12 +7,14 @@ looked for here in the files.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pyunet.boundary import reading
 from pyunet.doctor import mending
 from pyunet.doctor.findings import PROBLEM, WARNING, Finding, ok, problem
 from pyunet.doctor.places import Answer, Place
@@ -110,10 +112,10 @@ def check_channels(question: Question) -> Iterator[Finding]:
 
     layer = first_layer(question.model)
     try:
-        with h5py.File(question.weights, "r") as file:
+        with reading(question.weights), h5py.File(question.weights, "r") as file:
             kernels = file.get(f"data/{layer}/0")
-            shape = tuple(getattr(kernels, "shape", ()))
-    except (OSError, RuntimeError):  # another format, or said by `check`
+            shape = tuple(getattr(kernels, "shape", None) or ())
+    except DataError:  # another format, or said by `check`
         return
     if len(shape) > 1 and shape[1] != question.channels:
         yield problem(
@@ -159,11 +161,9 @@ def _members(path: Path) -> set[str]:
     """Return what the root of an HDF5 file holds; of another file nothing."""
     import h5py
 
-    try:
-        with h5py.File(path, "r") as file:
-            return set(file)
-    except OSError:
-        return set()
+    with contextlib.suppress(DataError), reading(path), h5py.File(path, "r") as file:
+        return set(file)
+    return set()
 
 
 def _first_of_each(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,10 +33,10 @@ def training_tiles_reader(path: str | Sequence[str]) -> Reader | None:
 
     for one in _paths(path):
         try:
-            with h5py.File(one, "r") as file:
+            with reading(one), h5py.File(one, "r") as file:
                 if not _first(file, DATA):
                     return None
-        except OSError:
+        except DataError:
             return None
     return read_training_tiles
 
@@ -64,11 +65,8 @@ def read_training_tiles(path: str | Sequence[str]) -> list[LayerData]:
 
     layers: list[LayerData] = []
     for one in _paths(path):
-        try:
-            with h5py.File(one, "r") as file:
-                layers += _layers(file, Path(one).stem)
-        except OSError as error:
-            raise DataError(f"{one}: cannot be read: {error}") from error
+        with reading(one), h5py.File(one, "r") as file:
+            layers += _layers(file, Path(one).stem)
     return layers
 
 

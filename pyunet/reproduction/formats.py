@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from pyunet.boundary import SMALL_BYTES, check_held, check_memory, reading
 from pyunet.data.picture_files import read_picture
 from pyunet.errors import DataError
+from pyunet.reproduction.matlab import read_matlab
 
 Array = NDArray[Any]
 META_TYPES = {
@@ -243,15 +244,7 @@ def _stored_array(path: Path, file: IO[bytes], size: int) -> Array:
 
 
 def _matlab(path: Path, name: str) -> Array:
-    from scipy import io as matlab
-
-    for _, shape, _ in matlab.whosmat(path):
-        _check(path, math.prod(shape))
-    arrays = {
-        key: value
-        for key, value in matlab.loadmat(path).items()
-        if isinstance(value, np.ndarray) and not key.startswith("__")
-    }
+    arrays = read_matlab(path)
     return _channels_first(arrays[_only(path, list(arrays), name)])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.nets.geometry import Axis, find_axes
@@ -149,7 +150,8 @@ def _read(model: str, name: str, kind: str) -> Any:
 
     path = find_model(model).parent / f"{name}.prototxt"
     message = getattr(caffe_pb2, kind)()
-    text_format.Parse(path.read_text(encoding="utf-8"), message)
+    with reading(path, "is no prototxt"):
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
     return message
 
 

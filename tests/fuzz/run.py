@@ -58,10 +58,10 @@ def _totals(work: Path) -> int:
         state = load(path.parent)
         if state is not None:
             rows.append((path.parent.name, state))
-    head = ("target", "executions", "refused", "a second", "seed", "failures")
+    head = ("target", "executions", "errors", "a second", "seed", "failures")
     _say("{:<24}{:>12}{:>9}{:>10}{:>6}{:>10}".format(*head))
     for name, state in rows:
-        part = f"{state.refused / max(1, state.executions):.0%}"
+        part = f"{state.refused / max(1, state.executions):.2f}"  # an input
         speed = state.executions / max(1e-9, state.seconds)
         _say(
             f"{name:<24}{state.executions:>12}{part:>9}{speed:>10.0f}{state.seed:>6}"

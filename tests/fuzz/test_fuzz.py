@@ -174,7 +174,7 @@ class TestCampaign:
         campaign_of(nothing, 5, seed=8)
         assert main(["--totals", f"--work={tmp_path}"]) == 0
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-        assert rows[1][:3] == ["toy", "5", "0%"]
+        assert rows[1][:3] == ["toy", "5", "0.00"]
         assert rows[1][4:] == ["8", "0"]
         assert rows[2] == ["all", "5", "0"]
 

@@ -13,7 +13,8 @@ from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
 _MAX_AXES = 32
-_MAX_COUNT = 2**31 - 1
+_MAX_COUNT = 2**61 - 1  # so that bytes can be counted in 64 bits
+_MANY = 2**26
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -167,6 +168,11 @@ class Memory:
             self._value = self._host = None
             self._host_is_valid = False
 
+    def part(self) -> None:
+        """Leave the memory to who holds it in Python; the next value gets another."""
+        self.handed_out = False
+        self.release()
+
     def resolve(self) -> None:
         """Compute the value now if it is not known yet."""
         if self.pending is not None:
@@ -183,7 +189,7 @@ class Memory:
         self.resolve()
         host, value = self._host, self._value
         if host is None:
-            host = self._host = torch.zeros(self.capacity)
+            host = self._host = _zeros(self.capacity)
             self._host_is_valid = False
         if not self._host_is_valid and value is not None:
             host[: value.numel()].view(value.shape).copy_(value)
@@ -192,6 +198,16 @@ class Memory:
             self._changes += 1
             self._value = None
         return host[: prod(shape)].view(shape)
+
+
+def _zeros(count: int) -> torch.Tensor:
+    """Zeros that take memory only where they are read or written, if they are many.
+
+    What torch makes is written to at once.
+    """
+    if count < _MANY:
+        return torch.zeros(count)
+    return torch.from_numpy(np.zeros(count, np.float32))
 
 
 def channels_last(value: torch.Tensor) -> torch.Tensor:
@@ -220,7 +236,7 @@ def checked(dims: Sequence[int]) -> Shape:
     Raises
     ------
     CheckError
-        For a negative extent, more than 32 axes, or 2^31 numbers and more.
+        For a negative extent, more than 32 axes, or 2^61 numbers and more.
     """
     shape = tuple(int(d) for d in dims)
     if len(shape) > _MAX_AXES or any(d < 0 for d in shape):
@@ -228,10 +244,11 @@ def checked(dims: Sequence[int]) -> Shape:
             f"a blob can't have shape {shape}: extents are 0 or more, "
             f"at most {_MAX_AXES} axes"
         )
-    if prod(shape) > _MAX_COUNT:
+    # an empty blob, too: its other extents are multiplied by libraries
+    if (count := prod(max(d, 1) for d in shape)) > _MAX_COUNT:
         raise CheckError(
-            f"a blob of shape {shape}: blob size exceeds INT_MAX, "
-            f"{_MAX_COUNT} numbers are accepted"
+            f"a blob can't have shape {shape}: {count} numbers, expected at most "
+            f"{_MAX_COUNT}"
         )
     return shape
 
@@ -286,7 +303,7 @@ class Blob:
         Raises
         ------
         CheckError
-            For a negative extent, more than 32 axes, or 2^31 numbers and more.
+            For a negative extent, more than 32 axes, or 2^61 numbers and more.
         """
         self._shape = checked(dims)
         self.data_memory.resize(self.count)

@@ -12,29 +12,17 @@ from numpy.typing import NDArray
 from caffe.engine import gaps, graph, snapshot, whole_arrays
 from caffe.engine.blob import Blob
 from caffe.engine.layer import layer_type_list as layer_type_list
-from caffe.engine.layers.python import PythonLayer
 from caffe.engine.log import log
 from caffe.engine.memory import memory_errors
-from caffe.engine.node import Node, naming
+from caffe.engine.node import naming
 from caffe.engine.numbered import Numbered
 from caffe.engine.runner import Runner
 from caffe.engine.trainable import Trainable
+from caffe.engine.turns import Turns
+from caffe.engine.views import shown
 from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2, files, text
-
-
-class LayerView:
-    """A layer as pycaffe shows it: its type and its parameter blobs."""
-
-    def __init__(self, node: Node) -> None:
-        self.type = node.type
-        self.blobs = node.blobs
-
-
-def _shown(node: Node) -> Any:
-    """Layer as pycaffe shows it; a Python layer is the user's own object."""
-    return node.op.layer if isinstance(node.op, PythonLayer) else LayerView(node)
 
 
 class Net(Trainable, Numbered):
@@ -129,6 +117,7 @@ class Net(Trainable, Numbered):
         except CaffeError as error:
             raise type(error)(f"{source}{error}") from error
         self.name: str = param.name
+        self._turns = Turns(f"net '{param.name}'")
         self.phase: int = param.state.phase
         self._runner = Runner(self._wiring, self.phase)
         self.set_debug_info(param.debug_info)
@@ -160,7 +149,7 @@ class Net(Trainable, Numbered):
 
         A Python layer is the user's own object.
         """
-        return [_shown(node) for node in self._wiring.nodes]
+        return [shown(node) for node in self._wiring.nodes]
 
     @property
     def layer_dict(self) -> OrderedDict[str, Any]:
@@ -184,8 +173,9 @@ class Net(Trainable, Numbered):
 
     def reshape(self) -> None:
         """Give all blobs the shapes that follow from the inputs' shapes."""
-        for node in self._wiring.nodes:
-            self._runner.prepare(node)
+        with self._turns.taken():
+            for node in self._wiring.nodes:
+                self._runner.prepare(node)
 
     def forward(
         self,
@@ -208,14 +198,33 @@ class Net(Trainable, Numbered):
         Returns
         -------
         dict of str to ndarray
-            The outputs by name. The arrays are the blobs' own memory.
+            The outputs by name. The arrays are the blobs' own memory; copies if several
+            threads give this net its inputs here, which is done one after the other.
 
         Raises
         ------
         CheckError
             If the inputs are not the net's, or not of its batch size.
+        CaffeError
+            If no inputs are given and another thread is at work with this net.
         """
-        given = whole_arrays.fitting(self.blobs, kwargs, "input", self.inputs)
+        with self._turns.taken(wait=bool(kwargs)):
+            outputs = self._run_on(kwargs, start, end)
+            names = (*outputs, *(blobs or ()))
+            found = {name: self.blobs[name].data for name in names}
+            if kwargs and self._turns.many:
+                found = {name: array.copy() for name, array in found.items()}
+        return found
+
+    def _run_on(
+        self, inputs: dict[str, Any], start: str | None, end: str | None
+    ) -> list[str]:
+        """Run layers on what is given; the names of the outputs."""
+        if inputs and self._turns.changes_hands() and start is None:
+            # the last thread may still be reading these
+            for name in set(self.outputs) - self._wiring.held:
+                self.blobs[name].data_memory.part()
+        given = whole_arrays.fitting(self.blobs, inputs, "input", self.inputs)
         for blob, array in given:
             blob.data[...] = array
         names = self._layer_names
@@ -226,7 +235,7 @@ class Net(Trainable, Numbered):
             self._runner.forward()
         else:
             self._runner.forward_layers(first, last)
-        return {name: self.blobs[name].data for name in (*outputs, *(blobs or ()))}
+        return outputs
 
     def backward(
         self,
@@ -257,8 +266,9 @@ class Net(Trainable, Numbered):
         names = self._layer_names
         last = names.index(start) if start is not None else len(names) - 1
         first = names.index(end) if end is not None else 0
-        self._runner.recompute(grad=True)
-        self._runner.backward(first, last)
+        with self._turns.taken():
+            self._runner.recompute(grad=True)
+            self._runner.backward(first, last)
         wanted = self.bottom_names[names[first]] if end is not None else self.inputs
         return {name: self.blobs[name].diff for name in (*wanted, *(diffs or ()))}
 
@@ -285,7 +295,8 @@ class Net(Trainable, Numbered):
         CheckError
             If the inputs are not the net's, or not of one length.
         """
-        return whole_arrays.forward_all(self, self.outputs, blobs, kwargs)
+        with self._turns.taken(wait=True):
+            return whole_arrays.forward_all(self, self.outputs, blobs, kwargs)
 
     def forward_backward_all(
         self,
@@ -311,9 +322,10 @@ class Net(Trainable, Numbered):
         CheckError
             If a name is neither input nor output, or lengths differ.
         """
-        return whole_arrays.forward_backward_all(
-            self, self.outputs, self.inputs, blobs, diffs, kwargs
-        )
+        with self._turns.taken(wait=True):
+            return whole_arrays.forward_backward_all(
+                self, self.outputs, self.inputs, blobs, diffs, kwargs
+            )
 
     def set_input_arrays(self, data: Any, labels: Any) -> None:
         """Give samples to the MemoryData layer that the net begins with.

@@ -15,6 +15,7 @@ from caffe.engine.gaps import Gap
 from caffe.engine.node import Learnable, ParamEntry
 from caffe.engine.runner import Runner
 from caffe.engine.timer import Timer
+from caffe.engine.turns import Turns
 from caffe.engine.wiring import Wiring
 from caffe.proto import blobs as blob_protos
 from caffe.proto import caffe_pb2
@@ -26,6 +27,7 @@ class Trainable:
     name: str
     _wiring: Wiring
     _runner: Runner
+    _turns: Turns
 
     @property
     def learnable(self) -> list[Learnable]:
@@ -78,11 +80,13 @@ class Trainable:
 
     def forward_loss(self) -> float:
         """Run a forward and return the weighted sum of the losses."""
-        return self._runner.forward_loss()
+        with self._turns.taken():
+            return self._runner.forward_loss()
 
     def forward_backward(self) -> float:
         """Run forward and backward, add to param diffs, return the loss."""
-        return self._runner.forward_backward()
+        with self._turns.taken():
+            return self._runner.forward_backward()
 
     def activation_bytes(self) -> int:
         """Most bytes that activations take in a forward in phase TEST.

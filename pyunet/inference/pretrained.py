@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,9 @@ class Pretrained:
     entry: Entry
     model: Model
     definition: ModelDefinition | None = None
+    _turn: AbstractContextManager[object] = field(
+        default_factory=Lock, init=False, repr=False, compare=False
+    )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -90,7 +95,9 @@ class Pretrained:
             Other axes or channels, a pixel size far from the net's, NaN.
         """
         array, several = self._arranged(np.asarray(image))
-        found = [self._scores_of(one, self._sizes(pixel_size_um)) for one in array]
+        sizes = self._sizes(pixel_size_um)
+        with self._turn:  # threads may share the model: one image after the other
+            found = [self._scores_of(one, sizes) for one in array]
         return np.stack(found) if several else found[0]
 
     def labels(

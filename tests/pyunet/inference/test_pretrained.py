@@ -1,5 +1,7 @@
 """One line gives the scores of an image."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -135,3 +137,12 @@ def test_importing_the_package_loads_no_numpy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout == "False\n"
+
+
+def test_threads_that_share_a_model_get_their_own_scores(load):
+    model = load()
+    images = [np.full((30, 40), value, np.uint8) for value in range(0, 240, 5)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(model, images))
+    for image, scores in zip(images, found, strict=True):
+        np.testing.assert_allclose(scores[1], image / 255 - 0.5, atol=1e-6)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
 
+from caffe.engine.memory import check_room
 from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
@@ -58,6 +60,7 @@ def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
             f"filler '{filler.type}' has sparse: {filler.sparse}, "
             "which only 'gaussian' accepts"
         )
+    check_room(prod(shape))
     blob = torch.empty(shape, device=generator.device)
     if not blob.numel():
         raise CheckError(

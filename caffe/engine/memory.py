@@ -16,6 +16,8 @@ _SIGNS = (  # of libraries; the last but one is oneDNN's word for it
     "can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc",
     "could not create a", "can't start new thread",
 )  # fmt: skip
+LARGE = 2**28  # numbers of which `check_room` takes notice
+_NUMBER = 4  # bytes
 _MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 _OF_GROUP = ("max", "current")
 
@@ -40,18 +42,49 @@ def memory_errors() -> Iterator[None]:
     """
     try:
         yield
-    except OutOfMemoryError:
-        raise
-    except MemoryError as error:
-        raise _named(error) from error
-    except OSError as error:
-        if error.errno != errno.ENOMEM:
+    except Exception as error:
+        shortage = as_shortage(error)
+        if shortage is None or shortage is error:
             raise
-        raise _named(error) from error
-    except RuntimeError as error:  # torch.OutOfMemoryError is one
-        if not any(sign in str(error) for sign in _SIGNS):
-            raise
-        raise _named(error) from error
+        raise shortage from error
+
+
+def as_shortage(error: Exception) -> OutOfMemoryError | None:
+    """Give what to raise in an error's place if it tells of too little memory.
+
+    Examples
+    --------
+    >>> as_shortage(MemoryError("Unable to allocate 2 TiB"))
+    OutOfMemoryError('out of memory on the CPU: Unable to allocate 2 TiB')
+    >>> as_shortage(RuntimeError("sizes differ")) is None
+    True
+    """
+    if isinstance(error, OutOfMemoryError):
+        return error
+    if isinstance(error, OSError):
+        return _named(error) if error.errno == errno.ENOMEM else None
+    # torch.OutOfMemoryError is a RuntimeError
+    told = isinstance(error, RuntimeError) and any(s in str(error) for s in _SIGNS)
+    return _named(error) if told or isinstance(error, MemoryError) else None
+
+
+def check_room(count: int) -> None:
+    """Refuse a blob of this many numbers if the machine has not the memory for it.
+
+    A system may promise more than it has, and end the process that relies on it.
+
+    Raises
+    ------
+    OutOfMemoryError
+    """
+    if count < LARGE or common.gpu_mode():
+        return
+    needed, at_hand = _NUMBER * count, available()
+    if at_hand is not None and needed > at_hand + _swap():
+        raise OutOfMemoryError(
+            f"out of memory on the CPU: a blob of {count} numbers takes "
+            f"{needed / 2**30:.1f} GiB, {at_hand / 2**30:.1f} GiB are free"
+        )
 
 
 def available() -> int | None:
@@ -64,8 +97,16 @@ def available() -> int | None:
 
 
 def _kernels_word() -> int | None:
+    return _meminfo("MemAvailable:")
+
+
+def _swap() -> int:
+    return _meminfo("SwapFree:") or 0
+
+
+def _meminfo(name: str) -> int | None:
     for line in _text(_MEMINFO).splitlines():
-        if line.startswith("MemAvailable:"):
+        if line.startswith(name):
             return int(line.split()[1]) << 10
     return None
 

@@ -11,7 +11,7 @@ from caffe.engine.blob import Memory
 from caffe.engine.debug import DebugInfo
 from caffe.engine.executors import Graphed, Hooks, Inspecting, is_input
 from caffe.engine.executors.exported import Exported
-from caffe.engine.memory import memory_errors
+from caffe.engine.memory import LARGE, check_room, memory_errors
 from caffe.engine.node import Node, naming
 from caffe.engine.wiring import Wiring
 from caffe.errors import CheckError
@@ -100,7 +100,7 @@ class Runner:
         if self._in_test or self.keep_blobs or self._layer_by_layer():
             return self.forward()
         self._forget()
-        loss, _ = self._fused.forward(common.device(), self.prepare)
+        loss, _ = self._fused.forward(common.device(), self._prepare_to_run)
         self._replayable = None
         self._mark_freed(_no_data)
         return loss
@@ -114,7 +114,7 @@ class Runner:
             return loss
         self._forget()
         loss = self._fused.forward_backward(
-            common.device(), self.prepare, keep=self.keep_blobs
+            common.device(), self._prepare_to_run, keep=self.keep_blobs
         )
         self._replayable = None
         if not self.keep_blobs:
@@ -131,7 +131,7 @@ class Runner:
         self._replayable = None
         self._has_run = True
         return self._inspecting.forward(
-            first, last, common.device(), prepare=self.prepare
+            first, last, common.device(), prepare=self._prepare_to_run
         )
 
     @memory_errors()
@@ -174,8 +174,17 @@ class Runner:
             node.context.generator = common.streams().generator(device)
         if is_input(node):
             return
-        with naming(node.name, node.type):
+        with naming(node.name, node.type, foreign=node.op.runs_on_blobs):
             node.reshape_tops(self._wiring.blobs)
+
+    def _prepare_to_run(self, node: Node) -> None:
+        """Do so before the tops are filled."""
+        self.prepare(node)
+        most = max((self._wiring.blobs[name].count for name in node.top), default=0)
+        if most < LARGE or node.in_place() or node.op.aliases_bottom:
+            return
+        with naming(node.name, node.type):
+            check_room(most)
 
     def _layer_by_layer(self) -> bool:
         """Whether somebody looks at, or works on, the blobs between two layers."""
@@ -203,7 +212,7 @@ class Runner:
             outputs = self._exported_by(backend).forward(common.precision())
             loss, inputs = 0.0, self._fused.take(outputs, device)
         else:
-            loss, inputs = self._fused.forward(device, self.prepare)
+            loss, inputs = self._fused.forward(device, self._prepare_to_run)
         self._replayable = inputs
         self._shapes = {name: blob.shape for name, blob in blobs.items()}
         self._mark_freed(self.recompute)

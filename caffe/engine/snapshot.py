@@ -202,7 +202,7 @@ def draft_weights(
         )
         for blob in net.written_blobs
     )
-    return atomic.Written(path, serialise(net.outline(), wire.NET, numbers))
+    return atomic.Written(path, serialise(net.outline(), wire.NET, numbers, path=path))
 
 
 def write_weights(

@@ -16,6 +16,8 @@ from caffe.proto.text import read_bytes
 
 _LEGACY = ("num", "channels", "height", "width")
 _MOST_AXES = 32
+MOST_BYTES = 2**31 - 1
+"""Of a message of protocol buffers; its readers refuse more."""
 
 
 def shape_of(blob: Any) -> tuple[int, ...]:
@@ -159,7 +161,17 @@ def put(blob: Any, name: str, values: NDArray[Any]) -> None:
     """Set ``data`` or ``diff`` of a BlobProto that has none, but not its shape.
 
     They go through their wire form: 40 times faster than `extend`.
+
+    Raises
+    ------
+    CheckError
+        For 2 GiB and more.
     """
+    if 4 * np.size(values) > MOST_BYTES:
+        raise CheckError(
+            f"a blob of shape {np.shape(values)}: a message holds at most "
+            f"{MOST_BYTES // 4} numbers"
+        )
     raw = np.ascontiguousarray(values, dtype="<f4").tobytes()
     if raw:
         tag = wire.tag(blob.DESCRIPTOR.fields_by_name[name].number, wire.LENGTH)

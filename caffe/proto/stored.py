@@ -180,6 +180,8 @@ def serialise(
     outline: Any,
     places: wire.Places,
     numbers: Iterable[tuple[Numbers, Numbers | None]],
+    *,
+    path: str | PathLike[str] = "",
 ) -> Iterator[bytes | memoryview]:
     """Bytes of a message, in parts, as protobuf would write it with all its numbers.
 
@@ -191,6 +193,13 @@ def serialise(
         Where in it the blobs are.
     numbers : iterable of (Numbers, Numbers or None)
         Values and gradients of each blob in order.
+    path : path
+        The file that they are for.
+
+    Raises
+    ------
+    FileError
+        For 2 GiB and more, before anything is made.
 
     Examples
     --------
@@ -211,7 +220,15 @@ def serialise(
                 parts += [wire.tag(number, wire.LENGTH) + size, values]
         return [*parts, raw[field.start : field.end]]
 
-    for part in wire.divide(io.BytesIO(raw), 0, len(raw), places, take):
+    parts = wire.divide(io.BytesIO(raw), 0, len(raw), places, take)
+    size = sum(map(len, parts))
+    if size > blobs.MOST_BYTES:
+        raise FileError(
+            f"{path}: would have {size} bytes; a file of protocol buffers holds at "
+            f"most {blobs.MOST_BYTES}: expected HDF5 (save_hdf5, or snapshot_format: "
+            "HDF5)"
+        )
+    for part in parts:
         if isinstance(part, Numbers):
             yield np.ascontiguousarray(part.make(), _TYPES[_DATA]).reshape(-1).data
         else:

@@ -531,8 +531,20 @@ def test_arrays_may_be_given_only_to_a_net_that_begins_with_memory_data(small, b
 
 
 def test_a_blob_of_too_many_numbers_is_refused_with_layer_and_file(build):
-    with pytest.raises(caffe.CheckError, match=r"net.prototxt: .*exceeds INT_MAX"):
-        build(dims(100_000, 100_000))
+    match = r"net.prototxt: layer '\w+' \(Input\): .* expected at most 2305843009"
+    with pytest.raises(caffe.CheckError, match=match):
+        build(dims(2**40, 2**40))
+
+
+def test_what_the_machine_has_no_memory_for_is_not_tried(build):
+    net = build(
+        dims(3, 2) + 'layer { name: "t" type: "Tile" bottom: "x" top: "t" '
+        "tile_param { axis: 0 tiles: 2000000000 } }"
+    )
+    net.blobs["x"].reshape(2**20, 2)
+    match = r"layer 't' \(Tile\): out of memory on the CPU: a blob of 4194304\d* numb"
+    with pytest.raises(caffe.OutOfMemoryError, match=match):
+        net.forward()
 
 
 def test_a_loss_with_its_own_weight_that_is_read_too_counts_as_in_caffe(build):

@@ -216,27 +216,6 @@ class Net(Trainable, Numbered):
                 found = {name: array.copy() for name, array in found.items()}
         return found
 
-    def _run_on(
-        self, inputs: dict[str, Any], start: str | None, end: str | None
-    ) -> list[str]:
-        """Run layers on what is given; the names of the outputs."""
-        if inputs and self._turns.changes_hands() and start is None:
-            # the last thread may still be reading these
-            for name in set(self.outputs) - self._wiring.held:
-                self.blobs[name].data_memory.part()
-        given = whole_arrays.fitting(self.blobs, inputs, "input", self.inputs)
-        for blob, array in given:
-            blob.data[...] = array
-        names = self._layer_names
-        first = names.index(start) if start is not None else 0
-        last = names.index(end) if end is not None else len(names) - 1
-        outputs = self.top_names[names[last]] if end is not None else self.outputs
-        if start is None and end is None:
-            self._runner.forward()
-        else:
-            self._runner.forward_layers(first, last)
-        return outputs
-
     def backward(
         self,
         diffs: Sequence[str] | None = None,

@@ -11,17 +11,9 @@ from typing import Any
 from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.layer import BlobOperator, Context, Operator
 from caffe.engine.log import log
-from caffe.engine.memory import memory_errors
-from caffe.errors import CaffeError, CheckError
+from caffe.engine.memory import as_shortage
+from caffe.errors import CaffeError, CheckError, OutOfMemoryError
 from caffe.proto import caffe_pb2
-
-_OF_LIBRARIES = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    ArithmeticError,
-)
 
 
 @dataclass
@@ -51,10 +43,22 @@ class Node:
             self.op.reshape(self.of(self.bottom, blobs), self.of(self.top, blobs))
             return
         shapes = self.op.shapes([blobs[name].shape for name in self.bottom])
+        self._check_in_place(shapes, blobs)
         for index, (name, shape) in enumerate(zip(self.top, shapes, strict=True)):
             if blobs[name].shape != shape:
                 self._warn_of_growth(index, blobs[name], shape)
                 blobs[name].reshape(*shape)
+
+    def _check_in_place(
+        self, shapes: Sequence[tuple[int, ...]], blobs: Mapping[str, Blob]
+    ) -> None:
+        """Refuse a top that would change the shape of the bottom under it."""
+        for name, bottom, shape in zip(self.top, self.bottom, shapes, strict=False):
+            if name == bottom and blobs[name].shape != shape:
+                raise CheckError(
+                    f"top '{name}' of shape {shape} is written over the bottom of "
+                    f"that name, of shape {blobs[name].shape}: give it another name"
+                )
 
     def _warn_of_growth(self, index: int, blob: Blob, shape: tuple[int, ...]) -> None:
         """Say what is lost where a top of several numbers has a weight in the loss."""
@@ -140,21 +144,53 @@ class ParamEntry:
     owned: bool
 
 
+# what torch and numpy raise at numbers that they can't work with
+_OF_LIBRARIES = (
+    ArithmeticError, IndexError, MemoryError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+_LONGEST = 200
+
+
 @contextmanager
-def naming(node_name: str, node_type: str) -> Iterator[None]:
+def naming(node_name: str, node_type: str, *, foreign: bool = False) -> Iterator[None]:
     """Put layer name and type before the text of an error.
 
-    What torch and numpy refuse, such as sizes beyond their integers, is a `CheckError`;
-    what the code of a Python layer raises stays as it is.
+    What a library raises becomes a `CheckError`, or an `OutOfMemoryError`.
+
+    Parameters
+    ----------
+    foreign : bool
+        The layer is the user's own code: what that raises stays as it is.
     """
     where = f"layer '{node_name}' ({node_type})"
     try:
-        with memory_errors():
-            yield
+        yield
     except CaffeError as error:
         raise type(error)(f"{where}: {error}") from error
     except _OF_LIBRARIES as error:
-        if node_type == "Python":
+        if foreign:
             raise
-        reason = str(error).strip().partition("\n")[0]
-        raise CheckError(f"{where}: can't be computed: {reason}") from error
+        shortage = as_shortage(error)
+        if shortage is not None:
+            raise OutOfMemoryError(f"{where}: {shortage}") from error
+        raise CheckError(f"{where}: {_refused(error)}") from error
+
+
+@contextmanager
+def backward_errors() -> Iterator[None]:
+    """Make what a library raises in the backward of a whole net an error of ours."""
+    try:
+        yield
+    except CaffeError:
+        raise
+    except _OF_LIBRARIES as error:
+        shortage = as_shortage(error)
+        if shortage is not None:
+            raise shortage from error
+        raise CheckError(f"the net's backward {_refused(error)}") from error
+
+
+def _refused(error: Exception) -> str:
+    """Say in one line that a library can't compute something, and its reason."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"can't be computed: {reason[:_LONGEST]}"

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from caffe.engine import whole_arrays
 from caffe.engine.blob import Blob
 from caffe.engine.runner import Runner
+from caffe.engine.turns import Turns
 from caffe.engine.wiring import Wiring
 
 
@@ -21,6 +22,7 @@ class Numbered:
 
     _wiring: Wiring
     _runner: Runner
+    _turns: Turns
 
     @property
     def _layer_names(self) -> list[str]:
@@ -58,6 +60,26 @@ class Numbered:
     def _backward(self, start: int, end: int) -> None:
         self._runner.recompute(grad=True)
         self._runner.backward(end, start)
+
+    def _run_on(
+        self, inputs: Mapping[str, Any], start: str | None, end: str | None
+    ) -> list[str]:
+        """Run layers on what is given; the names of the outputs."""
+        blobs, wiring = self._wiring.blobs, self._wiring
+        if inputs and self._turns.changes_hands() and start is None:
+            # the last thread may still be reading these
+            for name in set(wiring.outputs) - wiring.held:
+                blobs[name].data_memory.part()
+        for blob, array in whole_arrays.fitting(blobs, inputs, "input", wiring.inputs):
+            blob.data[...] = array
+        names = self._layer_names
+        first = names.index(start) if start is not None else 0
+        last = names.index(end) if end is not None else len(names) - 1
+        if start is None and end is None:
+            self._runner.forward()
+        else:
+            self._runner.forward_layers(first, last)
+        return list(wiring.nodes[last].top if end is not None else wiring.outputs)
 
     def _batch(self, blobs: Mapping[str, Any]) -> Iterator[dict[str, NDArray[Any]]]:
         return whole_arrays.batches(self._wiring.blobs, blobs)

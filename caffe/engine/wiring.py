@@ -103,7 +103,7 @@ class Wiring:
         log("layer_factory.hpp:77", f"Creating layer {layer.name}")
         cls = self._class_of(layer)
         log("net.cpp:102", f"Creating Layer {layer.name}")
-        with naming(layer.name, layer.type):
+        with naming(layer.name, layer.type, foreign=cls.runs_on_blobs):
             _check_arity(cls, layer)
             node = self._node(layer)
             self._connect_bottoms(node)

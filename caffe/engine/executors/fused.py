@@ -18,7 +18,7 @@ from caffe.engine.executors.shared import (
     typed,
     weighted_loss,
 )
-from caffe.engine.node import Node, naming
+from caffe.engine.node import Node, backward_errors, naming
 from caffe.engine.wiring import Wiring
 
 
@@ -158,7 +158,8 @@ class Fused:
         if not isinstance(loss, torch.Tensor):
             return loss
         if loss.requires_grad:
-            loss.backward()
+            with backward_errors():
+                loss.backward()
         self._collect(device)
         return float(loss.detach())
 

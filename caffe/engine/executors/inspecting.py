@@ -305,7 +305,8 @@ class Inspecting:
 
     def _backward_node(self, node: Node, record: _Record, device: torch.device) -> None:
         blobs = self._wiring.blobs
-        got = iter(self._gradients(node, record, device))
+        with naming(node.name, node.type):
+            got = iter(self._gradients(node, record, device))
         for name, leaf in zip(node.bottom, record.bottoms, strict=True):
             if leaf.requires_grad:
                 grad = next(got)

@@ -105,6 +105,11 @@ class PythonLayer(BlobOperator):
     def setup(self, param: Any, context: Context) -> None:
         """Import the class and make the layer."""
         options = param.python_param
+        if options.module.startswith("."):
+            raise CheckError(
+                f"python_param.module is '{options.module}': a name that begins with "
+                "no dot is expected"
+            )
         try:
             module = import_module(options.module)
         except ModuleNotFoundError as error:

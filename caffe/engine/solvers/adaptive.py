@@ -75,6 +75,15 @@ class AdamSolver(SGDSolver):
 
     histories = 2
 
+    def _check_options(self) -> None:
+        super()._check_options()
+        for name in ("momentum", "momentum2"):
+            value = getattr(self.param, name)
+            if not 0 <= value < 1:  # else the correction divides by 0, or has no root
+                raise CheckError(
+                    f"Adam's {name} is {value:.6g}: expected 0 or more, below 1"
+                )
+
     def _update(
         self, diff: torch.Tensor, past: list[torch.Tensor], rate: float
     ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -54,12 +53,10 @@ class LearningRate:
         policies: dict[str, Callable[[int], float]] = {
             "fixed": lambda iteration: 1.0,
             "step": self._step,
-            "exp": lambda iteration: math.pow(param.gamma, iteration),
-            "inv": lambda iteration: math.pow(
-                1 + param.gamma * iteration, -param.power
-            ),
+            "exp": lambda iteration: _power(param.gamma, iteration),
+            "inv": lambda iteration: _power(1 + param.gamma * iteration, -param.power),
             "multistep": self._multistep,
-            "poly": lambda iteration: math.pow(
+            "poly": lambda iteration: _power(
                 max(1 - iteration / param.max_iter, 0.0), param.power
             ),
             "sigmoid": lambda iteration: _logistic(
@@ -84,7 +81,8 @@ class LearningRate:
 
     def at(self, iteration: int) -> float:
         """Rate of an iteration, rounded to float32 as Caffe's."""
-        return float(np.float32(self._param.base_lr * self._factor(iteration)))
+        with np.errstate(all="ignore"):  # infinity and no number, as in C++
+            return float(np.float32(self._param.base_lr * self._factor(iteration)))
 
     def peek(self, iteration: int) -> float:
         """Rate of an iteration, as `at` gives it, without taking a step."""
@@ -95,7 +93,7 @@ class LearningRate:
 
     def _step(self, iteration: int) -> float:
         self.current_step = iteration // self._param.stepsize
-        return math.pow(self._param.gamma, self.current_step)
+        return _power(self._param.gamma, self.current_step)
 
     def _multistep(self, iteration: int) -> float:
         values = self._param.stepvalue
@@ -107,9 +105,13 @@ class LearningRate:
                     f"MultiStep Status: Iteration {iteration}, "
                     f"step = {self.current_step}",
                 )
-        return math.pow(self._param.gamma, self.current_step)
+        return _power(self._param.gamma, self.current_step)
 
 
 def _logistic(x: float) -> float:
     """1 / (1 + e^-x), 0 where the exponential overflows."""
     return 1 / (1 + math.exp(-x)) if x > _LEAST_EXPONENT else 0.0
+
+
+def _power(base: float, exponent: float) -> float:
+    return float(np.power(np.float64(base), np.float64(exponent)))

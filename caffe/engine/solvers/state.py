@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import os
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -38,6 +39,10 @@ _ODD_ARRAYS = (
     ArithmeticError,
     RuntimeError,
 )
+_NUMBERS = (
+    "base_lr", "gamma", "power", "momentum", "momentum2", "delta", "rms_decay",
+    "weight_decay",
+)  # fmt: skip
 
 
 @dataclass
@@ -85,11 +90,13 @@ def draft(
         If the file can't be written.
     """
     digest = hashlib.sha256()
-    parts = _counted(_parts(state, hdf5_format=hdf5_format), digest)
+    parts = _counted(_parts(state, path, hdf5_format=hdf5_format), digest)
     return atomic.Written(path, parts), digest.hexdigest()
 
 
-def _parts(state: SolverState, *, hdf5_format: bool) -> Iterable[bytes | memoryview]:
+def _parts(
+    state: SolverState, path: PathLike, *, hdf5_format: bool
+) -> Iterable[bytes | memoryview]:
     if hdf5_format:
         return [hdf5.image(lambda file: _fill(state, file))]
     message = caffe_pb2.SolverState(
@@ -99,7 +106,7 @@ def _parts(state: SolverState, *, hdf5_format: bool) -> Iterable[bytes | memoryv
         history=[{"shape": {"dim": values.shape}} for values in state.history],
     )
     numbers = ((Numbers(v.size, partial(np.asarray, v)), None) for v in state.history)
-    return serialise(message, wire.SOLVER_STATE, numbers)
+    return serialise(message, wire.SOLVER_STATE, numbers, path=path)
 
 
 def _counted(
@@ -263,12 +270,17 @@ def check_settings(param: Any) -> None:
     Raises
     ------
     CheckError
-        If a count is not positive, or snapshots have no place.
+        If a count is not positive, a number none, or snapshots have no place.
     """
     for name in ("average_loss", "iter_size"):
         if getattr(param, name) < 1:
             value = getattr(param, name)
             raise CheckError(f"{name} must be 1 or more, it is {value}")
+    for name in _NUMBERS:
+        if not math.isfinite(getattr(param, name)):
+            raise CheckError(f"{name} is {getattr(param, name)}: expected a number")
+    if math.isnan(param.clip_gradients):
+        raise CheckError("clip_gradients is nan: expected a number")
     if param.snapshot:
         if not param.HasField("snapshot_prefix"):
             raise CheckError(

@@ -21,7 +21,9 @@ import caffe
 from caffe.engine import log
 from caffe.proto import caffe_pb2
 
-ALLOWED = {"float32": 1e-5, "bf16": 2e-2}
+# of the terms that are added up; some kernels keep the sums, of up to 64 places of a
+# window, in bfloat16
+ALLOWED = {"float32": 1e-5, "bf16": 5e-2}
 MOST = 3_000_000  # multiplications of one shape
 
 

@@ -67,18 +67,22 @@ LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
 NIFTI = "nibabel>=5"
 ROIS = "roifile>=2025.5"
-METRICS = ("laptrack>=0.16", "py-ctcmetrics>=1.3", "pysodmetrics>=1.6")
+METRICS = (
+    "laptrack>=0.16",
+    "py-ctcmetrics>=1.3",
+    # requires scikit-image < 0.26, which has no wheel for Python 3.14
+    'pysodmetrics>=1.6 ; python_version < "3.14"',
+)
 ONNX = "onnx>=1.17"
 SPEED = (ONNX, "onnxruntime>=1.20", "openvino>=2025.0")
 # pydantic 2.14 refuses what bioimageio.spec hands it
 ZOO = (ONNX, "safetensors>=0.4", "bioimageio.core>=0.11", "pydantic<2.14")
 TENSORBOARD = "tensorboard>=2.14"
-NAPARI = 'napari[pyqt6]>=0.9 ; python_version >= "3.11"'
+NAPARI = "napari[pyqt6]>=0.9"
 DOCS = (
     "mkdocs>=1.6",
     "mkdocs-material>=9.5",
     "mkdocstrings[python]>=0.26",
-    'pymdown-extensions<12 ; python_version < "3.11"',  # newer ones break mkdocstrings
 )
 USERS = (LEVELDB, DRAW, *METRICS, NIFTI, ROIS, *SPEED, *ZOO, TENSORBOARD, NAPARI)
 
@@ -95,13 +99,13 @@ setup(
     classifiers=[
         "Development Status :: 3 - Alpha",
         "Intended Audience :: Science/Research",
-        "Programming Language :: Python :: 3.10",
         "Programming Language :: Python :: 3.11",
         "Programming Language :: Python :: 3.12",
         "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
         "Topic :: Scientific/Engineering :: Image Recognition",
     ],
-    python_requires=">=3.10",
+    python_requires=">=3.11",
     packages=find_packages(include=["caffe*", "pyunet*"]),
     package_data={
         "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
@@ -128,7 +132,9 @@ setup(
         "protobuf>=4.25",
         "pillow>=10",
         "tifffile>=2023.7",
+        "imagecodecs>=2023.7",
         "scikit-image>=0.22",
+        'scikit-image>=0.26 ; python_version >= "3.14"',  # the first with wheels there
         "tqdm>=4.60",
         "matplotlib>=3.8",
         "jinja2>=3",
@@ -158,7 +164,7 @@ setup(
             "pytest-cov",
             "pytest-xdist",
             "six",  # BVLC's own test files use it
-            'atheris ; sys_platform == "linux" and python_version >= "3.11"',
+            'atheris ; sys_platform == "linux"',
             "hypothesis",
             "ruff",
             "mypy",
@@ -168,6 +174,7 @@ setup(
             "opencv-python-headless<5",
             "build",
             "setuptools>=77",
+            "uv",  # tools/lock.sh
         ],
     },
 )

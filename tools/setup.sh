@@ -8,14 +8,14 @@ cd "$(dirname "$0")/.."
 extra=${1:-run}
 stamp=.venv/.pyunet-setup
 
-good_python() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; }
+good_python() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
 
 find_python() {
     local candidate
-    for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10}; do
+    for candidate in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
         if good_python "$candidate"; then echo "$candidate"; return; fi
     done
-    echo "setup: Python 3.10 to 3.13 is wanted, ${PYTHON:-python3} is" \
+    echo "setup: expected Python 3.11 to 3.14, ${PYTHON:-python3} is" \
          "$("${PYTHON:-python3}" --version 2>&1 | head -n 1 || true);" \
          "name another with PYTHON=/path/to/python tools/..." >&2
     return 1

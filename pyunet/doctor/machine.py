@@ -88,8 +88,8 @@ def _python() -> Finding:
     )
     if sys.version_info[:2] > NEWEST_PYTHON:
         return warning(
-            f"{found}: newer than 3.13, the newest that was tried",
-            "make an environment with Python 3.10 to 3.13 and install pyunet there",
+            f"{found}: newer than 3.14, the newest that was tried",
+            "make an environment with Python 3.11 to 3.14 and install pyunet there",
         )
     return ok(found)
 

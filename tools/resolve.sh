@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tools/resolve.sh [EXTRA...]: does what setup.py and constraints.txt ask for exist, as wheels, for
-# every supported Python? Asks the package index, installs nothing. Without arguments:
-# the plain packages and each extra.
+# tools/resolve.sh [EXTRA...]: does what setup.py and constraints.txt ask for exist, as
+# wheels, for every supported Python? Asks the package index, installs nothing. Without
+# arguments: the plain packages and each extra.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 tools/setup.sh dev || exit

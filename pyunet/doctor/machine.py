@@ -24,7 +24,7 @@ from pyunet.doctor.places import terminal
 GIB = 2**30
 LITTLE_GPU_BYTES = 2 * GIB
 LITTLE_RAM_BYTES = 8 * GIB
-NEWEST_PYTHON = (3, 13)
+NEWEST_PYTHON = (3, 14)
 _CUDA = "https://download.pytorch.org/whl/cu126"
 _ASK = """
 import json, caffe, torch

@@ -164,7 +164,6 @@ setup(
             "pytest-cov",
             "pytest-xdist",
             "six",  # BVLC's own test files use it
-            'atheris ; sys_platform == "linux"',
             "hypothesis",
             "ruff",
             "mypy",

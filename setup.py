@@ -67,11 +67,14 @@ LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
 NIFTI = "nibabel>=5"
 ROIS = "roifile>=2025.5"
+# older ones measure contours to lines where segments are meant: other clicks in `hce`
+OPENCV = "opencv-python-headless>=4.13,<5"
 METRICS = (
     "laptrack>=0.16",
     "py-ctcmetrics>=1.3",
     # requires scikit-image < 0.26, which has no wheel for Python 3.14
     'pysodmetrics>=1.6 ; python_version < "3.14"',
+    f'{OPENCV} ; python_version < "3.14"',
 )
 ONNX = "onnx>=1.17"
 SPEED = (ONNX, "onnxruntime>=1.20", "openvino>=2025.0")
@@ -170,7 +173,7 @@ setup(
             "types-protobuf",
             "import-linter>=2.1",
             "grpcio-tools",
-            "opencv-python-headless<5",
+            OPENCV,
             "build",
             "setuptools>=77",
             "uv",  # tools/lock.sh

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import io
 import struct
 from collections.abc import Mapping, Sequence
@@ -87,6 +90,23 @@ def check_claim(claimed: int, raw: bytes) -> None:
         raise CheckError(f"says that it has {claimed} pixels, in {len(raw)} bytes")
 
 
+@functools.cache
+def quiet_libtiff() -> None:
+    """Keep libtiff, which Pillow brings, from writing on the standard error itself.
+
+    It prints a line for each odd tag of a file; the errors arrive as exceptions anyway,
+    and Pillow has no switch for it.
+    """
+    from PIL import _imaging
+
+    library = ctypes.CDLL(_imaging.__file__)
+    for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+        with contextlib.suppress(AttributeError):  # a Pillow that was built without
+            handler = getattr(library, name)
+            handler.argtypes, handler.restype = [ctypes.c_void_p], ctypes.c_void_p
+            handler(None)
+
+
 def _read(file: Any) -> NDArray[Any]:
     """Read the numbers of an image as they are stored; palettes become colors."""
     raw = file.read() if hasattr(file, "read") else Path(file).read_bytes()
@@ -100,6 +120,7 @@ def _read(file: Any) -> NDArray[Any]:
         return pixels
     from PIL import Image
 
+    quiet_libtiff()
     with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
         check_claim(image.width * image.height, raw)
         grey = image.mode in ("1", "L", "LA", "La")

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from caffe.engine import atomic
 from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
-from caffe.images import FORMATS, check_claim
+from caffe.images import FORMATS, check_claim, quiet_libtiff
 from caffe.proto.text import check_pointer
 
 Pixels = NDArray[np.uint8]
@@ -55,6 +55,7 @@ def decode(raw: bytes, color: bool | None = True) -> Pixels:
     CheckError
         If the bytes are no image, or of a kind that Caffe refuses.
     """
+    quiet_libtiff()
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             check_claim(image.width * image.height, raw)

@@ -22,6 +22,12 @@ from pyunet.errors import DataError
 
 BITS_PER_SAMPLE = 258
 MOST_TAGS = 4096
+SUB_PAGES = 330
+MOST_SUB_PAGES = 4096
+OFFSETS = {4: "I", 13: "I", 16: "Q", 18: "Q"}  # by TIFF's types of numbers
+LAST = 2**63 - 1
+SIZES = (256, 257, 277, 278, 322, 323, 32997, 32998)  # tags
+UNSIGNED = (1, 3, 4, 16)
 PLAIN = 1  # TIFF's Compression
 GROWN_BITS = 8  # times that samples of single bits grow when they become bytes
 ORDERS = {b"II": "<", b"MM": ">"}
@@ -172,23 +178,58 @@ def _check_pages(path: str | Path, file: BinaryIO) -> None:
     if order is None or version not in LAYOUTS:
         raise DataError(f"{path}: is no TIFF image")
     layout = LAYOUTS[version]
-    at = _number(layout.first, order, head)
+    chains = [_number(layout.first, order, head)]
     met: set[int] = set()
-    while at:
-        if at in met:
-            raise DataError(f"{path}: its page at byte {at} follows itself")
-        if at >= size:
+    while chains:
+        at = chains.pop()
+        while at:
+            if at in met:
+                raise DataError(f"{path}: its page at byte {at} follows itself")
+            if at >= size:
+                raise DataError(
+                    f"{path}: is cut short: page {len(met) + 1} begins at byte {at}, "
+                    f"the file has {size}"
+                )
+            met.add(at)
+            file.seek(at)
+            tags = _number(layout.tags, order, file.read(struct.calcsize(layout.tags)))
+            if tags > MOST_TAGS:
+                raise DataError(f"{path}: page {len(met)} has {tags} tags, too many")
+            entries = file.read(tags * layout.entry)
+            at = _number(layout.offset, order, file.read(8))
+            _check_types(path, entries, order, layout)
+            chains += _pages_within(file, entries, order, layout)
+
+
+def _check_types(path: str | Path, entries: bytes, order: str, layout: _Layout) -> None:
+    """Refuse sizes that may be negative: tifffile then goes backwards without end."""
+    for start in range(0, len(entries) - layout.entry + 1, layout.entry):
+        code, kind = struct.unpack_from(f"{order}HH", entries, start)
+        if code in SIZES and kind not in UNSIGNED:
             raise DataError(
-                f"{path}: is cut short: page {len(met) + 1} begins at byte {at}, the "
-                f"file has {size}"
+                f"{path}: tag {code}, a size, is of type {kind}; accepted are "
+                "numbers without sign"
             )
-        met.add(at)
-        file.seek(at)
-        tags = _number(layout.tags, order, file.read(8))
-        if tags > MOST_TAGS:
-            raise DataError(f"{path}: page {len(met)} has {tags} tags; it is damaged")
-        file.seek(at + struct.calcsize(order + layout.tags) + tags * layout.entry)
-        at = _number(layout.offset, order, file.read(8))
+
+
+def _pages_within(
+    file: BinaryIO, entries: bytes, order: str, layout: _Layout
+) -> list[int]:
+    """Give the places of a page's own pages, of smaller copies most often."""
+    wide = struct.calcsize(layout.offset)
+    for start in range(0, len(entries) - layout.entry + 1, layout.entry):
+        code, kind = struct.unpack_from(f"{order}HH", entries, start)
+        if code != SUB_PAGES or kind not in OFFSETS:
+            continue
+        form = OFFSETS[kind]
+        count = _number(layout.offset, order, entries[start + 4 :])
+        stored = entries[start + 4 + wide : start + layout.entry]
+        if count * struct.calcsize(form) > wide:
+            file.seek(min(_number(layout.offset, order, stored), LAST))
+            stored = file.read(min(count, MOST_SUB_PAGES) * struct.calcsize(form))
+        count = min(count, len(stored) // struct.calcsize(form))
+        return list(struct.unpack_from(f"{order}{count}{form}", stored))
+    return []
 
 
 def _number(form: str, order: str, content: bytes) -> int:

@@ -52,7 +52,11 @@ def read_images(path: str, model: ModelDefinition, iterations: int) -> FloatArra
     name = model.input_dataset_name
     log(PLACE, f"\tloading dataset: {name}")
     with file:
-        dataset = file.get(name)
+        try:
+            with reading(path, f"dataset '{name}' cannot be read"):
+                dataset = file.get(name)
+        except DataError as error:
+            raise CheckFailedError(str(error), PLACE) from None
         if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
             raise CheckFailedError(
                 f"{path}: no dataset '{name}' of numbers; the file has "

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyunet.inference.pretrained import Pretrained
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 
 def load(name: str, *, gpu: int | None = None) -> Pretrained:

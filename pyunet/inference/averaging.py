@@ -348,6 +348,6 @@ def _mirrored_depth(spline: FloatArray, plan: Plan, tile: Tile) -> list[int]:
     """Give the planes that a tile reads, by channel and z."""
     planes = np.arange(int(np.prod(spline.shape[:-2]))).reshape(spline.shape[:-2])
     if planes.ndim > 1:
-        places = mirror_index(tile.start[0], plan.tile[0], planes.shape[1])
+        places = mirror_index(tile.start[0], plan.tile[0], spline.shape[1])
         planes = planes[:, places]
     return [int(plane) for plane in planes.ravel()]

@@ -121,7 +121,7 @@ def _blurred(
         nearest, 2 * NEAR + 1
     )
     strange = apart.min(axis=-1) > 0
-    away = np.count_nonzero(strange & ~border) / max(np.count_nonzero(strange), 1)
+    away = np.count_nonzero(strange & ~border) / max(int(np.count_nonzero(strange)), 1)
     what = f"{len(values)} values, mostly {listed([f'{v:g}' for v in main])}, the rest "
     if away > 0.05:
         return "label-jpeg", what + "scattered around them, as lossy compression does"

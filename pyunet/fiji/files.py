@@ -51,34 +51,36 @@ def read_images(path: str, model: ModelDefinition, iterations: int) -> FloatArra
         ) from None
     name = model.input_dataset_name
     log(PLACE, f"\tloading dataset: {name}")
-    with file:
-        try:
-            with reading(path, f"dataset '{name}' cannot be read"):
-                dataset = file.get(name)
-        except DataError as error:
-            raise CheckFailedError(str(error), PLACE) from None
-        if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
-            raise CheckFailedError(
-                f"{path}: no dataset '{name}' of numbers; the file has "
-                f"{', '.join(sorted(file)) or 'nothing'}",
-                PLACE,
-            )
-        _check_shape(path, dataset, model)
-        try:
-            with (
-                reading(path, f"dataset '{name}' cannot be read"),
-                np.errstate(over="ignore"),
-            ):
-                check_held(path, dataset.nbytes, Path(path).stat().st_size)
-                values = np.asarray(dataset[: iterations or None], dtype=np.float32)
-        except DataError as error:
-            raise CheckFailedError(str(error), PLACE) from None
+    try:
+        with file, reading(path, f"dataset '{name}' cannot be read"):
+            values = _read_dataset(path, file, model, iterations)
+    except CheckFailedError:
+        raise
+    except DataError as error:
+        raise CheckFailedError(str(error), PLACE) from None
     log(
         "tiled_predict.cpp:483",
         f"\tdata blob size: ({','.join(map(str, values.shape))})",
     )
     _check_numbers(path, name, values)
     return values
+
+
+def _read_dataset(
+    path: str, file: h5py.File, model: ModelDefinition, iterations: int
+) -> FloatArray:
+    name = model.input_dataset_name
+    dataset = file.get(name)
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "biuf":
+        raise CheckFailedError(
+            f"{path}: no dataset '{name}' of numbers; the file has "
+            f"{', '.join(map(str, sorted(file))) or 'nothing'}",
+            PLACE,
+        )
+    _check_shape(path, dataset, model)
+    check_held(path, dataset.nbytes, Path(path).stat().st_size)
+    with np.errstate(over="ignore"):
+        return np.asarray(dataset[: iterations or None], dtype=np.float32)
 
 
 def check_place(path: str) -> None:

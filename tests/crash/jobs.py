@@ -254,8 +254,8 @@ class Fetch(Job):
         return _pyunet("zoo", "fetch", "cells")
 
     def is_passing(self, name: str) -> bool:
-        """The archive goes when it is unpacked."""
-        return name.startswith("cache/cells/download")
+        """The archive goes when it is unpacked, what is made ready aside is moved."""
+        return name.startswith(("cache/cells/download", "cache/cells/.unpacked"))
 
     def close(self) -> None:
         """End the server."""

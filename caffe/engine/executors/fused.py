@@ -55,6 +55,7 @@ class Fused:
         half = half_layers(self._wiring.nodes)
         producer: dict[str, Node] = {}
         read: set[str] = set()  # by others than the layer that comes next
+        shared: set[str] = set()
         for index, node in enumerate(self._wiring.nodes):
             bottoms = [self._root[name] for name in node.bottom]
             alias = node.op.aliases_bottom
@@ -64,11 +65,14 @@ class Fused:
             over = node.in_place() and len(node.top) == 1 and len(node.bottom) == 1
             safe = over and not alias and bottoms[0] not in read
             safe = safe and not producer[bottoms[0]].op.backward_needs_top
-            if not alias:
+            named = over and bottoms[0] in shared
+            steps.append(Step(node, bottoms, tops, safe, named, index in half))
+            if alias:
+                shared.update(tops)
+            else:
                 read.update(bottoms)
                 read.difference_update(tops)
                 producer.update(dict.fromkeys(tops, node))
-            steps.append(Step(node, bottoms, tops, safe, index in half))
         return steps
 
     def forward(
@@ -248,7 +252,7 @@ class Fused:
                             bottoms[0], params, node.context, slope
                         )
                     ]
-                elif step.in_place:
+                elif _overwrites(step, bottoms, grad=grad, keep=keep):
                     tops = [node.op.forward_in_place(bottoms[0], params, node.context)]
                 else:
                     tops = node.op.forward(bottoms, params, node.context)
@@ -349,6 +353,19 @@ class Fused:
             ):
                 present.add_(leaf.grad)
         self._leaves.clear()
+
+
+def _overwrites(
+    step: Step, bottoms: list[torch.Tensor], *, grad: bool, keep: bool
+) -> bool:
+    """Whether a step may write over its bottom without changing another gradient.
+
+    In autograd the layer becomes part of every tensor that is this memory, and what is
+    hooked to a view is forgotten.
+    """
+    if not (step.in_place and grad):
+        return step.in_place
+    return not (step.shared or (keep and bottoms[0]._is_view()))
 
 
 class _Through(torch.autograd.Function):

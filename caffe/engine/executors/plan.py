@@ -14,6 +14,8 @@ class Step:
 
     Attributes
     ----------
+    shared : bool
+        Its memory has had another name before it, of a gradient that it has no part in.
     half : bool
         It runs on bfloat16 where that is asked for.
     rectifier : ReLULayer or None
@@ -26,6 +28,7 @@ class Step:
     bottoms: list[str]
     tops: list[str]
     in_place: bool
+    shared: bool
     half: bool
     rectifier: ReLULayer | None = None
     frees: list[str] = field(default_factory=list)

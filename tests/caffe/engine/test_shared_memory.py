@@ -147,6 +147,81 @@ def test_a_split_with_one_top_keeps_a_gradient_of_its_own():
     assert net.blobs["x"].diff.tolist() == [3, 0]
 
 
+def step_of(text: str, *, keep: bool) -> caffe.Net:
+    """A net after a training step on 5 and -5."""
+    net = net_of(text, caffe.TRAIN)
+    net.keep_blobs = keep
+    net.blobs["x"].data[...] = np.reshape([5, -5], net.blobs["x"].shape)
+    net.forward_backward()
+    return net
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_a_layer_on_one_top_of_a_split_has_no_part_in_the_gradient_of_another(keep):
+    text = (
+        INPUT
+        % "dim: 1 dim: 2"
+        + 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" '
+        "inner_product_param { num_output: 2 } }"
+        'layer { name: "split" type: "Split" bottom: "y" top: "a" top: "b" }'
+        + 'layer { name: "negative" type: "Power" bottom: "a" top: "a" '
+        "power_param { scale: -2 } }"
+        'layer { name: "a" type: "Reduction" bottom: "a" top: "sum of a" '
+        "loss_weight: 3 }"
+        'layer { name: "b" type: "Reduction" bottom: "b" top: "sum of b" '
+        "loss_weight: 7 }"
+    )
+    net = step_of(text, keep=keep)
+    # of each number of y: -2 * 3 by way of a, 7 by way of b
+    assert net.params["ip"][1].diff.tolist() == [1, 1]
+    assert net.params["ip"][0].diff.tolist() == [[5, -5], [5, -5]]
+    if keep:
+        diffs = {name: net.blobs[name].diff.tolist() for name in "yab"}
+        assert diffs == {"y": [[1, 1]], "a": [[-6, -6]], "b": [[7, 7]]}
+
+
+ONES = 'weight_filler { type: "constant" value: 1 } '
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        f'"InnerProduct" inner_product_param {{ axis: 3 num_output: 1 {ONES} }}',
+        f'"Deconvolution" convolution_param {{ kernel_size: 1 num_output: 1 {ONES} }}',
+        '"Im2col" convolution_param { kernel_size: 1 }',
+    ],
+)
+def test_a_step_keeps_the_gradient_below_a_layer_in_place(layer):
+    text = (
+        "force_backward: true "
+        + INPUT % "dim: 1 dim: 1 dim: 2 dim: 1"
+        + f'layer {{ name: "y" bottom: "x" top: "y" type: {layer} }}'
+        + RECTIFIER % ("y", "y")
+        + 'layer { name: "sum" type: "Reduction" bottom: "y" top: "z" loss_weight: 3 }'
+    )
+    net = step_of(text, keep=True)
+    assert net.blobs["y"].diff.ravel().tolist() == [3, 0]
+
+
+@pytest.mark.parametrize("alias", ["Split", "Flatten"])
+def test_a_step_keeps_the_gradient_below_a_layer_on_another_name(alias):
+    text = (
+        INPUT
+        % "dim: 2 dim: 1"
+        + 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "y" '
+        f"inner_product_param {{ num_output: 1 {ONES} }} }}"
+        f'layer {{ name: "a" type: "{alias}" bottom: "y" top: "a" }}'
+        + RECTIFIER
+        % ("a", "a")
+        + 'layer { name: "r" type: "Reshape" bottom: "a" top: "r" '
+        "reshape_param { shape { dim: 2 } } }"
+        'layer { name: "sum" type: "Reduction" bottom: "r" top: "z" loss_weight: 3 }'
+    )
+    net = step_of(text, keep=True)
+    diffs = [net.blobs[name].diff.ravel().tolist() for name in "yar"]
+    assert diffs == [[3, 0]] * 3
+
+
 def test_a_blob_read_after_its_input_was_reshaped_still_has_its_values():
     text = INPUT % "dim: 2 dim: 2" + 'layer { name: "a" type: "Power" bottom: "x" top: '
     text += '"y" power_param { scale: 2 } } layer { name: "b" type: "Power" bottom: "y"'

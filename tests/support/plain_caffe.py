@@ -27,6 +27,10 @@ class Layer:
     options: dict[str, Any] = field(default_factory=dict)
     loss_weight: float = 0.0
     params: list[str] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)  # learning rates of its parameters
+    kept: dict[str, Array] = field(
+        default_factory=dict
+    )  # by a forward, for its backward
 
 
 class Memory:
@@ -91,7 +95,7 @@ class Net:
         learns: dict[str, bool] = {}
         needs = []
         for layer in self.layers:
-            need = bool(layer.params) or any(learns[name] for name in layer.bottom)
+            need = any(layer.rates) or any(learns[name] for name in layer.bottom)
             needs.append(need)
             learns.update(dict.fromkeys(layer.top, need))
         under: set[str] = set()
@@ -147,8 +151,11 @@ class Net:
             for name, blob, grad in zip(layer.bottom, bottom, grads, strict=True):
                 if self._force or self._learns[name]:
                     blob.diff[...] = grad
-            for name, grad in zip(layer.params, of_params, strict=True):
-                self.param_diffs[name] += grad
+            for name, rate, grad in zip(
+                layer.params, layer.rates, of_params, strict=True
+            ):
+                if self._force or rate:
+                    self.param_diffs[name] += grad
 
 
 def _same(layer: Layer, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -166,6 +173,7 @@ def _cut(layer: Layer, shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 SHAPES: dict[str, Callable[[Layer, Any], list[tuple[int, ...]]]] = {
     "InnerProduct": lambda layer, s: [(s[0][0], layer.options["num_output"])],
+    "Convolution": lambda layer, s: [(s[0][0], layer.options["num_output"], s[0][2])],
     "Reshape": lambda layer, s: [(s[0][0], *layer.options["rest"])],
     "Flatten": lambda layer, s: [(s[0][0], int(np.prod(s[0][1:])))],
     "Concat": _joined,
@@ -184,6 +192,43 @@ def _sigmoid(x: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-x)))
 
 
+def _windows(values: Array, kernel: int) -> Array:
+    """Of (N, C, W): what stands under a kernel around each place, (N, C, W, kernel)."""
+    padded = np.pad(values, [(0, 0), (0, 0), (kernel // 2, kernel // 2)])
+    return np.lib.stride_tricks.sliding_window_view(padded, kernel, axis=2)
+
+
+def _filtered(layer: Layer, b: list[Blob], p: list[Array]) -> list[Array]:
+    windows = _windows(b[0].data, layer.options["kernel"])
+    return [np.einsum("ncwk,ock->now", windows, p[0]) + p[1][:, None]]
+
+
+EPS = 0.1
+
+
+def _across(values: Array, x: Array) -> Array:
+    """One number a channel, against x."""
+    return values.reshape(-1, *[1] * (x.ndim - 2))
+
+
+def _normalized(layer: Layer, b: list[Blob], p: list[Array]) -> list[Array]:
+    x = b[0].data
+    mean, variance, weight = p
+    if layer.options["stored"]:
+        scale = 0 if weight == 0 else 1 / weight
+        now = mean * scale, variance * scale
+    else:
+        axes = (0, *range(2, x.ndim))
+        now = x.mean(axes), x.var(axes)
+        samples = x.size // x.shape[1]
+        mean[...] = 0.5 * mean + now[0]
+        variance[...] = 0.5 * variance + now[1] * samples / max(samples - 1, 1)
+        weight[...] = 0.5 * weight + 1
+    layer.kept["deviation"] = _across(np.sqrt(now[1] + EPS), x)
+    layer.kept["top"] = (x - _across(now[0], x)) / layer.kept["deviation"]
+    return [layer.kept["top"]]
+
+
 Forward = Callable[[Layer, list[Blob], list[Array]], list[Any]]
 FORWARD: dict[str, Forward] = {
     "Power": lambda layer, b, p: [
@@ -196,6 +241,8 @@ FORWARD: dict[str, Forward] = {
     "Sigmoid": lambda layer, b, p: [_sigmoid(b[0].data)],
     "TanH": lambda layer, b, p: [np.tanh(b[0].data)],
     "InnerProduct": lambda layer, b, p: [_rows(b[0].data) @ p[0].T + p[1]],
+    "Convolution": _filtered,
+    "BatchNorm": _normalized,
     "Eltwise": lambda layer, b, p: [sum(x.data for x in b)],
     "Concat": lambda layer, b, p: [np.concatenate([x.data for x in b], 1)],
     "Slice": lambda layer, b, p: [
@@ -222,6 +269,26 @@ def _product(
     grad = t[0].diff
     below = (grad @ p[0]).reshape(b[0].shape)
     return [below], [grad.T @ _rows(b[0].data), grad.sum(0)]
+
+
+def _convolution(
+    layer: Layer, t: list[Blob], b: list[Blob], p: list[Array]
+) -> tuple[list[Array], list[Array]]:
+    grad, kernel = t[0].diff, layer.options["kernel"]
+    below = np.einsum("nowk,ock->ncw", _windows(grad, kernel), p[0][..., ::-1])
+    of_weights = np.einsum("now,ncwk->ock", grad, _windows(b[0].data, kernel))
+    return [below], [of_weights, grad.sum((0, 2))]
+
+
+def _normalization(
+    layer: Layer, t: list[Blob], b: list[Blob], p: list[Array]
+) -> tuple[list[Array], list[Array]]:
+    grad, top = t[0].diff, layer.kept["top"]
+    if not layer.options["stored"]:
+        axes = (0, *range(2, grad.ndim))
+        grad = grad - _across(grad.mean(axes), grad)
+        grad = grad - top * _across((t[0].diff * top).mean(axes), grad)
+    return [grad / layer.kept["deviation"]], [np.zeros_like(value) for value in p]
 
 
 def _euclidean(
@@ -259,6 +326,8 @@ BACKWARD = {
     ),
     "TanH": lambda layer, t, b, p: ([t[0].diff * (1 - t[0].data ** 2)], []),
     "InnerProduct": _product,
+    "Convolution": _convolution,
+    "BatchNorm": _normalization,
     "Eltwise": lambda layer, t, b, p: ([t[0].diff.copy() for _ in b], []),
     "Split": lambda layer, t, b, p: (
         [np.sum([top.diff for top in t], axis=0)],

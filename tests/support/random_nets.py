@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tests.support.plain_caffe import Layer
+from tests.support.plain_caffe import EPS, Layer
 
 READS_TOP = {"Sigmoid", "TanH"}  # in their backward
-READS_BOTTOM = {"Power", "ReLU", "InnerProduct", "EuclideanLoss"}
+READS_BOTTOM = {"Power", "ReLU", "InnerProduct", "Convolution", "EuclideanLoss"}
 
 
 @dataclass
@@ -50,7 +50,7 @@ class _Draw:
         self.layers: list[Layer] = []
         self.open: list[_Open] = []
         self.memories: list[_Memory] = []
-        self.shared: dict[tuple[int, int], list[str]] = {}
+        self.shared: dict[tuple[object, ...], tuple[list[str], list[float]]] = {}
         self.accident = False
         self.batches = (int(self.rng.integers(1, 5)), int(self.rng.integers(1, 5)))
 
@@ -106,6 +106,38 @@ class _Draw:
         else:
             self.add(kind, [blob], [blob.rest], **options)
 
+    def learn(self, key: tuple[object, ...]) -> None:
+        """Give the last layer weights and biases, or those of one of the same key."""
+        params = self.shared.get(key)
+        if params is None or self.chance(0.3):
+            names = [f"w{len(self.layers)}", f"b{len(self.layers)}"]
+            params = names, [float(self.chance(0.8)), 2 * float(self.chance(0.8))]
+            self.shared[key] = params
+        self.layers[-1].params, self.layers[-1].rates = params
+
+    def product(self, blob: _Open) -> None:
+        outputs = int(self.rng.integers(2, 5))
+        self.add("InnerProduct", [blob], [(outputs,)], num_output=outputs)
+        self.learn((int(np.prod(blob.rest)), outputs))
+
+    def convolution(self, blob: _Open) -> None:
+        channels, width = blob.rest
+        outputs, kernel = int(self.rng.integers(1, 4)), int(self.rng.choice([1, 3]))
+        options = {"num_output": outputs, "kernel": kernel}
+        self.add("Convolution", [blob], [(outputs, width)], **options)
+        self.learn((channels, outputs, kernel))
+
+    def normalization(self, blob: _Open) -> None:
+        """Enter a BatchNorm that says in one of two ways which statistics it takes."""
+        options = {"stored": self.chance(0.5), "by_phase": self.chance(0.5)}
+        if blob.readers == 0 and self.chance(0.5):
+            self.in_place("BatchNorm", blob, **options)
+        else:
+            self.add("BatchNorm", [blob], [blob.rest], **options)
+        number = len(self.layers)
+        self.layers[-1].params = [f"{name}{number}" for name in ("m", "v", "f")]
+        self.layers[-1].rates = [0.0, 0.0, 0.0]
+
     def join(self, kind: str, blob: _Open) -> None:
         fitting = [o for o in self.open if o.rest == blob.rest]
         others = [fitting[i] for i in self.rng.integers(len(fitting), size=2)]
@@ -122,19 +154,18 @@ class _Draw:
         kind = self.rng.choice(
             ["neuron"] * 4
             + ["InnerProduct", "Eltwise", "Split", "Reshape", "Flatten"]
-            + ["Concat", "Slice", "Reduction"]
+            + ["Concat", "Slice", "Reduction", "BatchNorm", "Convolution"]
         )
         count = int(np.prod(blob.rest))
         if kind == "neuron":
             self.neuron(blob)
         elif kind == "InnerProduct":
-            outputs = int(self.rng.integers(2, 5))
-            self.add(kind, [blob], [(outputs,)], num_output=outputs)
-            names = self.shared.get((count, outputs))
-            if names is None or self.chance(0.3):
-                names = [f"w{len(self.layers)}", f"b{len(self.layers)}"]
-                self.shared[count, outputs] = names
-            self.layers[-1].params = names
+            self.product(blob)
+        elif kind == "Convolution":
+            if len(blob.rest) == 2:
+                self.convolution(blob)
+        elif kind == "BatchNorm":
+            self.normalization(blob)
         elif kind in {"Eltwise", "Concat"}:
             self.join(kind, blob)
         elif kind == "Split":
@@ -206,7 +237,10 @@ def _text(layer: Layer) -> str:
     words = [f'name: "{layer.name}" type: "{layer.type}"']
     words += [f'bottom: "{name}"' for name in layer.bottom]
     words += [f'top: "{name}"' for name in layer.top]
-    words += [f'param {{ name: "{name}" }}' for name in layer.params]
+    words += [
+        f'param {{ name: "{name}" lr_mult: {rate} }}'
+        for name, rate in zip(layer.params, layer.rates, strict=True)
+    ]
     if layer.loss_weight or layer.type == "EuclideanLoss":
         words.append(f"loss_weight: {layer.loss_weight}")
     options = layer.options
@@ -219,6 +253,21 @@ def _dims(values: object) -> str:
     return " ".join(f"dim: {v}" for v in values)  # type: ignore[attr-defined]
 
 
+_FILLERS = (
+    'weight_filler { type: "gaussian" std: 0.5 } '
+    'bias_filler { type: "gaussian" std: 0.5 } }'
+)
+
+
+def _statistics(options: dict[str, object]) -> str:
+    stored = options["stored"]
+    phase, said = f"phase: {'TEST' if stored else 'TRAIN'}", ""
+    if not options["by_phase"]:
+        phase, said = "", f"use_global_stats: {str(stored).lower()}"
+    fields = f"eps: {EPS} moving_average_fraction: 0.5 {said}"
+    return f"{phase} batch_norm_param {{ {fields} }}"
+
+
 _OPTIONS = {
     "Input": lambda o: f"input_param {{ shape {{ {_dims(o['shape'])} }} }}",
     "Power": lambda o: (
@@ -226,10 +275,13 @@ _OPTIONS = {
     ),
     "ReLU": lambda o: f"relu_param {{ negative_slope: {o['negative_slope']} }}",
     "InnerProduct": lambda o: (
-        f"inner_product_param {{ num_output: {o['num_output']} "
-        'weight_filler { type: "gaussian" std: 0.5 } '
-        'bias_filler { type: "gaussian" std: 0.5 } }'
+        f"inner_product_param {{ num_output: {o['num_output']} {_FILLERS}"
     ),
+    "Convolution": lambda o: (
+        f"convolution_param {{ num_output: {o['num_output']} "
+        f"kernel_size: {o['kernel']} pad: {int(o['kernel'] == 3)} {_FILLERS}"
+    ),
+    "BatchNorm": _statistics,
     "Reshape": lambda o: f"reshape_param {{ shape {{ dim: 0 {_dims(o['rest'])} }} }}",
     "Reduction": lambda o: "reduction_param { axis: 1 }",
 }

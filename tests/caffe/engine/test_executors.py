@@ -172,9 +172,11 @@ def test_backward_after_a_step_is_refused_as_the_step_keeps_nothing_for_it(train
         net.backward()
 
 
-def test_backward_without_a_forward_is_refused_where_bottoms_are_overwritten(train_net):
-    with pytest.raises(caffe.CheckError, match="has run no forward"):
-        train_net("unet_demo").backward()
+def test_backward_is_refused_from_a_layer_in_place_that_the_forward_left_out(train_net):
+    net = train_net("unet_demo")
+    net.forward(end="conv_d0a-b")
+    with pytest.raises(caffe.CheckError, match=r"'relu_d0b'.* has run no forward"):
+        net.backward()
 
 
 def test_a_net_whose_blobs_are_not_kept_says_so(train_net):

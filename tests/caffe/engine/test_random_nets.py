@@ -24,12 +24,14 @@ def check_net(seed: int, way: str) -> None:
     net.keep_blobs = way != "a step that frees"
     want = plain_caffe.Net(with_splits(drawn.layers), force=drawn.force)
     assert list(net.blobs) == list(want.blobs)
+    rng = np.random.default_rng(seed)
     for layer in drawn.layers:
         for name, blob in zip(
             layer.params, net.params.get(layer.name, []), strict=True
         ):
+            if layer.type == "BatchNorm":
+                blob.data[...] = rng.uniform(0.5, 2, blob.shape)
             want.params[name] = blob.data.astype(float)
-    rng = np.random.default_rng(seed)
     for batch in drawn.batches:
         for name in net.inputs:
             shape = (batch, *net.blobs[name].shape[1:])
@@ -66,6 +68,10 @@ def compare(net: caffe.Net, want: plain_caffe.Net, drawn: Drawn, where: str) -> 
         near(net.blobs[name].values(), blob.data, f"{where}: {name}")
         if not drawn.accident and "frees" not in where:
             near(net.blobs[name].gradients(), blob.diff, f"{where}: gradient of {name}")
+    for layer in drawn.layers:
+        if layer.type == "BatchNorm":
+            for name, blob in zip(layer.params, net.params[layer.name], strict=True):
+                near(blob.data, want.params[name], f"{where}: {layer.name}")
     if drawn.accident:
         return
     for layer in drawn.layers:

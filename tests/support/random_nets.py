@@ -121,6 +121,9 @@ class _Draw:
         self.learn((int(np.prod(blob.rest)), outputs))
 
     def convolution(self, blob: _Open) -> None:
+        if len(blob.rest) < 2:
+            self.product(blob)
+            return
         channels, width = blob.rest
         outputs, kernel = int(self.rng.integers(1, 4)), int(self.rng.choice([1, 3]))
         options = {"num_output": outputs, "kernel": kernel}
@@ -157,15 +160,14 @@ class _Draw:
             + ["Concat", "Slice", "Reduction", "BatchNorm", "Convolution"]
         )
         count = int(np.prod(blob.rest))
-        if kind == "neuron":
-            self.neuron(blob)
-        elif kind == "InnerProduct":
-            self.product(blob)
-        elif kind == "Convolution":
-            if len(blob.rest) == 2:
-                self.convolution(blob)
-        elif kind == "BatchNorm":
-            self.normalization(blob)
+        ways = {
+            "neuron": self.neuron,
+            "InnerProduct": self.product,
+            "Convolution": self.convolution,
+            "BatchNorm": self.normalization,
+        }
+        if kind in ways:
+            ways[kind](blob)
         elif kind in {"Eltwise", "Concat"}:
             self.join(kind, blob)
         elif kind == "Split":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from caffe.engine import common
-from caffe.engine.blob import Blob, shaped
+from caffe.engine.blob import Blob, Memory, shaped
 from caffe.engine.executors.shared import (
     half_layers,
     is_input,
@@ -73,7 +73,9 @@ class Inspecting:
         self._wiring = wiring
         self._records: dict[int, _Record] = {}
         self._half = half_layers(wiring.nodes)
-        self._overwritten: set[int] = set()
+        self._overwritten: set[Memory] = set()
+        # what a forward has left in them at last
+        self._left: dict[Memory, torch.Tensor] = {}
         self.forward_hooks = Hooks()
         self.backward_hooks = Hooks()
 
@@ -96,6 +98,8 @@ class Inspecting:
                 blobs = self._wiring.blobs
                 bottoms, tops = node.of(node.bottom, blobs), node.of(node.top, blobs)
                 node.op.run_forward(bottoms, tops)
+                for name in node.top:
+                    self._leave(name)
                 loss = loss + self._loss_of_blobs(node, device)
             elif not is_input(node):
                 loss = loss + self._forward_node(index, node, device)
@@ -106,7 +110,16 @@ class Inspecting:
         """Find the memory that layers in place write into."""
         in_place = [node for node in self._wiring.nodes if node.in_place()]
         names = {name for node in in_place for name in node.top}
-        self._overwritten = {id(self._wiring.blobs[n].data_memory) for n in names}
+        self._overwritten = {self._wiring.blobs[n].data_memory for n in names}
+        kept = self._overwritten.intersection(self._left)
+        self._left = {memory: self._left[memory] for memory in kept}
+
+    def _leave(self, name: str, value: torch.Tensor | None = None) -> None:
+        """Remember what a layer made; if None, what is in its blob."""
+        blob = self._wiring.blobs[name]
+        if blob.data_memory in self._overwritten:
+            made = blob.tensor().clone() if value is None else value
+            self._left[blob.data_memory] = made.detach()
 
     def _forward_node(
         self, index: int, node: Node, device: torch.device
@@ -114,6 +127,7 @@ class Inspecting:
         bottoms = [self._bottom(node, name, device) for name in node.bottom]
         tops = self._run(index, bottoms, device, grad=node.needs_backward)
         for name, value in zip(node.top, tops, strict=True):
+            self._leave(name, value)
             self._put(node, name, _owned(value, bottoms))
         return weighted_loss(node, [t.detach() for t in tops])
 
@@ -146,6 +160,7 @@ class Inspecting:
         blobs = self._wiring.blobs
         missing = {id(b.data_memory) for b in blobs.values() if b.data_memory.pending}
         known = {id(blobs[name].data_memory): t for name, t in inputs.items()}
+        self._find_overwritten()
         for index, node in enumerate(self._wiring.nodes):
             if is_input(node) or node.op.source or node.op.side_effects:
                 continue
@@ -161,6 +176,7 @@ class Inspecting:
                 node.context.recomputing = False
             for name, value in zip(node.top, tops, strict=True):
                 known[id(blobs[name].data_memory)] = value.detach()
+                self._leave(name, value)
                 if id(blobs[name].data_memory) in missing:
                     self._put(node, name, _owned(value, bottoms))
 
@@ -218,6 +234,7 @@ class Inspecting:
     def forget(self) -> None:
         """Give up what backwards would need."""
         self._records.clear()
+        self._left.clear()
 
     def _record(self, index: int, device: torch.device) -> _Record:
         """Give what the last forward of a layer left, or what its blobs say now.
@@ -250,11 +267,16 @@ class Inspecting:
         """Tell whether a user has changed a bottom or a parameter since the forward."""
         bottoms = [self._wiring.blobs[name] for name in node.bottom]
         used = (*record.bottoms, *record.params)
-        for blob, old in zip((*bottoms, *node.blobs), used, strict=False):
-            if not blob.data_memory.handed_out:
+        for blob, used_then in zip((*bottoms, *node.blobs), used, strict=False):
+            memory = blob.data_memory
+            if not memory.handed_out:
                 continue
+            # layers in place are no users
+            old = self._left.get(memory, used_then).to(device)
             now = blob.tensor(device)
-            if now.data_ptr() != old.data_ptr() and not torch.equal(now, old.detach()):
+            if now.data_ptr() != old.data_ptr() and not torch.equal(
+                now.flatten(), old.detach().flatten()
+            ):
                 return True
         return False
 
@@ -262,7 +284,7 @@ class Inspecting:
         blob = self._wiring.blobs[name]
         value = blob.tensor(device)
         memory = blob.data_memory
-        if memory.handed_out and id(memory) in self._overwritten:
+        if memory.handed_out and memory in self._overwritten:
             value = value.clone()  # a layer in place writes into this memory
         return layout(value)
 

@@ -110,3 +110,10 @@ def test_the_nets_have_what_they_are_drawn_for():
     assert 0 < sum(net.batches[0] > net.batches[1] for net in nets) < NETS
     names = [tuple(x.params) for net in nets for x in net.layers if x.params]
     assert len(set(names)) < len(names)
+    texts = "".join(net.prototxt() for net in nets)
+    for word in ("phase: TRAIN", "phase: TEST", "lr_mult: 1.0", "lr_mult: 2.0"):
+        assert word in texts
+    rates = [x.rates for net in nets for x in net.layers if x.type == "InnerProduct"]
+    assert [0.0, 2.0] in rates
+    assert [1.0, 0.0] in rates
+    assert [0.0, 0.0] in rates

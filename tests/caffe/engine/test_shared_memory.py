@@ -180,6 +180,26 @@ def test_a_layer_on_one_top_of_a_split_has_no_part_in_the_gradient_of_another(ke
         assert diffs == {"y": [[1, 1]], "a": [[-6, -6]], "b": [[7, 7]]}
 
 
+@pytest.mark.parametrize("way", ["whole", "one by one"])
+def test_a_layer_in_place_is_not_taken_for_a_user_who_writes_into_a_blob(way):
+    text = (
+        "force_backward: true "
+        + INPUT % "dim: 2"
+        + 'layer { name: "split" type: "Split" bottom: "x" top: "a" top: "b" }'
+        'layer { name: "s" type: "Sigmoid" bottom: "a" top: "s" }'
+        'layer { name: "p" type: "Power" bottom: "b" top: "b" '
+        "power_param { shift: 3 } }"
+        'layer { name: "r" type: "Reduction" bottom: "s" top: "z" loss_weight: 4 }'
+    )
+    net = net_of(text, caffe.TEST)
+    net.blobs["x"].data[...] = 0
+    run(net, way)
+    assert net.blobs["x"].data.tolist() == [3, 3]
+    net.backward()
+    # the logistic function is 1/2 at 0: 4 * 1/2 * 1/2
+    assert net.blobs["a"].diff.tolist() == [1, 1]
+
+
 ONES = 'weight_filler { type: "constant" value: 1 } '
 
 

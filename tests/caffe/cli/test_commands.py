@@ -442,13 +442,15 @@ class TestProcess:
         assert "snap_iter_6.caffemodel: cannot be written: File too large" in last
         assert {n: (folder / n).read_bytes() for n in names(folder)} == before
 
-    def test_the_log_may_lose_its_reader(self, folder):
+    def test_a_log_that_nobody_reads_ends_it_after_a_snapshot(self, folder):
         process = start("train", "-solver", write_solver(folder, BASE + "display: 1 "))
         process.stderr.close()
         process.stderr = None
         process.communicate(timeout=60)
         assert process.returncode == 0
-        assert "snap_iter_12.caffemodel" in names(folder)
+        (state,) = folder.glob("*.solverstate")
+        assert f"{state.stem}.caffemodel" in names(folder)
+        assert f"{state.name}.resume.npz" in names(folder)
 
 
 CHANCE = """

@@ -124,3 +124,24 @@ class TestParameter:
     def test_refuses_a_negative_size(self):
         with pytest.raises(CheckError, match=r"shape is \(-1\): sizes from 0 on"):
             make_layer("Parameter", "parameter_param { shape { dim: -1 } }")
+
+
+class TestTile:
+    @pytest.mark.parametrize(
+        ("axis", "top"), [("", (2, 9)), ("axis: 0", (6, 3)), ("axis: -1", (2, 9))]
+    )
+    def test_multiplies_the_size(self, axis, top):
+        check_layer("Tile", f"tile_param {{ tiles: 3 {axis} }}", [(2, 3)], tops=[top])
+
+    def test_copies_the_whole_axis_again_and_again(self):
+        bottom = np.arange(8).reshape(2, 2, 2)
+        (top,) = run_layer("Tile", "tile_param { tiles: 2 }", [bottom])
+        np.testing.assert_array_equal(top, np.tile(bottom, (1, 2, 1)))
+
+    def test_gradient(self):
+        check_gradient("Tile", "tile_param { tiles: 3 }", [(2, 2, 3)])
+
+    @pytest.mark.parametrize("tiles", ["", "tiles: 0", "tiles: -2"])
+    def test_refuses_no_copies(self, tiles):
+        with pytest.raises(CheckError, match="a number above 0 is accepted"):
+            make_layer("Tile", f"tile_param {{ {tiles} }}")

@@ -138,7 +138,7 @@ def test_memory_is_left_out_where_the_system_does_not_tell(look, monkeypatch):
 
 def test_a_newer_python_is_a_warning(look, monkeypatch):
     monkeypatch.setattr(machine.sys, "version_info", (3, 15, 0))
-    assert "newer than 3.13" in levels(look(CPU), "warning")[0]
+    assert "newer than 3.14" in levels(look(CPU), "warning")[0]
 
 
 def test_an_h5py_that_cannot_be_loaded_is_a_problem(look, monkeypatch):

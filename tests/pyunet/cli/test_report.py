@@ -247,7 +247,7 @@ def test_refuses_a_plan_that_was_damaged(finetuned, capsys):
     out = finetuned / "r.html"
     assert "says no classes, no job" in refused(capsys, finetuned, out=out)
     (finetuned / "finetune.json").write_text("nothing")
-    assert "cannot be read" in refused(capsys, finetuned, out=out)
+    assert "is no JSON" in refused(capsys, finetuned, out=out)
 
 
 @pytest.fixture

@@ -185,11 +185,11 @@ def test_objects_that_take_more_than_the_memory_are_refused_before_any_work(
     from pyunet.cli import zoo_segment
 
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40), np.uint8))
-    monkeypatch.setattr(zoo_segment, "OBJECT_BYTES", {how: each * 2**21})
-    segment("--memory", "2G", "--instances", how, "a.tif", status=1)
+    monkeypatch.setattr(zoo_segment, "OBJECT_BYTES", {how: each * 2**27})
+    segment("--memory", "64G", "--instances", how, "a.tif", status=1)
     line = capsys.readouterr().err.splitlines()[-1]
     assert f"a: --instances {how} reads the labels of a whole image" in line
-    assert "the limit is 2048M: raise the memory limit" in line
+    assert "the limit is 65536M: raise the memory limit" in line
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 

@@ -126,7 +126,7 @@ def test_another_job_in_the_same_folder_is_refused(job):
     with pytest.raises(DataError, match="was begun with another iterations and rate"):
         finetune(replace(job, iterations=20, rate=0.5))
     (job.out / "finetune.json").write_text("[]")
-    with pytest.raises(DataError, match=r"finetune\.json: cannot be read"):
+    with pytest.raises(DataError, match=r"finetune\.json: holds list, not an object"):
         finetune(job)
 
 

@@ -104,6 +104,7 @@ def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStac
     Examples
     --------
     >>> import tempfile
+    >>> from PIL import Image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for number in (10, 2):
     ...         Image.new("L", (4, 3), number).save(f"{folder}/{number}.png")

@@ -38,9 +38,9 @@ def main() -> None:
     if sys.argv[1:2] == ["train"]:
         # ImageJ's preferences name caffe_unet where caffe belongs: the plugin's forum
         # is full of it, and nothing else can be meant
-        from caffe.cli import main as caffe
+        import runpy
 
-        sys.exit(caffe())
+        runpy.run_module("caffe", run_name="__main__", alter_sys=True)
     end_by_signals()
     leave(run(sys.argv[1:]))
 

@@ -35,6 +35,7 @@ class Layer:
     ...         top[0].data[...] = 2 * bottom[0].data
     ...     def backward(self, top, propagate_down, bottom):
     ...         bottom[0].diff[...] = 2 * top[0].diff
+    >>> from caffe.engine.blob import Blob
     >>> bottom, top = [Blob((2,))], [Blob()]
     >>> bottom[0].data[...] = [1, 2]
     >>> layer = Twice()

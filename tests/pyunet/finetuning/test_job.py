@@ -158,14 +158,14 @@ def test_a_file_in_the_way_of_the_folder_is_named(job):
     with pytest.raises(DataError, match="mine: is no folder"):
         finetune(job)
     (job.out.parent / "f").touch()
-    with pytest.raises(DataError, match="files: cannot be made"):
+    with pytest.raises(DataError, match="f/g: cannot be made: Not a directory"):
         finetune(replace(job, out=job.out.parent / "f" / "g"))
 
 
 def test_wrong_weights_are_refused_before_anything_is_written(job, tmp_path):
     other = modeldefs.definition(levels=2)
     weights = modeldefs.random_weights(tmp_path / "o.caffemodel.h5", other, channels=3)
-    with pytest.raises(DataError, match=r"lack the layer 'upconv_d1c_u0a'"):
+    with pytest.raises(DataError, match="no weights for layer 'upconv_d1c_u0a'"):
         finetune(replace(job, weights=weights))
     assert not job.out.exists()
 

@@ -172,7 +172,7 @@ class TestReproduce:
         with pytest.raises(DataError, match="holds list"):
             load_runs(job.out)
         (job.folder(0, 0) / "scores.json").write_text("{")
-        with pytest.raises(DataError, match="cannot be read"):
+        with pytest.raises(DataError, match="is no JSON"):
             load_runs(job.out)
 
 

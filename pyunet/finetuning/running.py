@@ -197,7 +197,8 @@ class _Follower:
     def take(self, event: Event, progress: tqdm[None]) -> None:
         """Note an event; a loss that is no number ends the training."""
         if isinstance(event, Snapshot):
-            self.keep()
+            # the next run goes on from here, so these rows must be on the disk
+            self.curves.write_csv(self.training.csv)
             self.snapshots.append(event.iteration)
             oldest = self.snapshots[-KEPT:][0]
             _delete(self.training.folder, lambda iteration: iteration < oldest)

@@ -55,6 +55,7 @@ _HOMES = {
     "params": "caffe.net_spec",
     "NetSpec": "caffe.net_spec",
     "to_proto": "caffe.net_spec",
+    "one_line": "caffe.errors",
     "CaffeError": "caffe.errors",
     "CheckError": "caffe.errors",
     "FileError": "caffe.errors",

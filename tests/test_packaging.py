@@ -73,10 +73,6 @@ class TestImports:
         code = f"import sys, {module}; print('torch' in sys.modules)"
         assert run(sys.executable, "-c", code) == "False\n"
 
-    def test_of_pyunet_do_not_load_caffe(self):
-        code = "import sys, pyunet.cli; print('caffe' in sys.modules)"
-        assert run(sys.executable, "-c", code) == "False\n"
-
 
 class TestConstraints:
     def test_pin_every_requirement(self):

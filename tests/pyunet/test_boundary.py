@@ -94,10 +94,3 @@ def test_what_a_file_cannot_hold_is_refused_before_memory_is_asked_for(monkeypat
 def test_names_in_errors_are_shown_in_one_line(error, name, shown):
     assert str(error(name)) == shown
     assert one_line(name) == shown
-
-
-def test_of_a_long_line_both_ends_stay():
-    line = one_line("a" * 500 + "b" * 500)
-    assert len(line) == 600
-    assert line.startswith("a" * 290)
-    assert line.endswith("b" * 290)

@@ -59,11 +59,11 @@ def test_a_name_from_outside_forges_no_line_and_turns_no_colours(verb, capsys):
     assert capsys.readouterr().err == expected + "\n"
 
 
-def test_what_is_printed_of_a_long_error_has_600_characters(verb, capsys):
+def test_what_is_printed_of_a_long_error_has_at_most_600_characters(verb, capsys):
     verb(raiser(DataError(f"{'a' * 900}.tif: is no image; accepted are images")))
     assert cli.main(["data"]) == 1
     said = capsys.readouterr().err
-    assert len(said) == 600 + len("\n")
+    assert 400 < len(said) <= 600
     assert said.endswith("accepted are images\n")
 
 
@@ -129,10 +129,10 @@ def test_an_unknown_verb_lists_the_known_ones(capsys):
     assert "data" in capsys.readouterr().err
 
 
-def test_help_loads_neither_numpy_nor_caffe():
+def test_help_loads_neither_numpy_nor_torch():
     program = (
         "import sys; from pyunet.cli import main; status = main(['--help']);"
-        "print(status, sorted({'numpy', 'caffe', 'torch'} & set(sys.modules)))"
+        "print(status, sorted({'numpy', 'torch'} & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -231,7 +231,7 @@ def test_help_shows_the_releases_command_and_loads_no_engine():
         "import sys\n"
         "from pyunet.cli import main\n"
         "main(['segment-and-track', '--help'])\n"
-        "sys.exit('torch' in sys.modules or 'caffe' in sys.modules)\n"
+        "sys.exit('torch' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -169,10 +169,10 @@ class TestEyes:
         assert "no edge of the field of view is seen" in said.text
 
     def test_that_take_more_than_is_free_are_refused(self):
-        # 16 bytes for each of 1000 x 1100 pixels are 17 MiB
+        # 8 bytes for each of 1000 x 1100 pixels are 9 MiB
         large = stack(self.photograph(420, (1000, 1100)))
-        with pytest.raises(DataError, match=r"a: to find the field .* takes 17M, 1"):
-            adapted_inputs(large, self.wanted, free=17 * 10**6)
+        with pytest.raises(DataError, match=r"a: to find the field .* takes 9M, 8"):
+            adapted_inputs(large, self.wanted, free=8 * 10**6)
 
     def test_are_prepared_as_in_training(self, tmp_path):
         picture = self.photograph(42)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import caffe
 from pyunet.errors import DataError, OutOfMemoryError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -20,16 +20,6 @@ WORKSPACE, GPU_WORKSPACE = 96 * 2**20, 256 * 2**20
 # Input pixels for each output pixel: beyond that smaller tiles save no memory that is
 # worth their time.
 MOST_READ = 4
-SIGNS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "alloc_failed",
-    "bad_alloc",
-    "could not create a",  # oneDNN, of a primitive or a memory object
-    "failed to map segment",  # the loader, of a library
-    "can't start new thread",  # there is no room for its stack
-)
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 STATUS = Path("/proc/self/status")
@@ -90,7 +80,7 @@ def needed_bytes(weights: int, activations: int, *, on_gpu: bool = False) -> int
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that memory ran out: of this or any engine.
+    """Tell whether an error says that memory ran out, or was made of one that does.
 
     Examples
     --------
@@ -99,16 +89,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     >>> is_out_of_memory(ValueError("out of memory"))
     False
     """
-    if isinstance(error, MemoryError):
-        return True
-    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-        return True
     if isinstance(error, DataError) and error.__cause__ is not None:
         return is_out_of_memory(error.__cause__)
-    text = str(error).lower()
-    return isinstance(error, (RuntimeError, ImportError)) and any(
-        sign in text for sign in SIGNS
-    )
+    return caffe.is_out_of_memory(error)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,8 @@ import torch
 
 from caffe.engine import common
 from caffe.errors import OutOfMemoryError
+from caffe.shortage import is_out_of_memory
 
-_SIGNS = (  # of libraries; the last but one is oneDNN's word for it
-    "can't allocate memory", "out of memory", "ALLOC_FAILED", "bad_alloc",
-    "could not create a", "can't start new thread",
-)  # fmt: skip
 LARGE = 2**28  # numbers of which `check_room` takes notice
 _NUMBER = 4  # bytes
 _MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
@@ -61,11 +57,7 @@ def as_shortage(error: Exception) -> OutOfMemoryError | None:
     """
     if isinstance(error, OutOfMemoryError):
         return error
-    if isinstance(error, OSError):
-        return _named(error) if error.errno == errno.ENOMEM else None
-    # torch.OutOfMemoryError is a RuntimeError
-    told = isinstance(error, RuntimeError) and any(s in str(error) for s in _SIGNS)
-    return _named(error) if told or isinstance(error, MemoryError) else None
+    return _named(error) if is_out_of_memory(error) else None
 
 
 def check_room(count: int) -> None:

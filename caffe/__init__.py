@@ -55,8 +55,6 @@ _HOMES = {
     "params": "caffe.net_spec",
     "NetSpec": "caffe.net_spec",
     "to_proto": "caffe.net_spec",
-    "one_line": "caffe.errors",
-    "is_out_of_memory": "caffe.shortage",
     "CaffeError": "caffe.errors",
     "CheckError": "caffe.errors",
     "FileError": "caffe.errors",

@@ -14,8 +14,20 @@ Form of a text: what is wrong (with the value): what is accepted, and where. Nam
 values in it come from files: whatever they are, the text is one line of limited length.
 """
 
+import errno
+
 LONGEST = 500
 _OMITTED = " ... "
+_SHORTAGE = (  # how libraries say that memory ran out
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "alloc_failed",
+    "bad_alloc",
+    "could not create a",  # oneDNN, of a primitive or a memory object
+    "failed to map segment",  # the loader, of a library
+    "can't start new thread",  # there is no room for its stack
+)
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -66,6 +78,25 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     kept = longest - len(_OMITTED)
     start = kept * 3 // 5
     return shown[:start] + _OMITTED + shown[start - kept :]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that memory ran out, of the machine or of a device.
+
+    Examples
+    --------
+    >>> is_out_of_memory(RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"))
+    True
+    >>> is_out_of_memory(ValueError("out of memory"))
+    False
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    # torch.OutOfMemoryError is a RuntimeError
+    told = isinstance(error, (RuntimeError, ImportError))
+    return told and any(sign in str(error).lower() for sign in _SHORTAGE)
 
 
 class CaffeError(Exception):

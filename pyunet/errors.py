@@ -7,12 +7,12 @@
     └── OutOfMemoryError      too little memory (a MemoryError)
 
 Form of a text: which file, what is wrong (with the value found), what is accepted. It
-is one line, whatever the names in it hold: see `caffe.one_line`.
+is one line, whatever the names in it hold: see `caffe.errors.one_line`.
 """
 
 import sys
 
-from caffe import one_line as one_line
+from caffe.errors import one_line as one_line
 
 
 def shown(name: object) -> str:

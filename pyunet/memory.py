@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import caffe
+from caffe import errors
 from pyunet.errors import DataError, OutOfMemoryError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -91,7 +91,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, DataError) and error.__cause__ is not None:
         return is_out_of_memory(error.__cause__)
-    return caffe.is_out_of_memory(error)
+    return errors.is_out_of_memory(error)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 
 from caffe.engine import common
-from caffe.errors import OutOfMemoryError
-from caffe.shortage import is_out_of_memory
+from caffe.errors import OutOfMemoryError, is_out_of_memory
 
 LARGE = 2**28  # numbers of which `check_room` takes notice
 _NUMBER = 4  # bytes

@@ -14,7 +14,6 @@ from types import ModuleType
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 MODULE_NAMES = (
-    "is_out_of_memory", "one_line",  # ours, as the errors that they tell of
     "TRAIN", "TEST", "set_mode_cpu", "set_mode_gpu", "set_device", "set_random_seed",
     "layer_type_list", "get_solver", "SGDSolver", "AdamSolver",
 )  # fmt: skip

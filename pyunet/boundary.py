@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+from caffe.errors import CaffeError
 from pyunet.errors import DataError, OutOfMemoryError, PyunetError, one_line
 from pyunet.memory import available_bytes, format_bytes
 
@@ -60,13 +61,11 @@ def reading(path: str | Path, wrong: str = "cannot be read") -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except PyunetError:
+    except (PyunetError, CaffeError):
         raise
     except MemoryError as error:
         raise OutOfMemoryError(f"out of memory: {path}: {wrong}") from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] == "caffe":
-            raise
         system = isinstance(error, OSError) and error.strerror
         said = "cannot be read" if system else wrong
         raise DataError(f"{path}: {said}: {reason(error)}") from error

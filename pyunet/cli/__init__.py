@@ -19,6 +19,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NoReturn
 
+from caffe.errors import CaffeError
 from pyunet import __version__
 from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
 from pyunet.cli.saying import OneLine
@@ -109,8 +110,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _text(error: Exception) -> str:
     """Give the text of an error; one that nobody raised on purpose is a fault."""
-    family = type(error).__module__.partition(".")[0]
-    if isinstance(error, (PyunetError, OSError)) or family == "caffe":
+    if isinstance(error, (PyunetError, CaffeError, OSError)):
         return str(error) or type(error).__name__
     kind = type(error).__name__
     return f"a fault of pyunet itself, please report it: {kind}: {error}"

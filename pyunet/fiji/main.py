@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from caffe.errors import CaffeError
 from pyunet.errors import PyunetError, one_line
 from pyunet.fiji.ending import end_by_signals, leave, write_out
 from pyunet.fiji.flags import FlagError, Flags, parse, table
@@ -122,9 +123,7 @@ def describe(error: Exception) -> tuple[str, str]:
 
     if is_out_of_memory(error):
         return "syncedmem.cpp:71", f"{MEMORY} ({text})"
-    # pycaffe has no errors of its own
-    of_engine = getattr(sys.modules.get("caffe"), "CaffeError", PyunetError)
-    if isinstance(error, (OSError, PyunetError, of_engine)):
+    if isinstance(error, (OSError, PyunetError, CaffeError)):
         return PLACE, text
     return PLACE, f"a fault of caffe_unet, please report it: {kind}: {text}"
 

@@ -71,6 +71,7 @@ _MODULES = (
     "errors",
     "export",
     "io",
+    "memory",
     "net_spec",
     "proto",
     "pycaffe",

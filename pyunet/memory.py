@@ -6,9 +6,15 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from caffe import errors
+from caffe.memory import (
+    address_room,
+    check_room_to_load,
+    left_of_group,
+    meminfo,
+    status,
+)
 from pyunet.errors import DataError, OutOfMemoryError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -20,9 +26,6 @@ WORKSPACE, GPU_WORKSPACE = 96 * 2**20, 256 * 2**20
 # Input pixels for each output pixel: beyond that smaller tiles save no memory that is
 # worth their time.
 MOST_READ = 4
-CGROUP = Path("/sys/fs/cgroup")
-MEMINFO = Path("/proc/meminfo")
-STATUS = Path("/proc/self/status")
 
 
 def parse_bytes(text: str) -> int:
@@ -110,6 +113,7 @@ def memory_errors() -> Iterator[None]:
     pyunet.errors.OutOfMemoryError: out of memory
     """
     try:
+        check_room_to_load()
         yield
     except OutOfMemoryError:
         raise
@@ -138,27 +142,11 @@ def available_bytes() -> int:
     Elsewhere half of the machine's memory is taken, and 4 GiB where the system does not
     say how much that is.
     """
-    free = _in_kib(MEMINFO, "MemAvailable")
+    free = meminfo("MemAvailable")
     if free is None:
         free = _physical() // 2
-    limit, used = _cgroup("memory.max"), _cgroup("memory.current")
-    if limit is not None and used is not None:
-        free = min(free, max(0, limit - used))
-    room = address_room()
-    return free if room is None else min(free, room)
-
-
-def address_room() -> int | None:
-    """Give what ``ulimit -v`` leaves to this process; None without a limit."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    most, _ = resource.getrlimit(resource.RLIMIT_AS)
-    taken = _in_kib(STATUS, "VmSize")
-    if most == resource.RLIM_INFINITY or taken is None:
-        return None
-    return max(0, most - taken)
+    limits = [left_of_group(), address_room()]
+    return min([free, *(limit for limit in limits if limit is not None)])
 
 
 def used_bytes() -> int:
@@ -166,13 +154,13 @@ def used_bytes() -> int:
 
     Where the system does not say it, the most that it ever held.
     """
-    held = _in_kib(STATUS, "VmRSS")
+    held = status("VmRSS")
     return peak_bytes() if held is None else held
 
 
 def peak_bytes() -> int:
     """Give the most memory that this process ever held, in bytes; 0 on Windows."""
-    peak = _in_kib(STATUS, "VmHWM")
+    peak = status("VmHWM")
     return _resource_peak() if peak is None else peak
 
 
@@ -185,27 +173,8 @@ def _resource_peak() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _in_kib(path: Path, name: str) -> int | None:
-    """Read a line ``NAME: 123 kB`` of a file of the system."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return None
-    found = [line.split()[1] for line in lines if line.startswith(f"{name}:")]
-    return int(found[0]) * 1024 if found else None
-
-
 def _physical() -> int:
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 2 * GUESS
-
-
-def _cgroup(name: str) -> int | None:
-    """Read a number of the container's group; None without a group or a limit."""
-    try:
-        text = (CGROUP / name).read_text().strip()
-    except OSError:
-        return None
-    return int(text) if text.isdecimal() else None

@@ -21,6 +21,7 @@ from caffe import __version__, init_log
 from caffe.cli.flags import FlagError, Flags, parse, table
 from caffe.engine.log import forget_what_cannot_be_written, log
 from caffe.errors import CaffeError, one_line
+from caffe.memory import check_room_to_load
 
 VERBS = ("train", "test", "device_query", "time", "upgrade")
 _UNREAD = 141
@@ -120,6 +121,7 @@ def quiet_libraries() -> None:
 
 def _run(action: str, flags: Flags) -> int:
     try:
+        check_room_to_load()
         status: int = _verb(action).run(flags)
     except KeyboardInterrupt:
         return 130

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
 from caffe.engine import common
 from caffe.errors import OutOfMemoryError, is_out_of_memory
+from caffe.memory import left_of_group, meminfo
 
 LARGE = 2**28  # numbers of which `check_room` takes notice
 _NUMBER = 4  # bytes
-_MEMINFO, _GROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
-_OF_GROUP = ("max", "current")
 
 
 @contextmanager
@@ -83,35 +81,12 @@ def available() -> int | None:
 
     Where a control group (a container, a cluster's job) allows less, that counts.
     """
-    found = [_kernels_word(), _left_of_group()]
+    found = [meminfo("MemAvailable"), left_of_group()]
     return min((number for number in found if number is not None), default=None)
 
 
-def _kernels_word() -> int | None:
-    return _meminfo("MemAvailable:")
-
-
 def _swap() -> int:
-    return _meminfo("SwapFree:") or 0
-
-
-def _meminfo(name: str) -> int | None:
-    for line in _text(_MEMINFO).splitlines():
-        if line.startswith(name):
-            return int(line.split()[1]) << 10
-    return None
-
-
-def _left_of_group() -> int | None:
-    limit, used = (_text(_GROUP / f"memory.{name}").strip() for name in _OF_GROUP)
-    return int(limit) - int(used) if limit.isdecimal() and used.isdecimal() else None
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text()
-    except OSError:
-        return ""
+    return meminfo("SwapFree") or 0
 
 
 def _named(error: Exception) -> OutOfMemoryError:

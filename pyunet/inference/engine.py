@@ -19,9 +19,10 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from caffe.memory import address_room
 from pyunet.errors import DataError, OutOfMemoryError
 from pyunet.inference.tiling import Padding
-from pyunet.memory import address_room, format_bytes
+from pyunet.memory import format_bytes
 from pyunet.nets.geometry import Axis, find_axes, work_sizes
 from pyunet.nets.layers import Layer, read_layers
 

@@ -64,7 +64,7 @@ def test_no_more_is_available_than_the_machine_has():
 def test_a_containers_limit_counts(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("3000\n")
     (tmp_path / "memory.current").write_text("1000\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
     assert memory.available_bytes() == 2000
 
 
@@ -72,23 +72,23 @@ def test_a_container_without_a_limit_changes_nothing(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000\n")
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   5 kB\n")
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "MEMINFO", tmp_path / "meminfo")
     assert memory.available_bytes() == 5 * 1024
 
 
 def test_where_linux_files_are_missing_half_the_machine_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
-    monkeypatch.setattr(memory, "STATUS", tmp_path / "none")
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(caffe.memory, "STATUS", tmp_path / "none")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     assert memory.available_bytes() == total // 2
     assert memory.used_bytes() == memory.peak_bytes() > 2**20
 
 
 def test_a_system_that_says_nothing_is_taken_to_have_4_gib(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "MEMINFO", tmp_path / "none")
     monkeypatch.delattr(memory.os, "sysconf")
     assert memory.available_bytes() == 4 * 1024**3
 

@@ -96,12 +96,12 @@ def test_the_smaller_of_what_machine_and_control_group_leave_is_free(
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   5 kB\n")
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text(f"{used}\n")
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
     assert memory.available() == free
 
 
 def test_a_system_that_does_not_say_what_is_free_gives_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "none")
-    monkeypatch.setattr(memory, "_GROUP", tmp_path)
+    monkeypatch.setattr(caffe.memory, "MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(caffe.memory, "CGROUP", tmp_path)
     assert memory.available() is None

@@ -306,7 +306,7 @@ def test_help_ends_with_an_example(capsys, command):
 def test_help_needs_nothing_heavy():
     script = (
         "import sys; from pyunet.cli import main; main(['modeldef', '--help']); "
-        "sys.exit(any(name in sys.modules for name in ('caffe', 'h5py', 'numpy')))"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'h5py', 'numpy')))"
     )
     done = subprocess.run([sys.executable, "-c", script], check=False)
     assert done.returncode == 0

@@ -261,7 +261,7 @@ class TestAddressSpace:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("megabytes", [100, 150, 250, 400, 600])
+@pytest.mark.parametrize("megabytes", [64, 100, 150, 250, 400, 600])
 def test_a_program_without_room_to_load_ends_in_one_line(megabytes, tmp_path):
     command = (
         f"ulimit -v {megabytes * 1024} && exec {sys.executable} -m pyunet segment "
@@ -275,3 +275,17 @@ def test_a_program_without_room_to_load_ends_in_one_line(megabytes, tmp_path):
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith("pyunet segment: out of memory")
+
+
+@pytest.mark.parametrize("megabytes", [64, 100, 150])
+def test_caffe_without_room_to_load_ends_in_one_line(megabytes):
+    command = (
+        f"ulimit -v {megabytes * 1024} && exec {sys.executable} -m caffe time "
+        f"-model {UNET}/net.prototxt"
+    )
+    done = subprocess.run(
+        ["bash", "-c", command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "] caffe time: out of memory" in line

@@ -27,20 +27,6 @@ REHEARSALS = 3  # cuDNN chooses its algorithms in these
 MOST_GRAPHS = 4  # each holds its own activations
 MOST_CAPTURES = 16
 
-CAPTURABLE = frozenset(
-    {
-        *("Convolution", "Deconvolution", "InnerProduct", "Pooling", "Concat", "Crop"),
-        *("Split", "Reshape", "Flatten", "Slice", "Eltwise", "Power", "Silence"),
-        *("ReLU", "ELU", "Sigmoid", "TanH", "Swish", "AbsVal", "Exp", "Log", "BNLL"),
-        *("Dropout", "Softmax", "ArgMax", "SoftmaxWithLoss", "EuclideanLoss"),
-        *("ApplyDeformation", "ValueTransformation", "GradientReversal", "Bias"),
-    }
-)
-"""Types of layers that neither read a value back nor keep one on the host."""
-
-LABELLED = {"SoftmaxWithLoss": 1}
-"""Bottom of labels: made before the work, for the host to look whether they exist."""
-
 
 class Recorder(Protocol):
     """What captures work on a device."""
@@ -244,12 +230,11 @@ def divide(layers: Sequence[Layer]) -> Division:
     inside = []
     wanted: set[str] = set()
     for layer in reversed(layers):
-        fresh = layer.type == "Input" or layer.op.source
-        outside = fresh or bool(wanted.intersection(layer.top))
+        outside = layer.op.source or bool(wanted.intersection(layer.top))
         if outside:
             wanted.update(layer.bottom)
-        elif layer.type in LABELLED:
-            wanted.add(layer.bottom[LABELLED[layer.type]])
+        elif layer.op.label_bottom is not None:
+            wanted.add(layer.bottom[layer.op.label_bottom])
         inside.append(not outside)
     inside.reverse()
     return Division(inside, _obstacle(layers, inside))
@@ -260,7 +245,7 @@ def _obstacle(layers: Sequence[Layer], inside: list[bool]) -> str:
         told = f"layer '{layer.name}' ({layer.type})"
         if not within and layer.blobs:
             return f"{told} has parameters, and makes what is new each time"
-        if within and layer.type not in CAPTURABLE:
+        if within and not layer.op.capturable:
             return f"{told} may ask the host"
     return "" if any(inside) else "no layer is left to capture"
 

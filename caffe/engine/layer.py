@@ -136,6 +136,20 @@ class Operator(ABC):
         What it does in precision bf16; options of the layer may decide.
     rectifies : bool
         Its `forward_rectified` is faster than a ReLU layer behind it.
+    rectifier_slope : float or None
+        The layer is a ReLU of this negative slope, which the layer before it may
+        apply; None: it is no ReLU.
+    capturable : bool
+        A CUDA graph may hold its forward: it neither reads a value back nor keeps one
+        on the host.
+    label_bottom : int or None
+        Bottom of labels that `look_ahead` checks before a CUDA graph is replayed.
+    filled_by_user : bool
+        The tops are the user's to fill: the layer has no forward (Input).
+    remembers : bool
+        The next forward depends on this one, beyond what a source has read.
+    shown : object or None
+        What pycaffe shows in the layer's place (the user's own Python layer).
     """
 
     type: ClassVar[str]
@@ -153,6 +167,12 @@ class Operator(ABC):
     backward_needs_top: ClassVar[bool] = True
     half: Half = Half.NEVER
     rectifies: ClassVar[bool] = False
+    rectifier_slope: float | None = None
+    capturable: ClassVar[bool] = False
+    label_bottom: ClassVar[int | None] = None
+    filled_by_user: ClassVar[bool] = False
+    remembers: bool = False
+    shown: Any = None
 
     def __init__(self, param: Any, context: Context) -> None:
         self.param = param
@@ -207,6 +227,22 @@ class Operator(ABC):
         """Top of a one-bottom layer after a ReLU of this `negative_slope`."""
         (top,) = self.forward([bottom], params, context)
         return functional.leaky_relu(top, slope)
+
+    def look_ahead(self, labels: torch.Tensor, scores: Shape) -> None:  # noqa: B027
+        """Refuse labels for scores of this shape, before a forward that can't."""
+
+    def set_arrays(self, data: Any, labels: Any) -> None:
+        """Take the user's arrays as the rows of the next batches.
+
+        Raises
+        ------
+        CheckError
+            If the layer reads no arrays, or these do not fit it.
+        """
+        raise CheckError(
+            "set_input_arrays may only be called if the first layer is a "
+            f"MemoryDataLayer; it is {self.type}"
+        )
 
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Bytes that a forward without gradients takes beside blobs.

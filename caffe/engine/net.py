@@ -321,14 +321,13 @@ class Net(Trainable, Numbered):
             If the net begins with another layer, or the arrays do not fit it.
         """
         first = next(iter(self._wiring.nodes), None)
-        if first is None or first.type != "MemoryData":
+        if first is None:
             raise CheckError(
                 "set_input_arrays may only be called if the first layer is a "
-                f"MemoryDataLayer; it is {first.type if first else 'missing'}"
+                "MemoryDataLayer; it is missing"
             )
-        layer: Any = first.op
         with naming(first.name, first.type):
-            layer.reset(data, labels)
+            first.op.set_arrays(data, labels)
 
     _set_input_arrays = set_input_arrays
 

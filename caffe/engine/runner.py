@@ -9,7 +9,7 @@ import torch
 from caffe.engine import common
 from caffe.engine.blob import Memory
 from caffe.engine.debug import DebugInfo
-from caffe.engine.executors import Graphed, Hooks, Inspecting, is_input
+from caffe.engine.executors import Graphed, Hooks, Inspecting
 from caffe.engine.executors.exported import Exported
 from caffe.engine.memory import LARGE, check_room, memory_errors
 from caffe.engine.node import Node, naming
@@ -172,7 +172,7 @@ class Runner:
             node.context.device = device
             node.context.gpu = device.type == "cuda"
             node.context.generator = common.streams().generator(device)
-        if is_input(node):
+        if node.op.filled_by_user:
             return
         with naming(node.name, node.type, foreign=node.op.runs_on_blobs):
             node.reshape_tops(self._wiring.blobs)

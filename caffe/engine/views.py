@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from caffe.engine.layers.python import PythonLayer
 from caffe.engine.node import Node
 
 
@@ -18,4 +17,4 @@ class LayerView:
 
 def shown(node: Node) -> Any:
     """Layer as pycaffe shows it; a Python layer is the user's own object."""
-    return node.op.layer if isinstance(node.op, PythonLayer) else LayerView(node)
+    return LayerView(node) if node.op.shown is None else node.op.shown

@@ -183,7 +183,7 @@ class Wiring:
             else:
                 log("net.cpp:398", f"{node.name} -> {name}")
                 self.blobs[name] = Blob()
-            if node.type == "Input":
+            if cls.filled_by_user:
                 self.inputs.append(name)
                 self.held.add(name)
             self._append_top(node, name, cls)

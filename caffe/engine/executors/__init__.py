@@ -3,6 +3,5 @@
 from caffe.engine.executors.fused import Fused
 from caffe.engine.executors.graphed import Graphed
 from caffe.engine.executors.inspecting import Hooks, Inspecting
-from caffe.engine.executors.shared import is_input
 
-__all__ = ["Fused", "Graphed", "Hooks", "Inspecting", "is_input"]
+__all__ = ["Fused", "Graphed", "Hooks", "Inspecting"]

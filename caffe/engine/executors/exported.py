@@ -14,8 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from caffe.engine.blob import Blob, Memory
-from caffe.engine.executors.shared import is_input
-from caffe.engine.node import Node, naming
+from caffe.engine.node import naming
 from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError, OutOfMemoryError
 
@@ -103,7 +102,7 @@ class Exported:
     def _reshape(self) -> None:
         """Give all blobs the shapes that follow from the inputs'."""
         for node in self._wiring.nodes:
-            if not is_input(node):
+            if not node.op.filled_by_user:
                 with naming(node.name, node.type):
                     node.reshape_tops(self._wiring.blobs)
 
@@ -162,18 +161,11 @@ def _check(wiring: Wiring) -> None:
     check_layers(wiring.nodes)
     for node in wiring.nodes:
         with naming(node.name, node.type):
-            if node.op.side_effects or _remembers(node):
+            if node.op.side_effects or node.op.remembers:
                 raise CheckError(
                     "its forward does more than fill its tops: backend 'torch' is "
                     "accepted"
                 )
-
-
-def _remembers(node: Node) -> bool:
-    """Whether the next forward depends on this one."""
-    op: Any = node.op
-    recurrent = node.type in {"LSTM", "RNN"} and not op.exposed
-    return recurrent or (node.type == "BatchNorm" and not op.stored)
 
 
 class _Seen:

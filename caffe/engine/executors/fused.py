@@ -13,7 +13,6 @@ from caffe.engine.blob import Blob, shaped
 from caffe.engine.executors.plan import Step, merged, with_last_uses
 from caffe.engine.executors.shared import (
     half_layers,
-    is_input,
     layout,
     typed,
     weighted_loss,
@@ -112,7 +111,7 @@ class Fused:
                 if prepare is not None:
                     prepare(step.node)
                 tops = self._run(step, values, device, grad=False)
-                if is_input(step.node) or step.node.op.source:
+                if step.node.op.source:
                     inputs.update(zip(step.tops, tops, strict=True))
                 loss = loss + weighted_loss(step.node, tops)
                 for name in step.frees:
@@ -132,7 +131,7 @@ class Fused:
         """
         self._release()
         self._publish({self._root[name]: value for name, value in outputs.items()})
-        steps = [step for step in self._steps if is_input(step.node)]
+        steps = [step for step in self._steps if step.node.op.filled_by_user]
         return {
             root: self._input(name, device)
             for step in steps
@@ -232,7 +231,7 @@ class Fused:
         keep: bool = False,
     ) -> list[torch.Tensor]:
         node = step.node
-        if is_input(node):
+        if node.op.filled_by_user:
             tops = [self._input(name, device) for name in node.top]
         elif node.op.aliases_bottom:
             self._alias(step, values, keep=keep and grad)
@@ -245,11 +244,10 @@ class Fused:
             ]
             with torch.set_grad_enabled(grad), naming(node.name, node.type):
                 bottoms = typed(node.op, bottoms, half=self._half and step.half)
-                if step.rectifier is not None:
-                    slope = step.rectifier.slope
+                if step.slope is not None:
                     tops = [
                         node.op.forward_rectified(
-                            bottoms[0], params, node.context, slope
+                            bottoms[0], params, node.context, step.slope
                         )
                     ]
                 elif _overwrites(step, bottoms, grad=grad, keep=keep):

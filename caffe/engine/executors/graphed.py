@@ -9,9 +9,8 @@ import torch
 
 from caffe.engine import common
 from caffe.engine.blob import Blob, shaped
-from caffe.engine.cuda_graphs import LABELLED, Graphs, Replayed
+from caffe.engine.cuda_graphs import Graphs, Replayed
 from caffe.engine.executors.fused import Fused
-from caffe.engine.layers.softmax_loss import SoftmaxWithLossLayer
 from caffe.engine.node import Node, naming
 from caffe.engine.packing import Packing
 from caffe.engine.wiring import Wiring
@@ -152,9 +151,9 @@ class Graphed(Fused):
     def _look_ahead(self, values: Values) -> None:
         """Let losses refuse the labels that they can't look at in a replay."""
         for step in self._body:
-            node = step.node
-            if isinstance(node.op, SoftmaxWithLossLayer):
-                bottom, blobs = LABELLED[node.type], self._wiring.blobs
+            node, blobs = step.node, self._wiring.blobs
+            bottom = node.op.label_bottom
+            if bottom is not None:
                 labels = values[step.bottoms[bottom]]
                 labels = shaped(labels, blobs[node.bottom[bottom]].shape)
                 with naming(node.name, node.type):

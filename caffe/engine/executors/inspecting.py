@@ -11,7 +11,6 @@ from caffe.engine import common
 from caffe.engine.blob import Blob, Memory, shaped
 from caffe.engine.executors.shared import (
     half_layers,
-    is_input,
     layout,
     typed,
     weighted_loss,
@@ -101,7 +100,7 @@ class Inspecting:
                 for name in node.top:
                     self._leave(name)
                 loss = loss + self._loss_of_blobs(node, device)
-            elif not is_input(node):
+            elif not node.op.filled_by_user:
                 loss = loss + self._forward_node(index, node, device)
             self.forward_hooks.run_after(index)
         return float(loss)
@@ -162,7 +161,7 @@ class Inspecting:
         known = {id(blobs[name].data_memory): t for name, t in inputs.items()}
         self._find_overwritten()
         for index, node in enumerate(self._wiring.nodes):
-            if is_input(node) or node.op.source or node.op.side_effects:
+            if node.op.source or node.op.side_effects:
                 continue
             bottoms = []
             for name in node.bottom:

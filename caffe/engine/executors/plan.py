@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from caffe.engine.layers.neuron import ReLULayer
 from caffe.engine.node import Node
 
 
@@ -18,8 +17,8 @@ class Step:
         Its memory has had another name before it, of a gradient that it has no part in.
     half : bool
         It runs on bfloat16 where that is asked for.
-    rectifier : ReLULayer or None
-        What stands behind it, which it does in the same go.
+    slope : float or None
+        Negative slope of the ReLU that follows, fused into this step.
     frees : list of str
         What is used here for the last time.
     """
@@ -30,12 +29,12 @@ class Step:
     in_place: bool
     shared: bool
     half: bool
-    rectifier: ReLULayer | None = None
+    slope: float | None = None
     frees: list[str] = field(default_factory=list)
 
 
 def merged(steps: list[Step]) -> list[Step]:
-    """Let layers that can do it rectify what they make."""
+    """Fuse in-place ReLUs into the layer before them."""
     merged: list[Step] = []
     for step in steps:
         op = step.node.op
@@ -43,13 +42,13 @@ def merged(steps: list[Step]) -> list[Step]:
         if (
             last is not None
             and last.node.op.rectifies
-            and last.rectifier is None
-            and isinstance(op, ReLULayer)
+            and last.slope is None
+            and op.rectifier_slope is not None
             and step.in_place
             and last.tops == step.tops
             and not any((*last.node.loss_weights, *step.node.loss_weights))
         ):
-            last.rectifier = op
+            last.slope = op.rectifier_slope
         else:
             merged.append(replace(step))
     return merged

@@ -11,11 +11,6 @@ from caffe.engine.layer import Half, Operator
 from caffe.engine.node import Node
 
 
-def is_input(node: Node) -> bool:
-    """Tell layers whose tops the user fills, not a forward."""
-    return node.type == "Input"
-
-
 def layout(value: torch.Tensor) -> torch.Tensor:
     """Channels last, the layout in which convolutions are fastest."""
     value = channels_last(value)

@@ -44,6 +44,7 @@ class ApplyDeformationLayer(Operator):
     top is made of plane z of the image. There is no gradient.
     """
 
+    capturable = True
     bottoms = (2, 2)
     differentiable_bottoms = ()
 

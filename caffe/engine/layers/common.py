@@ -44,6 +44,7 @@ class InnerProductLayer(Operator):
         0 : (num_output, K), 1 : (num_output,)
     """
 
+    capturable = True
     backward_needs_top = False
     half = Half.COMPUTES
 
@@ -179,6 +180,7 @@ class DropoutLayer(Operator):
     The mask is drawn in the order of the axes, whatever the layout of the memory.
     """
 
+    capturable = True
     half = Half.PASSES
 
     def setup(self, param: Any, context: Context) -> None:

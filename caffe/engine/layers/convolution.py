@@ -295,6 +295,7 @@ class ConvolutionLayer(BaseConvolution):
     A kernel that does not fit is an error; C++ Caffe may answer one element there.
     """
 
+    capturable = True
     transposed = False
     rectifies = True
 
@@ -350,6 +351,7 @@ class DeconvolutionLayer(BaseConvolution):
         0 : (C, num_output / group, kernel...), 1 : (num_output,)
     """
 
+    capturable = True
     transposed = True
 
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:

@@ -44,6 +44,8 @@ class InputLayer(SourceLayer):
             are empty until they are reshaped.
     """
 
+    filled_by_user = True
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shapes as declared."""
         declared = [tuple(shape.dim) for shape in self.param.input_param.shape]
@@ -126,7 +128,7 @@ class MemoryDataLayer(SourceLayer):
     Tops
         (batch_size, channels, height, width): data; (batch_size): labels.
 
-    What the user writes into the arrays after `reset` is seen by the next forward.
+    What the user writes into the arrays after `set_arrays` is seen by the next forward.
 
     State: the first row of the next batch.
     """
@@ -152,7 +154,7 @@ class MemoryDataLayer(SourceLayer):
         """Rows of a batch."""
         return self._shape[0]
 
-    def reset(self, data: np.ndarray[Any, Any], labels: np.ndarray[Any, Any]) -> None:
+    def set_arrays(self, data: Any, labels: Any) -> None:
         """Set the arrays and go to their first row.
 
         Parameters

@@ -192,6 +192,7 @@ class EuclideanLossLayer(LossLayer):
             ``sum w d^2 / (2 C max(1, sum |w|))``.
     """
 
+    capturable = True
     bottoms = (2, 3)
     differentiable_bottoms = (0, 1)
 

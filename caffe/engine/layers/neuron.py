@@ -33,11 +33,12 @@ class ReLULayer(NeuronLayer):
     The gradient at 0 is ``negative_slope``.
     """
 
+    capturable = True
     half = Half.PASSES
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the slope."""
-        self.slope = float(param.relu_param.negative_slope)
+        self.slope = self.rectifier_slope = float(param.relu_param.negative_slope)
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Rectify into new memory."""
@@ -65,6 +66,8 @@ class ELULayer(NeuronLayer):
     The gradient at 0 is ``alpha``.
     """
 
+    capturable = True
+
     def setup(self, param: Any, context: Context) -> None:
         """Read alpha."""
         self.alpha = float(param.elu_param.alpha)
@@ -85,6 +88,8 @@ class ELULayer(NeuronLayer):
 class SigmoidLayer(NeuronLayer):
     """Logistic function: ``1 / (1 + exp(-x))``."""
 
+    capturable = True
+
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Map into new memory."""
         return [torch.sigmoid(bottoms[0])]
@@ -99,6 +104,8 @@ class SigmoidLayer(NeuronLayer):
 @register("TanH")
 class TanHLayer(NeuronLayer):
     """Hyperbolic tangent."""
+
+    capturable = True
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Map into new memory."""
@@ -119,6 +126,7 @@ class SwishLayer(NeuronLayer):
         beta : float, default 1.
     """
 
+    capturable = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
@@ -137,6 +145,7 @@ class SwishLayer(NeuronLayer):
 class BNLLLayer(NeuronLayer):
     """Binomial normal log likelihood: ``log(1 + exp(x))``."""
 
+    capturable = True
     backward_needs_top = False
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
@@ -148,6 +157,7 @@ class BNLLLayer(NeuronLayer):
 class AbsValLayer(NeuronLayer):
     """Absolute value. The top may not be the bottom; the gradient at 0 is 0."""
 
+    capturable = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
@@ -235,6 +245,8 @@ class ExpLayer(NeuronLayer):
         shift : float, default 0.
     """
 
+    capturable = True
+
     def setup(self, param: Any, context: Context) -> None:
         """Turn the base into factors of an exponent of e."""
         options = param.exp_param
@@ -263,6 +275,7 @@ class LogLayer(NeuronLayer):
         shift : float, default 0.
     """
 
+    capturable = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
@@ -295,6 +308,7 @@ class PowerLayer(NeuronLayer):
     other than 1 and 2; here it is that of the power.
     """
 
+    capturable = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
@@ -326,6 +340,7 @@ class PowerLayer(NeuronLayer):
 class GradientReversalLayer(NeuronLayer):
     """Pass the bottom unchanged, and its gradient times -1 (caffe_unet)."""
 
+    capturable = True
     # the top is the memory of the bottom: nobody may write into it
     backward_needs_top = True
 

@@ -139,6 +139,7 @@ class BatchNormLayer(Operator):
         self.stored = not context.train
         if options.HasField("use_global_stats"):
             self.stored = bool(options.use_global_stats)
+        self.remembers = not self.stored
         self.kept = float(options.moving_average_fraction)
         self.eps = float(options.eps)
         self.channels: int | None = None

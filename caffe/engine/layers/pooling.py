@@ -114,6 +114,7 @@ class PoolingLayer(Operator):
     the part of the window inside the *unpadded* bottom. So does this layer there.
     """
 
+    capturable = True
     tops = (1, 2)
     backward_needs_top = False
 

@@ -131,7 +131,7 @@ class PythonLayer(BlobOperator):
                 f"module '{options.module}' has no subclass of caffe.Layer called "
                 f"'{options.layer}'"
             )
-        self.layer = cls(param)
+        self.layer = self.shown = cls(param)
         self.layer.param_str = options.param_str
         self.layer.phase = int(param.phase)
 

@@ -67,6 +67,7 @@ class RecurrentLayer(Operator):
         if self.num_output == 0:
             raise CheckError("num_output is 0: a number above 0 is accepted")
         self.exposed = bool(options.expose_hidden)
+        self.remembers = not self.exposed
         fixed = 2 + (len(self.states) if self.exposed else 0)
         self.static = len(param.bottom) > fixed
         # numbers of inputs, and of steps, for which the parameters were declared

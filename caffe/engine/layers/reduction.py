@@ -78,6 +78,7 @@ class ArgMaxLayer(Operator):
     Of equal values that with the higher index comes first. There is no gradient.
     """
 
+    capturable = True
     differentiable_bottoms = ()
 
     def setup(self, param: Any, context: Context) -> None:

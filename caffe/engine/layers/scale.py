@@ -118,6 +118,7 @@ class BiasLayer(BroadcastLayer):
         0 : the operand, unless it is bottom 1.
     """
 
+    capturable = True
     operand = "bias"
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
@@ -308,6 +309,7 @@ class ValueTransformationLayer(Operator):
         (N, C, ...)
     """
 
+    capturable = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:

@@ -41,6 +41,7 @@ class ConcatLayer(Operator):
     them); their gradient is zero outside the cut.
     """
 
+    capturable = True
     bottoms = (1, None)
     half = Half.PASSES
 
@@ -115,6 +116,7 @@ class SliceLayer(Operator):
         One or more. The memory of the bottom if there is only one.
     """
 
+    capturable = True
     tops = (1, None)
 
     @classmethod
@@ -171,6 +173,7 @@ class SplitLayer(Operator):
         One or more, each the memory of the bottom.
     """
 
+    capturable = True
     tops = (1, None)
     aliases_bottom = True
     adds_gradients = True
@@ -203,6 +206,7 @@ class CropLayer(Operator):
     The gradient is zero outside the cut; bottom 1 receives none.
     """
 
+    capturable = True
     bottoms = (2, 2)
     differentiable_bottoms = (0,)
     backward_needs_top = True  # a view: no layer behind it may overwrite it
@@ -278,6 +282,8 @@ class FlattenLayer(ReshapingLayer):
         (N, C, Y, X) to (N, C Y X); the top is the memory of the bottom.
     """
 
+    capturable = True
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Join the axes."""
         options = self.param.flatten_param
@@ -308,6 +314,8 @@ class ReshapeLayer(ReshapingLayer):
     Bottoms and tops
         Any shape to any other of so many elements; the top is the memory of the bottom.
     """
+
+    capturable = True
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the new sizes."""

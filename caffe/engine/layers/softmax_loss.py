@@ -92,11 +92,14 @@ class SoftmaxWithLossLayer(_SoftmaxLossLayer):
     second top stays empty on a CPU; here it is filled.
     """
 
+    capturable = True
+    label_bottom = 1
+
     def _axis(self, ndim: int) -> int:
         return canonical_axis(self.param.softmax_param.axis, ndim)
 
     def look_ahead(self, labels: torch.Tensor, scores: Shape) -> None:
-        """Refuse labels that are no classes, before a forward that can't."""
+        """Refuse labels that are no classes."""
         counted = self._normalizer.counted(labels)
         labels = labels if counted is None else labels.where(counted, 0)
         check_labels(labels, scores[self._axis(len(scores))])

@@ -39,6 +39,7 @@ class EltwiseLayer(Operator):
     Caffe; a later bottom must be greater to get it.
     """
 
+    capturable = True
     bottoms = (2, None)
     backward_needs_top = False
 
@@ -91,6 +92,8 @@ class SoftmaxLayer(Operator):
         Any shape.
     """
 
+    capturable = True
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom."""
         canonical_axis(self.param.softmax_param.axis, len(bottom_shapes[0]))
@@ -105,6 +108,7 @@ class SoftmaxLayer(Operator):
 class SilenceLayer(Operator):
     """Take bottoms so that they are no outputs of the net; their gradient is zero."""
 
+    capturable = True
     bottoms = (1, None)
     tops = (0, 0)
     differentiable_bottoms = ()

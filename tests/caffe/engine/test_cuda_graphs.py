@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
 from caffe.engine.cuda_graphs import (
     MOST_CAPTURES,
     MOST_GRAPHS,
@@ -13,6 +14,7 @@ from caffe.engine.cuda_graphs import (
     Replayed,
     divide,
 )
+from caffe.engine.layer import layer_class
 from caffe.errors import CheckError
 from tests.support.recording import Tape
 
@@ -130,12 +132,17 @@ class TestReplayed:
 
 
 def layer(kind, bottoms, tops, *, source=False, blobs=0):
+    cls = layer_class(kind)
     return SimpleNamespace(
         name=kind.lower(),
         type=kind,
         bottom=bottoms.split(),
         top=tops.split(),
-        op=SimpleNamespace(source=source),
+        op=SimpleNamespace(
+            source=source or cls.source,
+            label_bottom=cls.label_bottom,
+            capturable=cls.capturable,
+        ),
         blobs=[None] * blobs,
     )
 

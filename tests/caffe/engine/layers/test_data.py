@@ -88,7 +88,7 @@ class TestMemoryData:
         assert layer.shapes([]) == [(2, 1, 2, 3), (2,)]
         assert layer.batch_size == 2
         data, labels = arrays()
-        layer.reset(data, labels)
+        layer.set_arrays(data, labels)
         for start in (0, 2, 0):
             top, label = layer.forward([], [], context)
             assert torch.equal(top, torch.from_numpy(data[start : start + 2]))
@@ -98,7 +98,7 @@ class TestMemoryData:
         context = make_context()
         layer = make_layer("MemoryData", MEMORY, context=context)
         data, labels = arrays(2)
-        layer.reset(data, labels)
+        layer.set_arrays(data, labels)
         before, _ = layer.forward([], [], context)
         data[0] = 77
         after, _ = layer.forward([], [], context)
@@ -108,7 +108,7 @@ class TestMemoryData:
     def test_goes_on_from_a_saved_state(self):
         context = make_context()
         layer = make_layer("MemoryData", MEMORY, context=context)
-        layer.reset(*arrays())
+        layer.set_arrays(*arrays())
         context.state["row"] = np.array(2)
         assert layer.forward([], [], context)[1].tolist() == [2, 3]
 
@@ -116,7 +116,7 @@ class TestMemoryData:
         context = make_context()
         text = MEMORY + " transform_param { scale: 2 }"
         layer = make_layer("MemoryData", text, context=context)
-        layer.reset(*arrays())
+        layer.set_arrays(*arrays())
         text = "MemoryData does not transform array data on Reset()"
         assert context.lines == [("memory_data_layer.cpp:88", text)]
         assert layer.forward([], [], context)[0][0, 0, 0].tolist() == [0, 1, 2]
@@ -161,7 +161,7 @@ class TestMemoryData:
     def test_refuses_arrays(self, change, match):
         layer = make_layer("MemoryData", MEMORY)
         with pytest.raises(CheckError, match=match):
-            layer.reset(*change(*arrays()))
+            layer.set_arrays(*change(*arrays()))
 
 
 def write(name, rows, *, start=0, size=2, **datasets):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import weakref
+from collections.abc import Callable, Hashable, Sequence
+from itertools import count as counter
 from math import prod
 
 import numpy as np
@@ -15,6 +17,7 @@ Shape = tuple[int, ...]
 _MAX_AXES = 32
 _MAX_COUNT = 2**61 - 1  # so that bytes can be counted in 64 bits
 _MANY = 2**26
+_CHANGES = counter()  # of all memories, so that no two are ever taken for one another
 _LAYOUTS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
@@ -35,7 +38,7 @@ class Memory:
         Called before the value is read: it computes a value that was not kept, or
         raises an error that says why that can't be done.
     handed_out : bool
-        True if Python may hold a view of the memory.
+        True once Python has had a view of the memory: values stay where that looks.
     row_major : bool
         True if kernels, too, are best kept in this order: they are packed before use.
     """
@@ -49,32 +52,82 @@ class Memory:
         self._host: torch.Tensor | None = None
         self._value: torch.Tensor | None = None
         self._host_is_valid = False
-        self._changes = 0
+        self._changes = next(_CHANGES)
+        # the array that all views of Python keep alive, while there are any
+        self._view: weakref.ref[NDArray[np.float32]] | None = None
+        self._version = 0
+        self._known: Hashable = None  # what `version` was last asked for
+        self._copy: torch.Tensor | None = None
 
     @property
-    def stamp(self) -> tuple[int, int] | None:
-        """Another one as soon as the numbers are others; None: Python may write."""
-        value = self._host if self._value is None else self._value
-        if self.handed_out or value is None or self.pending is not None:
-            return None
-        return self._changes, value._version
+    def version(self) -> int:
+        """Changes whenever the values may have changed.
+
+        What numpy writes through a view leaves no trace. As long as one is alive, the
+        values are therefore compared with a copy of those at the last call.
+        """
+        self.resolve()
+        state = self._state()
+        if state != self._known or not self._is_as_copied():
+            self._version = next(_CHANGES)
+            self._note(state)
+        elif not self._is_viewed():
+            self._copy = None
+        return self._version
+
+    def _state(self) -> Hashable:
+        """Tell by what torch and this class have done whether values may differ."""
+        value = self._current()
+        return self._changes, 0 if value is None else value._version
+
+    def _note(self, state: Hashable) -> None:
+        """Remember what the version is of."""
+        self._known = state
+        value = self._current()
+        watched = value is not None and value.device.type == "cpu" and self._is_viewed()
+        self._copy = _bits(value).clone() if watched and value is not None else None
+
+    def _is_as_copied(self) -> bool:
+        value = self._current()
+        return self._copy is None or (
+            value is not None and torch.equal(_bits(value), self._copy)
+        )
+
+    def _is_viewed(self) -> bool:
+        """Whether Python holds a view that it may write through."""
+        return self._view is not None and self._view() is not None
+
+    def _current(self) -> torch.Tensor | None:
+        """Tensor that holds the values, where there are any."""
+        on_host = self._host_is_valid or self._value is None
+        return self._host if on_host else self._value
 
     def resize(self, count: int) -> None:
         """Room for `count` numbers; more than ever before give new memory of zeros."""
         if count == self.count:
             return
         self.count = count
-        self._changes += 1
+        self._changes = next(_CHANGES)
         self.pending = None
         if count > self.capacity:
             self.capacity = count
-            self._host = self._value = None
+            self._host = self._value = self._view = None
             self._host_is_valid = False
 
     def array(self, shape: Shape) -> NDArray[np.float32]:
         """Hand out the memory as a writable array of shape `shape`."""
         self.handed_out = True
-        return self._on_host(shape).numpy()
+        whole = None if self._view is None else self._view()
+        if whole is None and self._known is not None:
+            _ = self.version  # of the values before Python can write
+        values = self._on_host(shape)
+        if whole is None:
+            assert self._host is not None
+            whole = self._host.numpy()
+            self._view = weakref.ref(whole)
+            if self._known is not None:
+                self._note(self._state())
+        return whole[: values.numel()].reshape(shape)
 
     def copied(self, shape: Shape) -> NDArray[np.float32]:
         """Give the numbers to read only, without handing out the memory itself."""
@@ -98,6 +151,7 @@ class Memory:
             return self._on_host(shape)
         if value is None or self._host_is_valid:
             value = self._on_host(shape)
+            self._changes = next(_CHANGES)
         self._value = value = value.to(device)
         self._host_is_valid = False
         return shaped(value, shape)
@@ -105,7 +159,7 @@ class Memory:
     def put(self, value: torch.Tensor) -> None:
         """Take a new value from a layer."""
         self.pending = None
-        self._changes += 1
+        self._changes = next(_CHANGES)
         if value.dtype is torch.bfloat16:
             value = value.float()
         self.resize(value.numel())
@@ -132,7 +186,7 @@ class Memory:
         is on the CPU; or new memory if others still need the old value.
         """
         self.pending = None
-        self._changes += 1
+        self._changes = next(_CHANGES)
         host = self._host if self.handed_out else None
         if host is not None:
             self._value = None
@@ -154,7 +208,7 @@ class Memory:
     def clear(self) -> None:
         """Make all numbers 0; what Python can't see takes no memory then."""
         self.pending = None
-        self._changes += 1
+        self._changes = next(_CHANGES)
         self.release()
         if self._host is not None:
             self._host.zero_()
@@ -164,8 +218,8 @@ class Memory:
     def release(self) -> None:
         """Give up a value that is about to be made anew, unless Python may see it."""
         if not self.handed_out:
-            self._changes += 1
-            self._value = self._host = None
+            self._changes = next(_CHANGES)
+            self._value = self._host = self._view = None
             self._host_is_valid = False
 
     def part(self) -> None:
@@ -195,9 +249,14 @@ class Memory:
             host[: value.numel()].view(value.shape).copy_(value)
         self._host_is_valid = True
         if value is not None and value.device.type == "cpu":
-            self._changes += 1
+            self._changes = next(_CHANGES)
             self._value = None
         return host[: prod(shape)].view(shape)
+
+
+def _bits(value: torch.Tensor) -> torch.Tensor:
+    """Values that compare as they are stored: NaN equals itself, 0 is not -0."""
+    return value.detach().view(torch.int32)
 
 
 def _zeros(count: int) -> torch.Tensor:

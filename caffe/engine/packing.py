@@ -13,9 +13,6 @@ _Copy = TypeVar("_Copy")
 class Packing:
     """What a layer derives from its parameters, until they change.
 
-    A parameter whose numbers Python holds may change at any time without a trace: what
-    is derived from it is made anew at each use.
-
     Attributes
     ----------
     blobs : list of Blob
@@ -54,14 +51,12 @@ class Packing:
         make : callable
             Called if the parameter or the details are not those of the last call.
         """
-        if (
-            index >= len(self.blobs)
-            or (stamp := self.blobs[index].data_memory.stamp) is None
-        ):
+        if index >= len(self.blobs):
             return make()
+        key = (self.blobs[index].data_memory.version, details)
         known = self._kept.get((index, kind))
-        if known is not None and known[0] == (stamp, details):
+        if known is not None and known[0] == key:
             return known[1]  # type: ignore[return-value] # kind says what it is
         made = make()
-        self._kept[index, kind] = ((stamp, details), made)
+        self._kept[index, kind] = (key, made)
         return made

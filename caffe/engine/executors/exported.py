@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine.blob import Blob, Memory
+from caffe.engine.blob import Blob
 from caffe.engine.node import naming
 from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError, OutOfMemoryError
@@ -50,7 +50,6 @@ class Exported:
         self._wiring = wiring
         self._library = _ENGINES[backend](backend)
         self._key: object = None
-        self._weights = _Weights(wiring)
         self._run: Run | None = None
         self._feeds: list[str] = []
         self._outputs: dict[str, str] = {}
@@ -58,8 +57,8 @@ class Exported:
     def forward(self, precision: str) -> dict[str, torch.Tensor]:
         """Run the net on what stands in its input blobs.
 
-        The model is made anew only where shapes, precision, number of threads or
-        weights are others than the last time.
+        The model is rebuilt only when shapes, precision, number of threads or weights
+        changed since the last call.
 
         Parameters
         ----------
@@ -83,9 +82,9 @@ class Exported:
             precision,
             torch.get_num_threads(),
             *(blobs[name].shape for name in held),
+            *(entry.blob.data_memory.version for entry in self._wiring.entries),
         )
-        changed = self._weights.changed()
-        if self._run is None or changed or key != self._key:
+        if self._run is None or key != self._key:
             self._run = None  # the old model's memory first
             self._run = self._made(precision)
             self._key = key
@@ -155,7 +154,7 @@ def _array(blob: Blob) -> NDArray[np.float32]:
 
 
 def _check(wiring: Wiring) -> None:
-    """Refuse what a model of ONNX would do otherwise than the layers."""
+    """Reject layers whose ONNX version behaves differently."""
     from caffe.export.onnx import check_layers
 
     check_layers(wiring.nodes)
@@ -166,53 +165,6 @@ def _check(wiring: Wiring) -> None:
                     "its forward does more than fill its tops: backend 'torch' is "
                     "accepted"
                 )
-
-
-class _Seen:
-    """Numbers of one parameter as they are in the model.
-
-    A derived copy is not trusted once Python holds the memory: numbers that a view of
-    numpy wrote leave no trace, and are found by comparing.
-    """
-
-    def __init__(self, memory: Memory, value: torch.Tensor) -> None:
-        self._value = value.clone() if memory.handed_out else value
-        self._compared = memory.handed_out
-        self._version = value._version
-        self._stamp = memory.stamp
-
-    def holds(self, memory: Memory, value: torch.Tensor) -> bool:
-        """Tell whether the memory still has these numbers."""
-        if memory.stamp is not None:
-            return memory.stamp == self._stamp
-        same = value.data_ptr() == self._value.data_ptr()
-        if not self._compared and (same or self._value._version != self._version):
-            return False
-        equal = torch.equal(value, self._value)
-        if equal and memory.handed_out and not self._compared:
-            self._value, self._compared = value.clone(), True
-        return equal
-
-
-class _Weights:
-    """All parameters of a net, and whether they changed."""
-
-    def __init__(self, wiring: Wiring) -> None:
-        self._wiring = wiring
-        self._seen: dict[int, _Seen] = {}
-
-    def changed(self) -> bool:
-        """Tell whether any is another than at the last call."""
-        entries = self._wiring.entries
-        blobs = {id(entry.blob.data_memory): entry.blob for entry in entries}
-        found = False
-        for key, blob in blobs.items():
-            memory, value = blob.data_memory, blob.tensor().detach()
-            seen = self._seen.get(key)
-            if seen is None or not seen.holds(memory, value):
-                self._seen[key] = _Seen(memory, value)
-                found = True
-        return found
 
 
 class _Library(ABC):

@@ -46,6 +46,7 @@ _HOMES = {
     "Classifier": "caffe.classifier",
     "Detector": "caffe.detector",
     "layer_type_list": "caffe.engine.net",
+    "cost": "caffe.engine.cost",
     "describe_device": "caffe.engine.devices",
     "device_count": "caffe.engine.devices",
     "device_memory": "caffe.engine.devices",

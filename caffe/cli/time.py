@@ -58,12 +58,14 @@ def run(flags: Flags) -> int:
 
 def _print_cost(net: Net) -> None:
     """Say what the net costs: on stdout, as Caffe's log has no such lines."""
-    from caffe.engine.cost import layer_costs
+    from caffe.engine.cost import cost
 
-    costs = layer_costs(net)
-    products = sum(cost.multiply_adds for cost in costs)
-    print(f"parameters: {sum(cost.parameters for cost in costs)}")
-    print(f"multiply-adds of a forward pass: {products} ({2e-9 * products:.6g} GFLOP)")
+    total = cost(net)
+    print(f"parameters: {total.parameters}")
+    print(
+        f"multiply-adds of a forward pass: {total.multiply_adds} "
+        f"({total.gflops:.6g} GFLOP)"
+    )
 
 
 def _benchmark(net: Net, iterations: int) -> None:

@@ -1,13 +1,13 @@
-"""What a net costs: the parameters and multiply-adds of each layer."""
+"""What a net costs: parameters, multiply-adds, memory of its activations."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
-Shape = tuple[int, ...]
+if TYPE_CHECKING:
+    from caffe.engine.net import Net
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,7 @@ class LayerCost:
     parameters : int
         Numbers in its blobs; shared blobs count where they are met first.
     multiply_adds : int
-        Products with weights in one forward pass, at the present shapes. Work on each
-        value alone (activations, pooling, sums, scaling) is not counted.
+        Products with weights in one forward pass.
     """
 
     name: str
@@ -30,8 +29,43 @@ class LayerCost:
     multiply_adds: int
 
 
-def layer_costs(net: Any) -> list[LayerCost]:
-    """Count what each layer of a net costs at the present shapes of its blobs.
+@dataclass(frozen=True)
+class Cost:
+    """What a net costs at one shape of its inputs.
+
+    Attributes
+    ----------
+    layers : list of LayerCost
+        In the order of the net.
+    activation_bytes : int
+        Most bytes that a forward pass in phase TEST takes beside the parameters.
+    """
+
+    layers: list[LayerCost]
+    activation_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """Numbers that training finds (and statistics it keeps)."""
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products with weights in one forward pass of the batch."""
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    @property
+    def gflops(self) -> float:
+        """Floating-point operations, in 10^9: two a multiply-add."""
+        return 2e-9 * self.multiply_adds
+
+
+def cost(net: Net) -> Cost:
+    """Count what a net costs at the present shapes of its blobs.
+
+    Multiply-adds are the products with weights, padding included. Work on each value
+    alone (activations, pooling, sums, scaling, biases) is left out, as usual. No value
+    is looked at, and nothing is allocated.
 
     Parameters
     ----------
@@ -39,68 +73,29 @@ def layer_costs(net: Any) -> list[LayerCost]:
 
     Returns
     -------
-    list of LayerCost
-        In the order of the net.
-    """
-    met: set[int] = set()
-    found = []
-    for name, layer in net.layer_dict.items():
-        weights = net.params.get(name, [])
-        new = [blob for blob in weights if id(blob.data_memory) not in met]
-        met.update(id(blob.data_memory) for blob in new)
-        products = multiply_adds(
-            layer.type,
-            [tuple(blob.shape) for blob in weights],
-            [tuple(net.blobs[bottom].shape) for bottom in net.bottom_names[name]],
-            [tuple(net.blobs[top].shape) for top in net.top_names[name]],
-        )
-        numbers = sum(math.prod(blob.shape) for blob in new)
-        found.append(LayerCost(name, layer.type, numbers, products))
-    return found
-
-
-def multiply_adds(
-    kind: str,
-    weights: Sequence[Shape],
-    bottoms: Sequence[Shape],
-    tops: Sequence[Shape],
-) -> int:
-    """Count the products with weights in one forward pass of a layer.
-
-    Parameters
-    ----------
-    kind : str
-        The layer's type.
-    weights, bottoms, tops : sequence of tuple of int
-        Shapes.
+    Cost
 
     Examples
     --------
-    64 filters of 3 x 3 on one channel, placed 570 x 570 times:
-
-    >>> shapes = [(1, 1, 572, 572)], [(1, 64, 570, 570)]
-    >>> multiply_adds("Convolution", [(64, 1, 3, 3), (64,)], *shapes)
-    187142400
+    >>> import caffe
+    >>> from caffe import layers as L
+    >>> n = caffe.NetSpec()
+    >>> n.data = L.Input(input_param={"shape": {"dim": [1, 3, 8, 8]}})
+    >>> n.conv = L.Convolution(n.data, num_output=4, kernel_size=3)
+    >>> found = cost(caffe.Net(n.to_proto(), caffe.TEST))
+    >>> found.parameters, found.multiply_adds  # 4*3*3*3 + 4, and 4*3*3*3 * 6*6
+    (112, 3888)
     """
-    if not weights:
-        return 0
-    kernel = math.prod(weights[0])
-    if kind in ("Convolution", "Deconvolution"):
-        # Everything but the channels is a place where the filters are put.
-        channels = 1 - len(weights[0])
-        placed = tops if kind == "Convolution" else bottoms
-        return kernel * sum(
-            math.prod(shape) // shape[channels] for shape in placed if all(shape)
+    counted: set[int] = set()
+    layers = []
+    for node in net._wiring.nodes:
+        new = [blob for blob in node.blobs if id(blob.data_memory) not in counted]
+        counted.update(id(blob.data_memory) for blob in new)
+        products = node.op.multiply_adds(
+            [net.blobs[name].shape for name in node.bottom],
+            [net.blobs[name].shape for name in node.top],
+            [blob.shape for blob in node.blobs],
         )
-    if kind == "InnerProduct":
-        # rows * inputs * outputs, of rows * inputs and rows * outputs
-        return math.isqrt(math.prod(bottoms[0]) * math.prod(tops[0]) * kernel)
-    if kind in ("RNN", "LSTM"):
-        steps, batch = bottoms[0][:2]
-        static = [2] if len(weights) == (4 if kind == "LSTM" else 6) else []
-        return batch * sum(
-            math.prod(shape) * (1 if number in static else steps)
-            for number, shape in enumerate(weights)
-            if len(shape) == 2
-        )
-    return 0
+        numbers = sum(math.prod(blob.shape) for blob in new)
+        layers.append(LayerCost(node.name, node.type, numbers, products))
+    return Cost(layers, net.activation_bytes())

@@ -244,6 +244,18 @@ class Operator(ABC):
             f"MemoryDataLayer; it is {self.type}"
         )
 
+    def multiply_adds(
+        self,
+        bottoms: Sequence[Shape],
+        tops: Sequence[Shape],
+        params: Sequence[Shape],
+    ) -> int:
+        """Count the products with weights in one forward.
+
+        Work on each value alone (activations, pooling, sums, scaling) does not count.
+        """
+        return 0
+
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Bytes that a forward without gradients takes beside blobs.
 

@@ -85,6 +85,16 @@ class InnerProductLayer(Operator):
             )
         return [(*leading, self.num_output)]
 
+    def multiply_adds(
+        self,
+        bottoms: Sequence[Shape],
+        tops: Sequence[Shape],
+        params: Sequence[Shape],
+    ) -> int:
+        """Count the matrix once a sample."""
+        leading, _ = self._split(bottoms[0])
+        return prod(leading) * prod(params[0])
+
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Flatten and multiply."""
         leading, inputs = self._split(tuple(bottoms[0].shape))

@@ -222,6 +222,19 @@ class BaseConvolution(Operator):
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Spatial sizes of the top."""
 
+    def multiply_adds(
+        self,
+        bottoms: Sequence[Shape],
+        tops: Sequence[Shape],
+        params: Sequence[Shape],
+    ) -> int:
+        """Count all weights once for each place where the filters are put."""
+        axis = self.window(len(bottoms[0])).channel_axis
+        placed = bottoms if self.transposed else tops
+        return prod(params[0]) * sum(
+            prod(shape[:axis]) * prod(shape[axis + 1 :]) for shape in placed
+        )
+
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Filter every bottom with the same parameters."""
         return [self._filter(bottom, params, context.packing) for bottom in bottoms]

@@ -106,6 +106,20 @@ class RecurrentLayer(Operator):
             )
         return [(*x[:2], self.num_output), *([hidden] * len(others))]
 
+    def multiply_adds(
+        self,
+        bottoms: Sequence[Shape],
+        tops: Sequence[Shape],
+        params: Sequence[Shape],
+    ) -> int:
+        """Count every matrix once a step, that of the static input once in all."""
+        steps, sequences = bottoms[0][:2]
+        once = {2} if self.static else set()
+        matrices = ((i, shape) for i, shape in enumerate(params) if len(shape) == 2)
+        return sequences * sum(
+            prod(shape) * (1 if i in once else steps) for i, shape in matrices
+        )
+
     @staticmethod
     def _expect(i: int, shape: Shape, wanted: Shape, what: str) -> None:
         if shape != wanted:

@@ -62,6 +62,23 @@ TOOLS = (
     "upgrade_solver_proto_text",
 )
 
+# of the packages beside pyunet, which it does not import
+VERBS = {
+    "doctor": "pyunet_fiji.cli.doctor",
+    "evaluate": "pyunet_metrics.cli.evaluate",
+    "export": "pyunet_bridges.cli.export",
+    "finetune": "pyunet_fiji.cli.finetune",
+    "import": "pyunet_bridges.cli.import_",
+    "modeldef": "pyunet_fiji.cli.modeldef",
+    "report": "pyunet_reproduce.cli.report",
+    "reproduce": "pyunet_reproduce.cli.reproduce",
+    "segment-and-track": "pyunet_tracking.cli.segment_and_track",
+}
+DATA_VERBS = {
+    "check": "pyunet_checks.cli.data_check",
+    "preview": "pyunet_checks.cli.data_preview",
+}
+
 # no wheel of plyvel for Python 3.13 yet
 LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
@@ -112,19 +129,21 @@ setup(
     packages=find_packages(include=["caffe*", "pyunet*"]),
     package_data={
         "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
-        "pyunet.napari": ["napari.yaml"],
-        "pyunet.report": ["page.html"],
-        "pyunet.reproduction": ["published.tsv", "measured.toml", "recipes/*.toml"],
+        "pyunet_bridges.napari": ["napari.yaml"],
+        "pyunet_reproduce.report": ["page.html"],
+        "pyunet_reproduce": ["published.tsv", "measured.toml", "recipes/*.toml"],
     },
     cmdclass={"build_py": BuildWithNets},
     entry_points={
         "console_scripts": [
             "caffe=caffe.cli:main",
-            "caffe_unet=pyunet.fiji.main:main",
+            "caffe_unet=pyunet_fiji.backend.main:main",
             "pyunet=pyunet.cli:main",
             *(f"{tool}=caffe.cli.{tool}:main" for tool in TOOLS),
         ],
-        "napari.manifest": ["pyunet = pyunet.napari:napari.yaml"],
+        "pyunet.verbs": [f"{verb} = {module}" for verb, module in VERBS.items()],
+        "pyunet.data": [f"{name} = {module}" for name, module in DATA_VERBS.items()],
+        "napari.manifest": ["pyunet = pyunet_bridges.napari:napari.yaml"],
     },
     install_requires=[
         "torch>=2.6",

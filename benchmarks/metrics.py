@@ -24,9 +24,9 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from pyunet.data.images import read_stack
-from pyunet.metrics import isbi2012, warping
-from pyunet.metrics.contingency import contingency, information_score, square_counts
-from pyunet.metrics.curves import Curves
+from pyunet_metrics import isbi2012, warping
+from pyunet_metrics.contingency import contingency, information_score, square_counts
+from pyunet_metrics.curves import Curves
 
 SIZE, CELLS = 512, 350
 

@@ -2,7 +2,7 @@
 
 The package speaks to ``caffe`` by pycaffe's public names only. Its parts are
 imported where they are used: ``pyunet.data``, ``pyunet.inference`` and
-``pyunet.metrics``; the command is ``pyunet`` (``pyunet.cli``). ``pyunet.load`` gives a
+``pyunet_metrics``; the command is ``pyunet`` (``pyunet.cli``). ``pyunet.load`` gives a
 trained model.
 """
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pyunet.inference.pretrained import Pretrained
 
-__version__ = "0.5.0"
+__version__ = "0.6.0"
 
 
 def load(name: str, *, gpu: int | None = None) -> Pretrained:

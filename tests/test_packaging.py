@@ -92,7 +92,8 @@ def built_wheel(folder: Path) -> Path:
     """Wheel of the source archive of a copy of this tree."""
     source = folder / "source"
     source.mkdir()
-    for name in ("caffe", "pyunet", "prototxt", "weights"):
+    packages = [path.parent.name for path in ROOT.glob("*/__init__.py")]
+    for name in (*packages, "prototxt", "weights"):
         shutil.copytree(
             ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
         )

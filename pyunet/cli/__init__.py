@@ -1,9 +1,10 @@
 """The command ``pyunet VERB ...``.
 
-A verb is a module ``pyunet.cli.<verb>`` (``_`` for ``-``) with three names: ``HELP``
-(one line), ``add_arguments(parser)`` and ``run(args) -> int`` (the exit status). Such a
-module imports what is heavy inside its functions, so that ``pyunet --help`` is instant.
-Only the module of the verb that was typed is imported.
+A verb is a module with three names: ``HELP`` (one line), ``add_arguments(parser)`` and
+``run(args) -> int`` (the exit status). Ours are ``pyunet.cli.<verb>``; those of other
+packages are found by their entry points (group ``pyunet.verbs``, the module as value).
+Such a module imports what is heavy inside its functions, so that ``pyunet --help`` is
+instant. Only the module of the verb that was typed is imported.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import atexit
 import contextlib
 import gc
 import importlib
-import keyword
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.metadata import entry_points
+from types import ModuleType
 from typing import NoReturn
 
 from caffe.errors import CaffeError
@@ -28,22 +30,8 @@ from pyunet.memory import memory_errors
 
 AddArguments = Callable[[argparse.ArgumentParser], object]
 Run = Callable[[argparse.Namespace], int]
-VERBS = (
-    "data",
-    "finetune",
-    "segment",
-    "segment-and-track",
-    "evaluate",
-    "plot",
-    "report",
-    "info",
-    "reproduce",
-    "doctor",
-    "modeldef",
-    "export",
-    "import",
-    "zoo",
-)
+VERBS = ("data", "segment", "plot", "info", "zoo")
+OTHERS = "pyunet.verbs"  # group of entry points
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["--version"])
-    pyunet 0.5.0
+    pyunet 0.6.0
     0
     """
     # to look for garbage before the process ends takes 0.3 s where torch is loaded
@@ -132,9 +120,8 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"pyunet {__version__}")
     add_debug(parser, default=False)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
-    typed = [word for word in words if word in VERBS][:1]
-    for name in typed or VERBS:
-        module = importlib.import_module(f"pyunet.cli.{_module_name(name)}")
+    typed = _typed(words)
+    for name, module in _modules(typed).items():
         verb = verbs.add_parser(
             name,
             help=module.HELP,
@@ -150,10 +137,25 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def _module_name(verb: str) -> str:
-    """Name the module of a verb; what Python keeps for itself gets a ``_``."""
-    name = verb.replace("-", "_")
-    return f"{name}_" if keyword.iskeyword(name) else name
+def verb_names() -> list[str]:
+    """Name all verbs: ours, then those of the packages that are installed."""
+    return [*VERBS, *sorted(entry_points(group=OTHERS).names)]
+
+
+def _typed(words: Sequence[str]) -> str | None:
+    """Find the verb among the words: the first that is no option."""
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _modules(typed: str | None) -> dict[str, ModuleType]:
+    """Import the verb that was typed; all where there is none of that name."""
+    if typed in VERBS:
+        return {typed: importlib.import_module(f"pyunet.cli.{typed}")}
+    found = {entry.name: entry for entry in entry_points(group=OTHERS)}
+    if typed in found:
+        return {typed: found[typed].load()}
+    ours = {name: importlib.import_module(f"pyunet.cli.{name}") for name in VERBS}
+    return ours | {name: found[name].load() for name in sorted(found)}
 
 
 def add_commands(
@@ -196,9 +198,10 @@ def add_debug(parser: argparse.ArgumentParser, *, default: object) -> None:
 
 @contextlib.contextmanager
 def _messages() -> Iterator[None]:
-    """Show what the package logs (what was understood, what is odd) on stderr."""
-    logger = logging.getLogger("pyunet")
+    """Show what our packages log (what was understood, what is odd) on stderr."""
+    logger = logging.getLogger()
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_for_the_user)
     handler.setFormatter(OneLine())
     level = logger.level
     logger.addHandler(handler)
@@ -208,3 +211,8 @@ def _messages() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+
+
+def _is_for_the_user(record: logging.LogRecord) -> bool:
+    """Let through what our packages say, and of libraries what is odd."""
+    return record.name.startswith("pyunet") or record.levelno >= logging.WARNING

@@ -1,14 +1,13 @@
-"""``pyunet data make|check|preview|synthetic``."""
+"""``pyunet data make|synthetic``, and what other packages add to it."""
 
 from __future__ import annotations
 
 import argparse
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyunet.cli.data_check as data_check
 import pyunet.cli.data_make as data_make
-import pyunet.cli.data_preview as data_preview
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
 
 NAME = "data"
 HELP = "make, check and preview training sets, or make a synthetic stack"
+OTHERS = "pyunet.data"  # group of entry points: modules with HELP, EXAMPLE, add, run
 MEMBRANES, CELLS = "membranes", "cells"
 KINDS = ("fluorescence", "phase", "dic", "bright-field", "histology")
 SYNTHETIC = "make a stack with known truth: EM-like, or light micrographs of cells"
@@ -30,30 +30,17 @@ labels.tif has a number a cell, 0 is background.
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the commands of this verb."""
+    """Add the commands of this verb, those of other packages by their entry points."""
     from pyunet.cli import add_commands
 
-    add_commands(
-        parser,
-        (
-            ("make", data_make.HELP, data_make.EXAMPLE, data_make.add, data_make.run),
-            (
-                "check",
-                data_check.HELP,
-                data_check.EXAMPLE,
-                data_check.add,
-                data_check.run,
-            ),
-            (
-                "preview",
-                data_preview.HELP,
-                data_preview.EXAMPLE,
-                data_preview.add,
-                data_preview.run,
-            ),
-            ("synthetic", SYNTHETIC, SYNTHETIC_EXAMPLE, _add_synthetic, _synthetic),
-        ),
-    )
+    found = {entry.name: entry for entry in entry_points(group=OTHERS)}
+    modules = {"make": data_make} | {name: found[name].load() for name in sorted(found)}
+    others = [
+        (name, module.HELP, module.EXAMPLE, module.add, module.run)
+        for name, module in modules.items()
+    ]
+    synthetic = ("synthetic", SYNTHETIC, SYNTHETIC_EXAMPLE, _add_synthetic, _synthetic)
+    add_commands(parser, (*others, synthetic))
 
 
 def _add_synthetic(parser: argparse.ArgumentParser) -> None:

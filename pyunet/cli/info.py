@@ -9,7 +9,7 @@ from pyunet.cli.saying import say
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
-    from pyunet.metrics.cost import Cost
+    from pyunet.nets.cost import Cost
 
 HELP = "show parameters, multiply-adds and memory of a net"
 EPILOG = """\
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print what the net is and costs."""
     from pyunet.inference.engine import load_net
-    from pyunet.metrics import cost
+    from pyunet.nets import cost
     from pyunet.zoo import find_model
 
     path = find_model(args.model)

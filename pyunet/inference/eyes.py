@@ -1,7 +1,7 @@
 """Photographs of the retina at one scale, with the same contrast everywhere.
 
 Nobody knows the pixel size of such a photograph; what all have is the round field of
-view on black. Training (`pyunet.reproduction`) and segmenting both prepare like this.
+view on black. Training (`pyunet_reproduce`) and segmenting both prepare like this.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _IMPORTS = (
     "caffe.cli.train",
     "caffe.engine.solvers",
     "pyunet.cli.data_make",
-    "pyunet.cli.finetune",
+    "pyunet_fiji.cli.finetune",
     "pyunet.cli.segment",
     "pyunet.zoo.fetching",
 )

@@ -9,8 +9,8 @@ from caffe.cli import VERBS as CAFFE_ACTIONS
 from caffe.cli.flags import Flags
 from caffe.cli.flags import parse as parse_caffe
 from pyunet import cli
-from pyunet.fiji.flags import parse as parse_caffe_unet
-from pyunet.fiji.main import ACTIONS as CAFFE_UNET_ACTIONS
+from pyunet_fiji.backend.flags import parse as parse_caffe_unet
+from pyunet_fiji.backend.main import ACTIONS as CAFFE_UNET_ACTIONS
 from tests.support.doc_commands import PAGES, ROOT, shown
 
 # scripts that hand their arguments on
@@ -64,8 +64,8 @@ def test_a_command_line_of_pyunet_is_understood(line):
 @pytest.mark.parametrize("line", of("pyunet", whole=False), ids=str)
 def test_verb_and_options_in_a_sentence_exist(line):
     words = line.words[1:]
-    assert set(alternatives(words)) <= {*cli.VERBS, "--version", "--help", "--debug"}
-    if words and words[0] in cli.VERBS:
+    assert set(alternatives(words)) <= {*cli.verb_names(), "--version", "--help", "--debug"}
+    if words and words[0] in cli.verb_names():
         parser, rest = parser_of(cli._parser(words), words)
         options = {word.partition("=")[0] for word in rest if word.startswith("-")}
         assert options <= {*parser._option_string_actions, "..."}

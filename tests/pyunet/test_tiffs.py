@@ -10,10 +10,10 @@ import tifffile
 
 from pyunet.data.images import read_image_file
 from pyunet.errors import DataError
-from pyunet.finetuning.images import read_hyperstack
 from pyunet.inference.calibration import frame_count
 from pyunet.inference.mapped import open_stack
-from pyunet.tracking.challenge import read_mask
+from pyunet_fiji.finetuning.images import read_hyperstack
+from pyunet_tracking.challenge import read_mask
 
 PLANE = (np.arange(15 * 20).reshape(15, 20) % 251).astype(np.uint8)
 WIDTH, BITS, SAMPLES, STRIPS, ROWS, COUNTS = 256, 258, 277, 273, 278, 279

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ACTIONS = {"caffe": "train", "caffe_unet": "tiled_predict"}
-MODULES = {"caffe": "caffe.cli", "caffe_unet": "pyunet.fiji.main"}
+MODULES = {"caffe": "caffe.cli", "caffe_unet": "pyunet_fiji.backend.main"}
 
 # As sshd: the shell of the account, little in its environment, in the home folder.
 SSH = """\

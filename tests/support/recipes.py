@@ -1,7 +1,7 @@
 """A recipe that is small enough for a test."""
 
 from pyunet.data.augmentation import Augmentation
-from pyunet.reproduction.recipes import (
+from pyunet_reproduce.recipes import (
     Files,
     Meaning,
     NetChoice,

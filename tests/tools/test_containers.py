@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pyunet.doctor import wrappers
+from pyunet_fiji.doctor import wrappers
 from tests.support.fiji_programs import write
 
 ROOT = Path(__file__).parents[2]
@@ -99,5 +99,6 @@ def test_an_image_is_made_of_files_that_are_there(name):
         assert {line[1:] for line in ignored if line.startswith("!")} == set(copied)
     else:
         copied = re.findall(r"^    (\S+) /src/", text, re.MULTILINE)
-    assert {"setup.py", "caffe", "pyunet", "prototxt", "weights"} <= set(copied)
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert {"setup.py", *packages, "prototxt", "weights"} <= set(copied)
     assert all((ROOT / each).exists() for each in copied)

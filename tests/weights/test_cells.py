@@ -5,8 +5,8 @@ import pytest
 
 import pyunet
 from pyunet.data.synthetic_cells import KINDS, synthetic_cells
-from pyunet.metrics.objects import f1
 from pyunet.objects.instances import find_instances
+from pyunet_metrics.objects import f1
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import numpy as np
 
 import pyunet
 from pyunet.data.synthetic import synthetic_stack
-from pyunet.metrics.baseline import otsu
+from pyunet_metrics.baseline import otsu
 
 
 def test_is_better_than_a_threshold_by_far():

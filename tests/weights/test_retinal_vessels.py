@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 import pyunet
-from pyunet.metrics.ranking import roc_auc
+from pyunet_metrics.ranking import roc_auc
 
 RADIUS = 180
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pyunet.cli import VERBS
+from pyunet.cli import verb_names
 
 HEAVY = {
     "google", "h5py", "matplotlib", "numpy", "onnx", "PIL", "scipy",
@@ -31,7 +31,7 @@ def loaded(code, among):
     return set(done.stdout.split()) & set(among)
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", verb_names())
 def test_the_help_of_a_verb_loads_nothing_heavy(verb):
     code = f"from pyunet.cli import main; main([{verb!r}, '--help'])"
     assert not loaded(code, HEAVY)

@@ -8,9 +8,9 @@ from pyunet.data.images import ImageStack
 from pyunet.data.preparation import Preparation, eye_of
 from pyunet.errors import DataError
 from pyunet.inference.adapting import adapted_inputs
-from pyunet.reproduction.readers import find_cases, read_case
-from pyunet.reproduction.recipes import Files
 from pyunet.zoo.manifest import Input
+from pyunet_reproduce.readers import find_cases, read_case
+from pyunet_reproduce.recipes import Files
 from tests.support.recipes import small_recipe
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import roifile
 import tifffile
 
-from pyunet.finetuning.roi_files import read_overlay
-from pyunet.finetuning.rois import RoiMarks
 from pyunet.zoo.archives import member_names, take_out
+from pyunet_fiji.finetuning.roi_files import read_overlay
+from pyunet_fiji.finetuning.rois import RoiMarks
 from tests.fuzz.mutation import INTEGERS, LARGEST, WORDS, mutate_bytes
 from tests.fuzz.target import Target, refusing
 

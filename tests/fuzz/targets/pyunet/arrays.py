@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import io as matlab
 
 from pyunet.data.ome import ome_pixel_size
-from pyunet.reproduction.formats import read_array
+from pyunet_reproduce.formats import read_array
 from tests.fuzz.mutation import INTEGERS, LARGEST, mutate_bytes, mutate_lines
 from tests.fuzz.target import Target, refusing
 from tests.fuzz.targets.pyunet.weights import hdf5_of, mutate_hdf5

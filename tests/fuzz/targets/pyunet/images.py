@@ -17,10 +17,10 @@ import tifffile
 from PIL import Image
 
 from pyunet.data.images import read_image_file, read_volumes
-from pyunet.finetuning.images import read_hyperstack
 from pyunet.inference import mapped
 from pyunet.inference.calibration import find_element_size, frame_count
-from pyunet.tracking.challenge import read_mask
+from pyunet_fiji.finetuning.images import read_hyperstack
+from pyunet_tracking.challenge import read_mask
 from tests.fuzz.mutation import LARGEST, mutate_bytes
 from tests.fuzz.target import Target, refusing
 

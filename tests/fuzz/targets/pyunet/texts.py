@@ -10,23 +10,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pyunet.finetuning.curves import Curves
-from pyunet.finetuning.log_lines import LogReader
 from pyunet.notes import read_notes
-from pyunet.reproduction.readers import find_cases, read_case
-from pyunet.reproduction.recipes import read_recipe, recipe_names
-from pyunet.reproduction.tables import read_measured
-from pyunet.tracking.challenge import read_tracks
 from pyunet.training_logs.charts import charts_of
 from pyunet.training_logs.reader import read_log
 from pyunet.zoo.manifest import package_manifest, read_manifest, state
+from pyunet_fiji.finetuning.curves import Curves
+from pyunet_fiji.finetuning.log_lines import LogReader
+from pyunet_reproduce.readers import find_cases, read_case
+from pyunet_reproduce.recipes import read_recipe, recipe_names
+from pyunet_reproduce.tables import read_measured
+from pyunet_tracking.challenge import read_tracks
 from tests.fuzz.mutation import INTEGERS, LARGEST, WORDS, mutate_lines
 from tests.fuzz.target import Target, refusing
 
 # what the package itself says of a file is no library's warning
 logging.getLogger("pyunet").addHandler(logging.NullHandler())
 ROOT = Path(__file__).parents[4]
-RECIPES = ROOT / "pyunet" / "reproduction" / "recipes"
+RECIPES = ROOT / "pyunet_reproduce" / "recipes"
 VALUES = (
     *("true", "false", "nan", "-inf", "1e400", "[]", "{}", "[[]]", '""', "'a'"),
     *("1979-05-27", "0x7f", "[1, 'a']", '["*", "**/*"]', '["../*"]', '["/*"]', '"["'),

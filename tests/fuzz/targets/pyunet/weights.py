@@ -19,16 +19,16 @@ import torch
 
 from caffe.export import read_safetensors, read_state_dict
 from caffe.proto import caffe_pb2
-from pyunet.data.checks.hdf5 import check_training_set
 from pyunet.data.hdf5 import read_training_set
-from pyunet.fiji.files import read_images
 from pyunet.modeldef import ModelDefinition, read_ident, read_modeldef, write_modeldef
 from pyunet.modeldef.checks import check_modeldef
 from pyunet.modeldef.definition import LossWeights
 from pyunet.modeldef.weights import stored_shapes
-from pyunet.report.training_files import describe_training_set
 from pyunet.zoo.half import half_precision
 from pyunet.zoo.renaming import rename_layers
+from pyunet_checks.hdf5 import check_training_set
+from pyunet_fiji.backend.files import read_images
+from pyunet_reproduce.report.training_files import describe_training_set
 from tests.fuzz.mutation import FLOATS, INTEGERS, LARGEST, WORDS, mutate_bytes
 from tests.fuzz.target import Target, refusing
 

@@ -1,0 +1,1 @@
+"""For Fiji's U-Net plugin: the program that it calls, finetuning, the doctor."""

@@ -1,0 +1,126 @@
+"""The flag ``-gpu``, and what ``caffe`` knows of its devices.
+
+What pycaffe does not have is asked for with ``getattr``, and done without.
+"""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+
+from pyunet_fiji.backend.flags import Flags
+from pyunet_fiji.backend.log import CheckFailedError, log
+
+DEVICE_PLACE = "common.cpp:152"
+
+
+def load_caffe() -> ModuleType:
+    """Import whatever ``caffe`` is there; it logs warnings, if nobody wants more."""
+    os.environ.setdefault("GLOG_minloglevel", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import caffe
+
+    return caffe
+
+
+def first_gpu(gpu: str) -> int | None:
+    """Give the number of the GPU to compute on; None for the CPU.
+
+    Parameters
+    ----------
+    gpu : str
+        Value of ``-gpu``: nothing, a number, numbers with commas, or ``all``.
+
+    Raises
+    ------
+    CheckFailedError
+        Anything else.
+
+    Examples
+    --------
+    >>> first_gpu(""), first_gpu("2,3"), first_gpu("all")
+    (None, 2, 0)
+    """
+    if not gpu:
+        return None
+    if gpu == "all":
+        return 0
+    return _number(gpu.split(",")[0])
+
+
+def choose_device(gpu: str, *, gpu_place: str, cpu_place: str) -> int | None:
+    """Compute on the GPU that ``-gpu`` names first, or on the CPU.
+
+    Parameters
+    ----------
+    gpu : str
+        Value of the flag.
+    gpu_place, cpu_place : str
+        Where the original logs which it is.
+
+    Returns
+    -------
+    int or None
+        Number of the GPU.
+
+    Raises
+    ------
+    CheckFailedError
+        A wrong value.
+    Exception
+        Of the engine: a GPU that is not there.
+    """
+    number = first_gpu(gpu)
+    if number is None:
+        log(cpu_place, "Use CPU.")
+        return None
+    log(gpu_place, f"Use GPU with device ID {number}")
+    caffe = load_caffe()
+    caffe.set_device(number)
+    caffe.set_mode_gpu()
+    ask = getattr(caffe, "device_name", None)
+    if ask is not None:
+        log(gpu_place, f"GPU device name: {ask(number)}")
+    return number
+
+
+def free_megabytes(number: int) -> int | None:
+    """Give the free memory of a GPU in MB (2^20 bytes); None if caffe cannot say."""
+    ask = getattr(load_caffe(), "device_memory", None)
+    return None if ask is None else int(ask(number)[0]) // 2**20
+
+
+def run(flags: Flags) -> int:
+    """Log the properties of the GPUs that ``-gpu`` names.
+
+    Raises
+    ------
+    CheckFailedError
+        A wrong value.
+    Exception
+        Of the engine: a GPU that is not there.
+    """
+    log("caffe_unet.cpp:138", f"Querying GPUs {flags.gpu}")
+    numbers: list[int] = []
+    if flags.gpu:
+        caffe = load_caffe()
+        if flags.gpu == "all":
+            count = getattr(caffe, "device_count", lambda: 1)
+            numbers = list(range(max(1, count())))
+        else:
+            numbers = [_number(text) for text in flags.gpu.split(",")]
+    for number in numbers:
+        caffe.set_device(number)
+        describe = getattr(caffe, "describe_device", None)
+        if describe is not None:
+            describe(number)
+    return 0
+
+
+def _number(text: str) -> int:
+    if not text.strip().isdecimal():
+        raise CheckFailedError(
+            f"-gpu {text}: accepted are numbers of GPUs, separated by ',', or 'all'",
+            DEVICE_PLACE,
+        )
+    return int(text)

@@ -1,0 +1,159 @@
+"""Fit a model of ``prototxt/`` to a recipe: channels, classes, tiles, files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+
+from pyunet.boundary import reading
+from pyunet.errors import DataError
+from pyunet.files import atomic_path
+from pyunet.nets.geometry import Axis, find_axes
+from pyunet.nets.layers import read_layers
+from pyunet.zoo import find_model
+from pyunet_reproduce.recipes import Recipe
+
+TRAIN, TEST = 0, 1  # Phase of caffe.proto
+SNAPSHOTS = 20  # a training
+
+
+@dataclass(frozen=True)
+class NetFiles:
+    """The files of one run.
+
+    Attributes
+    ----------
+    deploy, train, solver : Path
+    """
+
+    deploy: Path
+    train: Path
+    solver: Path
+
+
+def output_tile(recipe: Recipe, channels: int) -> tuple[int, ...]:
+    """Give the pixels that the net gives for a training tile.
+
+    Raises
+    ------
+    DataError
+        A tile that the net does not take.
+
+    Examples
+    --------
+    >>> from pyunet_reproduce.recipes import read_recipe
+    >>> output_tile(read_recipe("isbi2012"), 1)
+    (388, 388)
+    """
+    tile = recipe.net.input
+    message = _deploy(recipe, channels)
+    axes = find_axes(read_layers(message, len(tile)), "data", "score")
+    for axis, size in zip(axes, tile, strict=True):
+        if not _fits(axis, size):
+            raise DataError(
+                f"{recipe.name}: tiles of {size} pixels for {recipe.net.name}; "
+                f"accepted are {axis.smallest} + {axis.factor} k"
+            )
+    return tuple(axis.output_of(size) for axis, size in zip(axes, tile, strict=True))
+
+
+def find_axes_of(deploy: Path) -> tuple[Axis, ...]:
+    """Give the tile sizes that a net of `write_nets` takes."""
+    from caffe.proto import caffe_pb2
+
+    net = caffe_pb2.NetParameter()
+    text_format.Parse(deploy.read_text(encoding="utf-8"), net)
+    (source,) = (layer for layer in net.layer if layer.type == "Input")
+    axes = len(source.input_param.shape[0].dim) - 2
+    return find_axes(read_layers(net, axes), "data", "score")
+
+
+def write_nets(
+    recipe: Recipe, folder: Path, *, channels: int, source: Path, seed: int
+) -> NetFiles:
+    """Write the nets and the solver of one run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    folder : Path
+        Where they go; snapshots go into its ``snapshots``.
+    channels : int
+        Of the prepared images.
+    source : Path
+        The list of HDF5 files.
+    seed : int
+        ``random_seed`` of the solver, plus 1: Caffe draws a seed of its own for 0.
+
+    Returns
+    -------
+    NetFiles
+    """
+    files = NetFiles(*(folder / f"{n}.prototxt" for n in ("deploy", "train", "solver")))
+    model = recipe.net.solver or recipe.net.name
+    solver = _read(model, "solver", "SolverParameter")
+    solver.net = str(files.train)
+    solver.max_iter = recipe.training.iterations
+    solver.snapshot = max(1, recipe.training.iterations // SNAPSHOTS)
+    solver.snapshot_prefix = str(folder / "snapshots" / "net")
+    solver.random_seed = seed + 1
+    if recipe.training.base_lr:
+        solver.base_lr = recipe.training.base_lr
+    for path, message in (
+        (files.deploy, _deploy(recipe, channels)),
+        (files.train, _train(recipe, source)),
+        (files.solver, solver),
+    ):
+        with atomic_path(path) as draft:
+            draft.write_text(text_format.MessageToString(message), encoding="utf-8")
+    return files
+
+
+def _deploy(recipe: Recipe, channels: int) -> Any:
+    net = _read(recipe.net.name, "deploy", "NetParameter")
+    for layer in net.layer:
+        if layer.type == "Input":
+            shape = layer.input_param.shape[0]
+            shape.dim[:] = [1, channels, *recipe.net.input]
+    _score_layer(net).convolution_param.num_output = recipe.labels.classes
+    return net
+
+
+def _train(recipe: Recipe, source: Path) -> Any:
+    net = _read(recipe.net.name, "train", "NetParameter")
+    kept = [
+        layer
+        for layer in net.layer
+        if not any(rule.phase == TEST for rule in layer.include)
+    ]
+    del net.layer[:]
+    net.layer.extend(kept)
+    for layer in net.layer:
+        if layer.type == "HDF5Data":
+            layer.hdf5_data_param.source = str(source)
+            layer.hdf5_data_param.batch_size = recipe.training.batch
+        elif layer.type == "SoftmaxWithLoss":
+            layer.loss_param.ignore_label = recipe.labels.classes
+    _score_layer(net).convolution_param.num_output = recipe.labels.classes
+    return net
+
+
+def _score_layer(net: Any) -> Any:
+    return next(layer for layer in net.layer if "score" in layer.top)
+
+
+def _read(model: str, name: str, kind: str) -> Any:
+    from caffe.proto import caffe_pb2
+
+    path = find_model(model).parent / f"{name}.prototxt"
+    message = getattr(caffe_pb2, kind)()
+    with reading(path, "is no prototxt"):
+        text_format.Parse(path.read_text(encoding="utf-8"), message)
+    return message
+
+
+def _fits(axis: Axis, size: int) -> bool:
+    return size >= axis.smallest and (size - axis.smallest) % axis.factor == 0

@@ -1,0 +1,100 @@
+"""Segment the test images of a data set and keep what was found as TIFF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pyunet.files import atomic_path
+from pyunet.inference.averaging import average_array, plan_passes
+from pyunet.inference.engine import Model, load_model
+from pyunet.inference.passes import Pass, parse_passes
+from pyunet.inference.predict import FloatArray
+from pyunet.inference.resize import resize_to
+from pyunet.memory import available_bytes, used_bytes
+from pyunet_reproduce.nets import NetFiles
+from pyunet_reproduce.readers import Case
+from pyunet_reproduce.recipes import Recipe
+from pyunet_reproduce.samples import Read
+
+FINEST = 65535
+GPU_BYTES = 4 * 2**30
+
+
+def predict(
+    recipe: Recipe,
+    cases: Sequence[tuple[str, Case]],
+    read: Read,
+    *,
+    files: NetFiles,
+    weights: Path,
+    out: Path,
+    gpu: int | None = None,
+) -> None:
+    """Segment cases that have no prediction yet.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    cases : sequence of (str, Case)
+    read : callable
+        Reads a case of a part.
+    files : NetFiles
+    weights : Path
+    out : Path
+        Gets ``PART/NAME.tif``: 65535 times the probability of class 1 (uint16), or
+        with more classes than two the most likely one (uint8), at the size of the
+        original.
+    gpu : int, optional
+        Default: the CPU.
+    """
+    missing = [one for one in cases if not prediction_file(out, *one).is_file()]
+    if not missing:
+        return
+    model = load_model(files.deploy, weights, gpu=gpu)
+    passes = parse_passes(recipe.average) if recipe.average else (Pass(),)
+    for part, case in tqdm(missing, "segment", unit="image", disable=None):
+        example = read(part, case)
+        shares = _probabilities(model, example.image, passes, gpu=gpu)
+        path = prediction_file(out, part, case)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as draft:
+            tifffile.imwrite(
+                draft, _stored(shares, example.classes.shape), compression="zlib"
+            )
+
+
+def prediction_file(out: Path, part: str, case: Case) -> Path:
+    """Give where a prediction is kept."""
+    return out / part / f"{case.name}.tif"
+
+
+def read_predictions(
+    out: Path, cases: Sequence[tuple[str, Case]]
+) -> Iterator[NDArray[Any]]:
+    """Read predictions as they were stored."""
+    for part, case in cases:
+        yield np.asarray(tifffile.imread(prediction_file(out, part, case)))
+
+
+def _probabilities(
+    model: Model, image: FloatArray, passes: tuple[Pass, ...], *, gpu: int | None
+) -> FloatArray:
+    held = 0 if gpu is not None else used_bytes()
+    limit = GPU_BYTES if gpu is not None else held + available_bytes() // 2
+    plans = plan_passes(model, image.shape[1:], passes, memory=limit, held=held)
+    return average_array(model, image, plans, of="probabilities")
+
+
+def _stored(shares: FloatArray, size: tuple[int, ...]) -> NDArray[Any]:
+    if shares.shape[-2:] != size[-2:]:
+        shares = resize_to(shares, size[-2:])
+    if len(shares) == 2:
+        return np.asarray(np.rint(np.clip(shares[1], 0, 1) * FINEST), np.uint16)
+    return np.asarray(shares.argmax(axis=0), np.uint8)

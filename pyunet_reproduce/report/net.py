@@ -1,0 +1,139 @@
+"""What a net is, what it costs, how it is trained, and its first kernels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+from pyunet.errors import DataError
+from pyunet.inference.definitions import load_definition
+from pyunet.inference.engine import load_model, load_net
+from pyunet.nets import cost
+from pyunet.zoo import is_definition
+from pyunet_reproduce.report.pictures import MOST_KERNELS, Figure, kernel_figure
+
+MIB = 2**20
+LEFT_OUT = {"net", "train_net", "test_net", "snapshot_prefix", "net_param"}
+Row = tuple[str, str]
+
+
+def describe_net(
+    deploy: Path, weights: Path | None
+) -> tuple[list[Row], list[Figure], str]:
+    """Say what a net is, and show the kernels of its first layer.
+
+    Parameters
+    ----------
+    deploy : Path
+        A prototxt or a ``.modeldef.h5``.
+    weights : Path or None
+
+    Returns
+    -------
+    rows : list of (name, value)
+    kernels : list of Figure
+        Empty without weights.
+    why : str
+        Why there are no kernels; empty if there are.
+
+    Raises
+    ------
+    DataError
+        A net or weights that cannot be read; a definition without weights, which say
+        how many channels its images have.
+    """
+    rows: list[Row] = [("net", str(deploy))]
+    if weights is not None:
+        load = load_definition if is_definition(deploy) else load_model
+        found = load(deploy, weights)
+        model = found[0] if isinstance(found, tuple) else found
+        rows.append(("weights", f"{weights} ({weights.stat().st_size / MIB:.1f} MiB)"))
+        net = model.net
+        if is_definition(deploy):
+            model.reshape(tuple(axis.smallest for axis in model.axes))
+    elif is_definition(deploy):
+        raise DataError(
+            f"{deploy}: goes with --weights, which say how many channels images have"
+        )
+    else:
+        net = load_net(deploy)
+    rows += _sizes(net)
+    if weights is None:
+        return rows, [], "No weights are given (--weights), so no kernels are shown."
+    return rows, *_kernels(net)
+
+
+def describe_solver(text: str, *, name: str = "solver") -> list[Row]:
+    """List what a solver's prototxt sets, but for names of files.
+
+    Raises
+    ------
+    DataError
+        A text that is no solver.
+
+    Examples
+    --------
+    >>> describe_solver("base_lr: 0.5 type: 'Adam' snapshot_prefix: 'a' test_iter: 3")
+    [('test_iter', '3'), ('base_lr', '0.5'), ('type', 'Adam')]
+    """
+    from caffe.proto import caffe_pb2
+
+    message = caffe_pb2.SolverParameter()
+    try:
+        text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise DataError(f"{name}: {error}") from error
+    return [
+        (field.name, _shown(field, value))
+        for field, value in message.ListFields()
+        if field.name not in LEFT_OUT and not isinstance(value, Message)
+    ]
+
+
+def _shown(field: Any, value: Any) -> str:
+    values = value if _is_list(value) else [value]
+    if field.enum_type is not None:
+        values = [field.enum_type.values_by_number[one].name for one in values]
+    words = (f"{one:.7g}" if isinstance(one, float) else str(one) for one in values)
+    return ", ".join(words)
+
+
+def _is_list(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, (str, bytes))
+
+
+def _sizes(net: Any) -> list[Row]:
+    found = cost.evaluate(net)
+    rows = [
+        (what, f"{name}: {' x '.join(str(int(n)) for n in net.blobs[name].shape)}")
+        for what, names in (("input", net.inputs), ("output", net.outputs))
+        for name in names
+    ]
+    with_weights = [layer for layer in found.layers if layer.parameters]
+    size = cost.FLOAT_BYTES * found.parameters / MIB
+    return [
+        *rows,
+        ("layers with weights", f"{len(with_weights)} of {len(found.layers)}"),
+        ("parameters", f"{found.parameters:,} ({size:.1f} MiB)"),
+        ("multiply-adds", f"{found.multiply_adds:,} ({found.gflops:.2f} GFLOP)"),
+    ]
+
+
+def _kernels(net: Any) -> tuple[list[Figure], str]:
+    for name, layer in net.layer_dict.items():
+        blobs = list(net.params[name]) if name in net.params else []
+        if layer.type == "Convolution" and blobs and min(blobs[0].shape[2:]) > 1:
+            weights = blobs[0].data
+            count, channels, *size = weights.shape
+            top = float(abs(weights).max())
+            caption = (
+                f"{name}: {count} kernels of {' x '.join(map(str, size))} over "
+                f"{channels} channel(s), {-top:.3g} black, 0 grey, {top:.3g} white"
+            )
+            if count > MOST_KERNELS:
+                caption += f". The first {MOST_KERNELS} are shown"
+            return [kernel_figure(weights, caption)], ""
+    return [], "The net has no convolution with kernels of more than one pixel."

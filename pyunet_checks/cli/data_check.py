@@ -77,9 +77,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> list[Finding]:
     from pyunet.errors import DataError
-    from pyunet_checks.folders import check_images
+    from pyunet_checks.folders import Expected, check_images
     from pyunet_checks.hdf5 import check_training_set
-    from pyunet_checks.folders import Expected
 
     expected = Expected(
         classes=args.classes,

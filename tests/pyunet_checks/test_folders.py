@@ -9,8 +9,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from pyunet_checks.folders import check_images
-from pyunet_checks.folders import Expected
+from pyunet_checks.folders import Expected, check_images
 from tests.support import datasets
 
 EM = datasets.em()

@@ -4,8 +4,8 @@ import h5py
 import numpy as np
 import pytest
 
-from pyunet_checks.hdf5 import check_training_set
 from pyunet_checks.folders import Expected
+from pyunet_checks.hdf5 import check_training_set
 from tests.support import datasets
 
 IMAGES, LABELS = datasets.em(6, 128)

@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cache
+from importlib import import_module
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -20,6 +22,7 @@ from torch.nn import functional
 from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.packing import Packing
 from caffe.errors import CheckError
+from caffe.proto.dialects import dialects
 
 Shape = tuple[int, ...]
 Blobs = Sequence[Blob]
@@ -334,8 +337,15 @@ def register(type_name: str) -> Callable[[_Class], _Class]:
     return enter
 
 
+@cache
+def _load_dialects() -> None:
+    for dialect in dialects():
+        import_module(dialect.layers)
+
+
 def layer_type_list() -> list[str]:
     """Names of all layer types, sorted."""
+    _load_dialects()
     return sorted(_CATALOGUE)
 
 
@@ -347,6 +357,8 @@ def layer_class(type_name: str) -> type[Operator]:
     CheckError
         If no such type is known; the text lists the known ones.
     """
+    if type_name not in _CATALOGUE:
+        _load_dialects()
     try:
         return _CATALOGUE[type_name]
     except KeyError:

@@ -4,12 +4,10 @@ A new layer is a class in its family's file; a new family is a file and a name h
 """
 
 from caffe.engine.layers import (
-    augmentation,
     common,
     convolution,
     data,
     database,
-    deformation,
     loss,
     metrics,
     neuron,
@@ -26,12 +24,10 @@ from caffe.engine.layers import (
 )
 
 __all__ = [
-    "augmentation",
     "common",
     "convolution",
     "data",
     "database",
-    "deformation",
     "loss",
     "metrics",
     "neuron",

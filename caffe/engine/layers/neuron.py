@@ -334,28 +334,3 @@ class PowerLayer(NeuronLayer):
         if self.power == 1 and self.scale != 0:
             return bottom.mul_(self.scale).add_(self.shift)
         return self.forward([bottom], params, context)[0]
-
-
-@register("GradientReversal")
-class GradientReversalLayer(NeuronLayer):
-    """Pass the bottom unchanged, and its gradient times -1 (caffe_unet)."""
-
-    capturable = True
-    # the top is the memory of the bottom: nobody may write into it
-    backward_needs_top = True
-
-    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
-        """Pass."""
-        return [_Reverse.apply(bottoms[0])]
-
-
-class _Reverse(torch.autograd.Function):
-    """The identity with a gradient that is not its own, as the layer is defined."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
-        return -grad

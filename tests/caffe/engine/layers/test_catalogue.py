@@ -3,33 +3,33 @@
 import ast
 from pathlib import Path
 
+import pytest
+
 import caffe.engine.layers  # noqa: F401 (fills the catalogue)
 from caffe.engine.layer import layer_class, layer_type_list
 
-HERE = Path(__file__).parent
-
-
-def _test_classes() -> dict[str, str]:
-    return {
-        node.name: path.stem
-        for path in HERE.glob("test_*.py")
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.ClassDef)
+TESTS = Path(__file__).parents[3]
+CLASSES = {name: layer_class(name) for name in layer_type_list()}
+FAMILIES = sorted(
+    {
+        cls.__module__
+        for cls in CLASSES.values()
+        if ".layers." in cls.__module__ and cls.__module__.startswith("caffe.")
     }
+)
 
 
-def test_every_type_has_a_test_class_in_the_file_of_its_family():
-    classes = _test_classes()
-    for name in layer_type_list():
-        cls = layer_class(name)
-        if not cls.__module__.startswith("caffe.engine.layers."):
-            continue
-        family = cls.__module__.rpartition(".")[2]
-        assert classes.get(f"Test{name}") == f"test_{family}", name
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_type_has_a_test_class_in_the_file_of_its_family(family):
+    folder, _, name = family.rpartition(".")
+    path = TESTS / folder.replace(".", "/") / f"test_{name}.py"
+    tree = ast.parse(path.read_text())
+    tested = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    types = {name for name, cls in CLASSES.items() if cls.__module__ == family}
+    assert {f"Test{name}" for name in types} <= tested
 
 
 def test_classes_are_named_after_their_type():
-    for name in layer_type_list():
-        cls = layer_class(name)
-        if cls.__module__.startswith("caffe.engine.layers."):
+    for name, cls in CLASSES.items():
+        if cls.__module__ in FAMILIES:
             assert cls.__name__ == f"{name}Layer"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffe.engine.layers import deformation
+from caffe.dialects.freiburg.layers import deformation
 from tests.support.layers import make_context, run_layer
 
 STORED = Path(__file__).with_name("augmentation_draws.npz")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from caffe.engine.munkres import assign
+from caffe.dialects.freiburg.munkres import assign
 
 
 @pytest.mark.parametrize("seed", range(20))

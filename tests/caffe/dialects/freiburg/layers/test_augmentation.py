@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffe.engine.layers.augmentation import look_up, lookup_operator
+from caffe.dialects.freiburg.layers.augmentation import look_up, lookup_operator
 from caffe.errors import CheckError
 from tests.support.layers import (
     as_tensor,

@@ -1,0 +1,68 @@
+"""Freiburg's layer that shifts and scales grey values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.layers.shared import text
+from caffe.errors import CheckError
+
+
+@register("ValueTransformation")
+class ValueTransformationLayer(Operator):
+    """Shift, then scale, each channel: ``scale * (x + offset)``.
+
+    Options (``value_transformation_param``)
+        offset : VectorFloat of no (0), 1 or C values.
+        scale : VectorFloat of no (1), 1 or C values.
+
+    Bottoms and tops
+        (N, C, ...)
+    """
+
+    capturable = True
+    backward_needs_top = False
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the values."""
+        options = param.value_transformation_param
+        self.offset = list(options.offset.v) or [0.0]
+        self.scale = list(options.scale.v) or [1.0]
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Shape of the bottom, whose channels must be as many as the values."""
+        (shape,) = bottom_shapes
+        if len(shape) < 2:
+            raise CheckError(
+                f"bottom 0 {text(shape)} has {len(shape)} axes: 2 or more are accepted"
+            )
+        for name, values in (("offset", self.offset), ("scale", self.scale)):
+            if len(values) not in {1, shape[1]}:
+                raise CheckError(
+                    f"{name} has {len(values)} values: 0, 1 or {shape[1]} are "
+                    f"accepted, as bottom 0 {text(shape)} has {shape[1]} channels"
+                )
+        return [shape]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Map into new memory."""
+        (x,) = bottoms
+        return [(x + _per_channel(self.offset, x)).mul_(_per_channel(self.scale, x))]
+
+    def forward_in_place(
+        self, bottom: torch.Tensor, params: Tensors, context: Context
+    ) -> torch.Tensor:
+        """Map, and overwrite the bottom."""
+        offset = _per_channel(self.offset, bottom)
+        return bottom.add_(offset).mul_(_per_channel(self.scale, bottom))
+
+
+def _per_channel(values: list[float], x: torch.Tensor) -> torch.Tensor:
+    """Values that broadcast along axis 1 of x."""
+    # made on the device: a CUDA graph takes no copy from the host
+    made = torch.cat([x.new_full((1,), value) for value in values])
+    return made.view(-1, *[1] * (x.dim() - 2))

@@ -1,9 +1,9 @@
-"""The messages and enums of ``caffe.proto``, named as pycaffe's ``caffe_pb2``.
+"""The messages and enums of Caffe, named as pycaffe's ``caffe_pb2``.
 
-The classes are made at import from ``caffe.desc``, the compiled schema, because code
-that protoc generates serves only some versions of the protobuf package; this serves
-4.25 and all later ones. They live in a descriptor pool of their own, so another
-``caffe_pb2`` in the same process does no harm.
+The classes are made at import from ``caffe.desc``, the compiled ``caffe.proto``, and
+what the dialects add, because code that protoc generates serves only some versions of
+the protobuf package; this serves 4.25 and all later ones. They live in a descriptor
+pool of their own, so another ``caffe_pb2`` in the same process does no harm.
 
 After a change to ``caffe.proto`` make ``caffe.desc`` anew (``pip install
 grpcio-tools``; in the folder ``caffe/proto``)::
@@ -24,16 +24,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.internal import enum_type_wrapper
+
+from caffe.proto.dialects import dialects
+from caffe.proto.schema import built, merged
 
 
 def _load(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the file descriptor and all that a generated module would define."""
-    (schema,) = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(schema.SerializeToString())
-    descriptor = pool.FindFileByName(schema.name)
+    (base,) = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file
+    descriptor = built(merged(base, dialects()))
     names: dict[str, Any] = {}
     for name, message in descriptor.message_types_by_name.items():
         names[name] = message_factory.GetMessageClass(message)

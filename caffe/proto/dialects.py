@@ -1,20 +1,26 @@
-"""What forks of Caffe, and packages of others, add to the layers of BVLC's Caffe."""
+"""What forks of Caffe, and packages of others, add to BVLC's fields and layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any
 
+from google.protobuf import descriptor_pb2
+
 from caffe.errors import CheckError
+from caffe.proto.declarations import parse_declarations
+from caffe.proto.text import read_bytes
 
 _OURS = ("caffe.dialects.freiburg",)
 _GROUP = "caffe.dialects"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Dialect:
     """What one fork, or one package, adds.
 
@@ -22,13 +28,74 @@ class Dialect:
     ----------
     name : str
         Short, for options and messages.
-    layers : str
-        The module that registers its layer classes; imported when a net has a layer
-        of a type that is not known yet.
+    fields : path, optional
+        A ``.proto`` file with its messages, fields and enum values. Fields that it
+        adds to a message of Caffe's stand in a message of that name. Numbers are those
+        of the binary files that the fork writes.
+    layers : str, optional
+        The module that registers its layer classes; imported when a net has a layer of
+        a type that is not known yet.
+    options : mapping of str to str
+        Layer types and the field of LayerParameter that holds the options of each,
+        where it is not found by Caffe's own rule (type ``Crop`` has the field of type
+        ``CropParameter``). Binary files of the fork are told by them.
+    offset : int, optional
+        For dialects of this distribution, whose fields keep their numbers: what is
+        added to a number that another field has.
     """
 
     name: str
-    layers: str
+    fields: Path | None = None
+    layers: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    offset: int | None = None
+
+    @cached_property
+    def declared(self) -> Any:
+        """FileDescriptorProto of `fields`; names of other types are as written there.
+
+        Raises
+        ------
+        FileError, PrototxtError
+            The file can't be read, or is not as `parse_declarations` expects.
+        """
+        if self.fields is None:
+            return descriptor_pb2.FileDescriptorProto()
+        text = read_bytes(self.fields).decode("utf-8", "replace")
+        return parse_declarations(text, str(self.fields))
+
+    @cached_property
+    def _options(self) -> dict[str, str]:
+        """Field of LayerParameter by the type of the layer."""
+        found = {
+            field.type_name.rpartition(".")[2].removesuffix("Parameter"): field.name
+            for message in self.declared.message_type
+            if message.name == "LayerParameter"
+            for field in message.field
+        }
+        return found | dict(self.options)
+
+    def may_have_written(self, layer: Any) -> bool:
+        """Tell whether something is odd in a layer that the dialect could explain.
+
+        Parameters
+        ----------
+        layer : LayerParameter or V1LayerParameter
+            Of a binary net, read by the numbers of the schema.
+        """
+        name = self._options.get(layer.type)
+        return name is not None and not layer.HasField(name)
+
+    def has_written(self, layer: Any, own: Any) -> bool:
+        """Tell whether a layer makes sense by the dialect's numbers only.
+
+        Parameters
+        ----------
+        layer, own : LayerParameter or V1LayerParameter
+            The same bytes, read by the schema's numbers and by the dialect's.
+        """
+        name = self._options.get(own.type)
+        return name is not None and own.HasField(name) and not layer.HasField(name)
 
 
 @cache
@@ -40,13 +107,11 @@ def dialects() -> tuple[Dialect, ...]:
     CheckError
         If a package's entry point can't be imported, or is no `Dialect`.
     """
-    return (
-        *(import_module(name).dialect for name in _OURS),
-        *map(_loaded, sorted(entry_points(group=_GROUP))),
-    )
+    ours = (import_module(name).dialect for name in _OURS)
+    return (*ours, *map(_loaded, sorted(entry_points(group=_GROUP))))
 
 
-def _loaded(entry: Any) -> Dialect:
+def _loaded(entry: EntryPoint) -> Dialect:
     where = f"entry point '{entry.name} = {entry.value}' of group '{_GROUP}'"
     try:
         dialect = entry.load()

@@ -22,7 +22,7 @@ from google.protobuf.message import DecodeError
 
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
-from caffe.proto.freiburg import parse_net
+from caffe.proto.binary import parse_net
 from caffe.proto.text import check_pointer, read_bytes, read_text
 from caffe.proto.upgrade import Crop, upgrade_net, upgrade_solver
 
@@ -115,7 +115,7 @@ def read_solver(path: str | PathLike[str]) -> Any:
 def read_net_binary(path: str | PathLike[str], *, crop: Crop = "as_written") -> Any:
     """Read a trained net from a binary file and upgrade it.
 
-    Files of Freiburg's build are recognised, see `caffe.proto.freiburg`.
+    Files of forks are recognised, see `caffe.proto.binary`.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ def todays_net(path: str | PathLike[str], raw: bytes, crop: Crop) -> Any:
     path
         The file, for messages.
     raw, crop
-        As in `caffe.proto.freiburg.parse_net` and `upgrade_net`.
+        As in `caffe.proto.binary.parse_net` and `upgrade_net`.
 
     Raises
     ------

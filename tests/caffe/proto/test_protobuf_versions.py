@@ -19,7 +19,7 @@ from pathlib import Path
 import google.protobuf
 
 from caffe.errors import PrototxtError
-from caffe.proto import caffe_pb2, files, freiburg, stored, text
+from caffe.proto import binary, caffe_pb2, files, stored, text
 
 folder, major = Path(sys.argv[1]), sys.argv[2]
 assert google.protobuf.__version__.startswith(major), google.protobuf.__version__
@@ -43,7 +43,7 @@ vector.blobs[0].data.extend([1, 1])
 assert raw == vector.SerializeToString()
 assert files.read_solver(folder / "solver_old.prototxt").type == "AdaGrad"
 pool = b"\\n\\x01p\\x12\\x07Pooling" + bytes.fromhex("ca070418032002")
-net = freiburg.parse_net(b"\\xa2\\x06" + bytes([len(pool)]) + pool)
+net = binary.parse_net(b"\\xa2\\x06" + bytes([len(pool)]) + pool)
 assert list(net.layer[0].pooling_param.kernel_size) == [3]
 assert list(net.layer[0].pooling_param.stride) == [2]
 try:

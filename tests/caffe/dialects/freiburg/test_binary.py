@@ -9,8 +9,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from caffe.proto import caffe_pb2
+from caffe.proto.binary import parse_net
 from caffe.proto.files import read_net_binary
-from caffe.proto.freiburg import parse_net
 
 # Part of Freiburg's schema: fields as "label type name number".
 SCHEMA = {

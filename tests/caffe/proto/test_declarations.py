@@ -80,7 +80,10 @@ def test_declarations_are_those_that_protoc_finds(text, tmp_path):
         ("message", "1:8: expected a name, got the end"),
         ("massage A {}", "1:1: expected message or enum, got 'massage'"),
         ("message A {\n  int32 n = 1;\n}", "2:3: expected optional, repeated, req"),
-        ("message A { optional int32 n = one; }", "1:32: expected a whole number, got"),
+        (
+            "message A { optional int32 n = one; }",
+            "1:32: expected a whole number of 32 bits, got",
+        ),
         ("message A { optional int32 n = 1 }", "1:34: expected ';', got '}'"),
         ("message A { optional int32 = 1; }", "1:28: expected a name, got '='"),
         ("message A { optional float f = 1 [default = x]; }", "1:45: expected a numb"),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from caffe.engine.blob import Blob
+from caffe.engine.node import naming
+from caffe.errors import CheckError
 
 if TYPE_CHECKING:
     from caffe.engine.net import Net
@@ -60,20 +65,27 @@ class Cost:
         return 2e-9 * self.multiply_adds
 
 
-def cost(net: Net) -> Cost:
-    """Count what a net costs at the present shapes of its blobs.
+def cost(net: Net, shapes: Mapping[str, Sequence[int]] | None = None) -> Cost:
+    """Count what a net costs, at the present shapes of its blobs or at others.
 
     Multiply-adds are the products with weights, padding included. Work on each value
     alone (activations, pooling, sums, scaling, biases) is left out, as usual. No value
-    is looked at, and nothing is allocated.
+    is looked at, nothing is allocated, and the net stays as it is.
 
     Parameters
     ----------
     net : caffe.Net
+    shapes : mapping of str to sequence of int, optional
+        Shapes of inputs, from which those of all other blobs follow.
 
     Returns
     -------
     Cost
+
+    Raises
+    ------
+    CheckError
+        If a layer does not take bottoms of these shapes.
 
     Examples
     --------
@@ -82,20 +94,41 @@ def cost(net: Net) -> Cost:
     >>> n = caffe.NetSpec()
     >>> n.data = L.Input(input_param={"shape": {"dim": [1, 3, 8, 8]}})
     >>> n.conv = L.Convolution(n.data, num_output=4, kernel_size=3)
-    >>> found = cost(caffe.Net(n.to_proto(), caffe.TEST))
-    >>> found.parameters, found.multiply_adds  # 4*3*3*3 + 4, and 4*3*3*3 * 6*6
+    >>> net = caffe.Net(n.to_proto(), caffe.TEST)
+    >>> cost(net).parameters, cost(net).multiply_adds  # 4*3*3*3 + 4, 4*3*3*3 * 6*6
     (112, 3888)
+    >>> cost(net, {"data": (1, 3, 4, 4)}).multiply_adds  # 4*3*3*3 * 2*2
+    432
     """
+    blobs: Mapping[str, Blob] = net.blobs
+    if shapes is not None:
+        blobs = _reshaped(net, shapes)
     counted: set[int] = set()
     layers = []
     for node in net._wiring.nodes:
         new = [blob for blob in node.blobs if id(blob.data_memory) not in counted]
         counted.update(id(blob.data_memory) for blob in new)
         products = node.op.multiply_adds(
-            [net.blobs[name].shape for name in node.bottom],
-            [net.blobs[name].shape for name in node.top],
+            [blobs[name].shape for name in node.bottom],
+            [blobs[name].shape for name in node.top],
             [blob.shape for blob in node.blobs],
         )
         numbers = sum(math.prod(blob.shape) for blob in new)
         layers.append(LayerCost(node.name, node.type, numbers, products))
-    return Cost(layers, net.activation_bytes())
+    taken = {name: blob.shape for name, blob in blobs.items()}
+    return Cost(layers, net._runner.activation_bytes(taken))
+
+
+def _reshaped(net: Net, shapes: Mapping[str, Sequence[int]]) -> dict[str, Blob]:
+    """Give blobs, without values, of the shapes that follow from those of inputs."""
+    unknown = sorted(set(shapes) - set(net.inputs))
+    if unknown:
+        raise CheckError(f"shapes has {unknown}: expected inputs of {net.inputs}")
+    blobs = {name: Blob(blob.shape) for name, blob in net.blobs.items()}
+    for name, shape in shapes.items():
+        blobs[name].reshape(*shape)
+    for node in net._wiring.nodes:
+        if not node.op.filled_by_user:
+            with naming(node.name, node.type):
+                node.reshape_tops(blobs)
+    return blobs

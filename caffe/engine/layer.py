@@ -21,6 +21,7 @@ from torch.nn import functional
 
 from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.packing import Packing
+from caffe.engine.spans import SpanRule, meet, mixes_positions
 from caffe.errors import CheckError
 from caffe.proto.dialects import dialects
 
@@ -135,6 +136,9 @@ class Operator(ABC):
     backward_needs_top : bool
         The gradient is computed from the value of a top, which therefore may not be
         overwritten by an in-place layer behind it.
+    pointwise : bool
+        Each pixel of the tops depends on that pixel of the bottoms alone; other layers
+        have a `span_rule` of their own.
     half : Half
         What it does in precision bf16; options of the layer may decide.
     rectifies : bool
@@ -168,6 +172,7 @@ class Operator(ABC):
     aliases_parameter: ClassVar[bool] = False
     differentiable_bottoms: ClassVar[tuple[int, ...] | None] = None
     backward_needs_top: ClassVar[bool] = True
+    pointwise: ClassVar[bool] = False
     half: Half = Half.NEVER
     rectifies: ClassVar[bool] = False
     rectifier_slope: float | None = None
@@ -191,6 +196,33 @@ class Operator(ABC):
     def arity(cls, param: Any) -> tuple[Arity, Arity]:
         """Least and greatest numbers of bottoms and tops, where options decide."""
         return cls.bottoms, cls.tops
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Say how the tops come to have seen a tile, from what the bottoms have.
+
+        Parameters
+        ----------
+        param : LayerParameter
+        axis, ndim : int
+            The axis in question, of blobs of `ndim` axes; 2 is the first spatial one.
+
+        Returns
+        -------
+        callable
+            From the spans of the bottoms that come from the tile, one or more, to that
+            of every top; None where the layer does not fit bottoms of this size
+            exactly.
+
+        Raises
+        ------
+        CheckError
+            The layer mixes all positions along this axis. So do all that are not
+            `pointwise`, unless their class has a rule of its own.
+        """
+        if not cls.pointwise:
+            raise mixes_positions()
+        return meet
 
     def setup(self, param: Any, context: Context) -> None:  # noqa: B027
         """Read and check the options of a LayerParameter; touch no data."""

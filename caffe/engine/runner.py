@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 
@@ -158,12 +158,15 @@ class Runner:
         if grad:
             self._replayable = None
 
-    def activation_bytes(self) -> int:
+    def activation_bytes(self, shapes: Mapping[str, tuple[int, ...]]) -> int:
         """Most bytes that activations take in a forward in phase TEST.
 
-        For the present shapes of the inputs (after `reshape`); nothing is allocated.
+        Parameters
+        ----------
+        shapes : mapping
+            Of all blobs; nothing is allocated.
         """
-        return self._fused.activation_bytes()
+        return self._fused.activation_bytes(shapes)
 
     def prepare(self, node: Node) -> None:
         """Give the tops of a layer the shapes of this iteration."""

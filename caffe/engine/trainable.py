@@ -93,7 +93,8 @@ class Trainable:
 
         For the present shapes of the inputs (after `reshape`); nothing is allocated.
         """
-        return self._runner.activation_bytes()
+        shapes = {name: blob.shape for name, blob in self._wiring.blobs.items()}
+        return self._runner.activation_bytes(shapes)
 
     def to_proto(self, write_diff: bool = False) -> Any:
         """Make the NetParameter, with all parameters, that a snapshot holds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import prod
 from typing import Any
 
@@ -17,6 +17,7 @@ from caffe.engine.executors.shared import (
     typed,
     weighted_loss,
 )
+from caffe.engine.layer import Shape
 from caffe.engine.node import Node, backward_errors, naming
 from caffe.engine.wiring import Wiring
 
@@ -186,18 +187,23 @@ class Fused:
             loss = loss + weighted_loss(step.node, tops)
         return loss
 
-    def activation_bytes(self) -> int:
-        """Most bytes that one forward without gradients takes beside the parameters."""
-        blobs = self._wiring.blobs
+    def activation_bytes(self, shapes: Mapping[str, Shape]) -> int:
+        """Most bytes that one forward without gradients takes beside the parameters.
+
+        Parameters
+        ----------
+        shapes : mapping
+            Of all blobs.
+        """
         live: dict[str, int] = {}
         peak = kept = 0
         for step in self._steps:
-            made = {n: 4 * prod(blobs[n].shape) for n in step.tops}
+            made = {n: 4 * prod(shapes[n]) for n in step.tops}
             over = step.in_place or step.node.op.aliases_bottom
             extra = 0 if over else sum(live.get(n, 0) for n in made)
             live.update(made)
             lasting, passing = step.node.op.workspace(
-                [blobs[name].shape for name in step.node.bottom]
+                [shapes[name] for name in step.node.bottom]
             )
             kept += lasting
             peak = max(peak, kept + sum(live.values()) + extra + passing)

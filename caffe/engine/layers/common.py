@@ -190,6 +190,7 @@ class DropoutLayer(Operator):
     The mask is drawn in the order of the axes, whatever the layout of the memory.
     """
 
+    pointwise = True
     capturable = True
     half = Half.PASSES
 

@@ -26,6 +26,7 @@ from caffe.engine.layer import (
 )
 from caffe.engine.layers.shared import check_equal_shapes, text, window_option
 from caffe.engine.packing import Packing
+from caffe.engine.spans import SpanRule, across, meet
 from caffe.errors import CheckError
 
 _IMAGE_AXES = 2
@@ -58,6 +59,21 @@ def read_window(options: Any, axis: int, ndim: int) -> Window:
         window_option(options, "pad", axes, 0),
         window_option(options, "dilation", axes, 1, zero=True),
     )
+
+
+def window_rule(
+    options: Any, axis: int, ndim: int, *, transposed: bool = False
+) -> SpanRule:
+    """Rule of `Operator.span_rule` for filters, which mix all channels."""
+    own = canonical_axis(options.axis, ndim)
+    if axis <= own:
+        return across(own, axis)
+    window, number = read_window(options, own, ndim), axis - own - 1
+    values = (window.kernel, window.stride, window.pad, window.dilation)
+    sizes = [value[number] for value in values]
+    if transposed:
+        return lambda bottoms: meet([x.spread(*sizes) for x in bottoms])
+    return lambda bottoms: meet([x.windows(*sizes) for x in bottoms])
 
 
 def check_fit(shape: Shape, window: Window, sizes: Shape) -> None:
@@ -159,6 +175,13 @@ class BaseConvolution(Operator):
     backward_needs_top = False
     half = Half.COMPUTES
     transposed: ClassVar[bool]
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Put the filters at every place along the spatial axes."""
+        return window_rule(
+            param.convolution_param, axis, ndim, transposed=cls.transposed
+        )
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the options that do not depend on the number of axes."""
@@ -386,6 +409,11 @@ class Im2colLayer(Operator):
     """
 
     backward_needs_top = False
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Look at the windows of a convolution."""
+        return window_rule(param.convolution_param, axis, ndim)
 
     def _window(self, shape: Shape) -> Window:
         options = self.param.convolution_param

@@ -18,6 +18,8 @@ _BNLL_THRESHOLD = 50  # beyond it the exponential is not computed
 class NeuronLayer(Operator):
     """One bottom, one top of the same shape."""
 
+    pointwise = True
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom."""
         return list(bottom_shapes)

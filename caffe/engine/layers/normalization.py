@@ -17,6 +17,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.spans import SpanRule, meet
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -41,6 +42,15 @@ class LRNLayer(Operator):
     """
 
     backward_needs_top = False
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Look at a window within a channel, at one pixel across channels."""
+        options = param.lrn_param
+        if options.norm_region == options.ACROSS_CHANNELS:
+            return meet
+        size = options.local_size
+        return lambda bottoms: bottoms[0].windows(size, 1, size // 2)
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the size."""
@@ -131,6 +141,7 @@ class BatchNormLayer(Operator):
     By stored statistics the gradient is that of a scaling.
     """
 
+    pointwise = True  # by statistics of the batch, too, as those of a tile are near
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:

@@ -20,6 +20,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import drawing, text, window_option
+from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
 _MAX: dict[int, Callable[..., Any]] = {
@@ -117,6 +118,25 @@ class PoolingLayer(Operator):
     capturable = True
     tops = (1, 2)
     backward_needs_top = False
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Look at windows; the last one may not reach beyond the bottom."""
+        options = param.pooling_param
+        own = canonical_axis(options.axis, ndim)
+        if axis <= own:
+            return across(own, axis)
+        if options.global_pooling:
+            raise CheckError(
+                "pools over all positions (global_pooling): such a net cannot be run "
+                "by tiles"
+            )
+        axes, number = ndim - own - 1, axis - own - 1
+        kernel = window_option(options, "kernel_size", axes)
+        stride = window_option(options, "stride", axes, 1)
+        pad = window_option(options, "pad", axes, 0)
+        sizes = (kernel[number], stride[number], pad[number])
+        return lambda bottoms: bottoms[0].windows(*sizes)
 
     def setup(self, param: Any, context: Context) -> None:
         """Check what does not depend on the number of axes."""

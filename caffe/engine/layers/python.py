@@ -102,6 +102,7 @@ class PythonLayer(BlobOperator):
 
     bottoms = (0, None)
     tops = (0, None)
+    pointwise = True  # nothing says what the user's code does
 
     def setup(self, param: Any, context: Context) -> None:
         """Import the class and make the layer."""

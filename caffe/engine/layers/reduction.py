@@ -18,6 +18,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
 
@@ -80,6 +81,13 @@ class ArgMaxLayer(Operator):
 
     capturable = True
     differentiable_bottoms = ()
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Keep positions where the maximum is sought along another axis."""
+        options = param.argmax_param
+        own = canonical_axis(options.axis, ndim) if options.HasField("axis") else axis
+        return across(own, axis)
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the options."""
@@ -150,6 +158,7 @@ class BatchReindexLayer(Operator):
     """
 
     bottoms = (2, 2)
+    pointwise = True
     differentiable_bottoms = (0,)
     backward_needs_top = False
 
@@ -195,6 +204,7 @@ class FilterLayer(Operator):
 
     bottoms = (2, None)
     tops = (1, None)
+    pointwise = True
     backward_needs_top = False
 
     @classmethod

@@ -26,6 +26,7 @@ class BroadcastLayer(Operator):
     """Bottom 0 and an operand of some of its axes: a parameter, or bottom 1."""
 
     bottoms = (1, 2)
+    pointwise = True
     backward_needs_top = False
     operand: ClassVar[str]
 
@@ -241,6 +242,7 @@ class PReLULayer(Operator):
     The gradient at 0 is the slope.
     """
 
+    pointwise = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:

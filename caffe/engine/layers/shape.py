@@ -19,6 +19,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import cut, legacy_axis, text
+from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
 
@@ -49,6 +50,13 @@ class ConcatLayer(Operator):
     def aliases(cls, param: Any) -> bool:
         """One bottom: nothing is joined."""
         return len(param.bottom) == 1
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Cut to the centre, except along the axis of the join."""
+        own = canonical_axis(legacy_axis(param.concat_param, "concat_dim"), ndim)
+        join = across(own, axis)
+        return lambda bottoms: join([x.centre(bottoms[0].size) for x in bottoms])
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the axis."""
@@ -124,6 +132,12 @@ class SliceLayer(Operator):
         """One top: nothing is cut."""
         return len(param.top) == 1
 
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Keep positions along all axes but that of the pieces."""
+        own = canonical_axis(legacy_axis(param.slice_param, "slice_dim"), ndim)
+        return across(own, axis)
+
     def setup(self, param: Any, context: Context) -> None:
         """Check the number of points."""
         self.axis = legacy_axis(param.slice_param, "slice_dim")
@@ -175,6 +189,7 @@ class SplitLayer(Operator):
 
     capturable = True
     tops = (1, None)
+    pointwise = True
     aliases_bottom = True
     adds_gradients = True
     half = Half.PASSES
@@ -211,6 +226,16 @@ class CropLayer(Operator):
     differentiable_bottoms = (0,)
     backward_needs_top = True  # a view: no layer behind it may overwrite it
     half = Half.PASSES
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Cut bottom 0 to the size of bottom 1."""
+        first = canonical_axis(param.crop_param.axis, ndim)
+        if axis < first:
+            return lambda bottoms: bottoms[0]
+        offsets = list(param.crop_param.offset) or [0]
+        start = offsets[axis - first if len(offsets) > 1 else 0]
+        return lambda bottoms: bottoms[0].cut(start, bottoms[-1].size)
 
     def _box(self, shape: Shape, reference: Shape) -> tuple[list[int], list[int]]:
         """Find start and size of the cut along every axis."""

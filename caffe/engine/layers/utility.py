@@ -18,6 +18,7 @@ from caffe.engine.layer import (
     register,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text
+from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -41,6 +42,7 @@ class EltwiseLayer(Operator):
 
     capturable = True
     bottoms = (2, None)
+    pointwise = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:
@@ -93,6 +95,12 @@ class SoftmaxLayer(Operator):
     """
 
     capturable = True
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Keep positions along all axes but that of the classes."""
+        own = canonical_axis(param.softmax_param.axis, ndim)
+        return across(own, axis)
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom."""
@@ -173,6 +181,11 @@ class TileLayer(Operator):
     """
 
     backward_needs_top = False
+
+    @classmethod
+    def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
+        """Keep positions along all axes but that of the copies."""
+        return across(canonical_axis(param.tile_param.axis, ndim), axis)
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the number of copies."""

@@ -85,3 +85,21 @@ def test_is_found_without_looking_at_a_value():
     caffe.cost(net)
     blobs = [blob for group in net.params.values() for blob in group]
     assert not any(blob.data_memory.handed_out for blob in blobs)
+
+
+def test_at_other_shapes_is_that_of_the_net_reshaped():
+    net = caffe.Net(str(MODELS / "unet_demo" / "deploy.prototxt"), caffe.TEST)
+    before = {name: blob.shape for name, blob in net.blobs.items()}
+    cost = caffe.cost(net, {"data": (2, 1, 60, 76)})
+    assert {name: blob.shape for name, blob in net.blobs.items()} == before
+    net.blobs["data"].reshape(2, 1, 60, 76)
+    net.reshape()
+    assert cost == caffe.cost(net)
+
+
+def test_at_shapes_that_no_layer_takes_names_the_layer():
+    net = caffe.Net(str(MODELS / "unet_demo" / "deploy.prototxt"), caffe.TEST)
+    with pytest.raises(caffe.CheckError, match=r"layer '.*' \(Convolution\): bottom 0"):
+        caffe.cost(net, {"data": (1, 1, 3, 3)})
+    with pytest.raises(caffe.CheckError, match="expected inputs of"):
+        caffe.cost(net, {"score": (1, 1, 3, 3)})

@@ -190,6 +190,7 @@ class ValueAugmentationLayer(Operator):
     There is no gradient.
     """
 
+    pointwise = True
     source = True
     differentiable_bottoms = ()
 

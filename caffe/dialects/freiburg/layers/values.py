@@ -24,6 +24,7 @@ class ValueTransformationLayer(Operator):
         (N, C, ...)
     """
 
+    pointwise = True
     capturable = True
     backward_needs_top = False
 

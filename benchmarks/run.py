@@ -326,7 +326,7 @@ def parse(words: list[str] | None = None) -> argparse.Namespace:
     args.peers = args.peers.split(",") if args.peers else names
     unknown = [name for name in args.peers if name not in PEERS]
     if unknown:
-        parser.error(f"--peers {unknown[0]}: accepted are {', '.join(PEERS)}")
+        parser.error(f"--peers {unknown[0]}: expected some of {', '.join(PEERS)}")
     args.model = args.model or ("unet_demo" if quick else "unet_isbi2012")
     args.name = args.name or ("quick" if quick else args.model)
     args.rounds = args.rounds or (2 if quick else 7)

@@ -6,7 +6,7 @@
     ├── DataError             unusable images, labels or training set (a ValueError)
     └── OutOfMemoryError      too little memory (a MemoryError)
 
-Form of a text: which file, what is wrong (with the value found), what is accepted. It
+Form of a text: which file, what is wrong (with the value found), what was expected. It
 is one line, whatever the names in it hold: see `caffe.errors.one_line`.
 """
 

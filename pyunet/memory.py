@@ -49,7 +49,7 @@ def parse_bytes(text: str) -> int:
     except (ValueError, OverflowError):
         size = 0
     if size < 1:
-        raise DataError(f"memory {text!r}: accepted is a size such as 500M or 2G")
+        raise DataError(f"memory {text!r}: expected a size such as 500M or 2G")
     return size
 
 

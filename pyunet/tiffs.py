@@ -207,7 +207,7 @@ def _check_types(path: str | Path, entries: bytes, order: str, layout: _Layout) 
         code, kind = struct.unpack_from(f"{order}HH", entries, start)
         if code in SIZES and kind not in UNSIGNED:
             raise DataError(
-                f"{path}: tag {code}, a size, is of type {kind}; accepted are "
+                f"{path}: tag {code}, a size, is of type {kind}; expected "
                 "numbers without sign"
             )
 

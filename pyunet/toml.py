@@ -72,7 +72,7 @@ def from_table(cls: type[Made], table: Mapping[str, Any], where: str) -> Made:
     for key in table:
         if key not in known:
             raise DataError(
-                f"{where}: key '{key}'; accepted are {', '.join(sorted(known))}"
+                f"{where}: key '{key}'; expected one of {', '.join(sorted(known))}"
             )
     values = {
         key: _value(hints[key], value, f"{where}: {key}")
@@ -117,5 +117,5 @@ def _container(hint: Any, value: list[Any] | dict[str, Any], where: str) -> Any:
 def _odd(hint: Any, value: Any, where: str) -> DataError:
     name = hint.__name__ if isinstance(hint, type) else str(hint)
     return DataError(
-        f"{where}: {reprlib.repr(value)}; accepted is {name.replace('typing.', '')}"
+        f"{where}: {reprlib.repr(value)}; expected {name.replace('typing.', '')}"
     )

@@ -115,7 +115,7 @@ def read_source(path: Path, role: str, part: slice | None = None) -> Source:
         try:
             array, _ = read_image_file(file, palette_as_index="label" in role)
         except DataError as error:
-            what = str(error).partition(": ")[2].partition("; accepted")[0]
+            what = str(error).partition(": ")[2].partition("; expected")[0]
             source.findings.append(
                 Finding("unreadable", f"{role} {file}", f"{what} ({ACCEPTED})")
             )

@@ -52,7 +52,7 @@ def otsu(
     """
     if images.ndim != 3 or not images.size or not np.isfinite(images).all():
         raise DataError(
-            f"images of shape {images.shape} cannot be thresholded: accepted are "
+            f"images of shape {images.shape} cannot be thresholded: expected "
             "slices (Z, Y, X) of numbers"
         )
     grey = images

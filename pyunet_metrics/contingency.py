@@ -252,14 +252,14 @@ def overlaps(truth: ArrayLike, found: ArrayLike) -> Overlaps:
     if known.shape != other.shape:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {other.shape}: "
-            "accepted is the same shape for both"
+            "expected the same shape for both"
         )
     for name, array in (("truth", known), ("prediction", other)):
         if array.dtype.kind not in "uib" or (array.size and array.min() < 0):
             raise DataError(
                 f"the {name} has {array.dtype} values"
                 + (f" down to {array.min()}" if array.size else "")
-                + "; accepted are object numbers, whole and not negative"
+                + "; expected object numbers, whole and not negative"
             )
     ids, places = np.unique(known, return_inverse=True)
     other_ids, other_places = np.unique(other, return_inverse=True)

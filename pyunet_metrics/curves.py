@@ -183,11 +183,11 @@ def stacks(
     if known.shape != found.shape or known.ndim not in (2, 3) or not known.size:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
-            "accepted is the same shape for both, (Y, X) or (Z, Y, X)"
+            "expected the same shape for both, (Y, X) or (Z, Y, X)"
         )
     for name, array in (("truth", known), ("prediction", found)):
         if np.isnan(array).any():
-            raise DataError(f"the {name} has NaN values; numbers are accepted")
+            raise DataError(f"the {name} has NaN values; expected numbers")
     shape = (-1, *known.shape[-2:])
     return known.reshape(shape), found.reshape(shape)
 

@@ -169,7 +169,7 @@ def surface_distances(
     if known.shape != found.shape or not known.ndim:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
-            "accepted is the same shape for both"
+            "expected the same shape for both"
         )
     sizes = pixel_sizes(element_size, known.ndim)
     box = _box(known | found)
@@ -190,7 +190,7 @@ def pixel_sizes(element_size: Sequence[float], axes: int) -> list[float]:
     sizes = [float(size) for size in element_size] or [1.0] * axes
     if len(sizes) != axes or not all(0 < size < math.inf for size in sizes):
         raise DataError(
-            f"element_size {sizes}: accepted are {axes} numbers above 0, one an axis"
+            f"element_size {sizes}: expected {axes} numbers above 0, one for each axis"
         )
     return sizes
 

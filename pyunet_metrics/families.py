@@ -184,6 +184,6 @@ def score(pair: Pair, families: Sequence[str]) -> dict[str, Scores]:
     unknown = [name for name in families if name not in FAMILIES]
     if unknown:
         raise DataError(
-            f"metrics {', '.join(unknown)}: accepted are {', '.join(FAMILIES)}"
+            f"metrics {', '.join(unknown)}: expected some of {', '.join(FAMILIES)}"
         )
     return {name: FAMILIES[name](pair) for name in families}

@@ -68,12 +68,12 @@ def prediction_of(array: NDArray[Any], values: str | None = None) -> Prediction:
     '8-bit map 0 to 255, divided by 255: probability of inside'
     """
     if not np.isfinite(array).all():
-        raise DataError("has NaN or infinite values; numbers are accepted")
+        raise DataError("has NaN or infinite values; expected finite numbers")
     if values is None:
         return _of_one_channel(array)
     if values not in ("scores", "probabilities"):
         raise DataError(
-            f"notes pyunet_values = {values}; accepted is scores or probabilities"
+            f"notes pyunet_values = {values}; expected scores or probabilities"
         )
     return _of_classes(array, raw=values == "scores")
 
@@ -106,7 +106,7 @@ def instances_of(array: NDArray[Any]) -> Prediction:
     if array.shape[1] != 1 or (whole != numbers).any() or whole.min() < 0:
         raise DataError(
             f"has {array.shape[1]} channel(s) of {array.dtype} from {array.min():g}; "
-            "accepted are object numbers: one channel, whole, not negative"
+            "expected object numbers: one channel, whole, not negative"
         )
     count = np.count_nonzero(np.unique(whole))
     inside = (whole > 0).astype(np.float32)
@@ -132,7 +132,7 @@ def _of_classes(array: NDArray[Any], *, raw: bool) -> Prediction:
 def _of_one_channel(array: NDArray[Any]) -> Prediction:
     if array.shape[1] != 1:
         raise DataError(
-            f"has {array.shape[1]} channels; accepted is 1, or scores that "
+            f"has {array.shape[1]} channels; expected 1, or scores that "
             "`pyunet segment` wrote"
         )
     plane = array[:, 0]
@@ -152,8 +152,8 @@ def _of_one_channel(array: NDArray[Any]) -> Prediction:
         probability = _within_unit(plane)
     else:
         raise DataError(
-            f"has {plane.dtype} {_listed(values)}; accepted are labels 0/1 or 0/255, "
-            "probabilities 0..1 and 8-bit maps 0..255"
+            f"has {plane.dtype} {_listed(values)}; expected labels 0/1 or 0/255, "
+            "probabilities 0..1 or 8-bit maps 0..255"
         )
     return Prediction(probability, (probability > 0.5).astype(np.intp), 2, sentence)
 
@@ -162,7 +162,7 @@ def _within_unit(probability: NDArray[Any]) -> NDArray[Any]:
     low, high = float(probability.min()), float(probability.max())
     if low < -1e-5 or high > 1 + 1e-5:
         raise DataError(
-            f"has values from {low:g} to {high:g}; accepted are probabilities 0..1"
+            f"has values from {low:g} to {high:g}; expected probabilities 0..1"
         )
     return probability
 

@@ -263,7 +263,7 @@ def evaluate(
     if known.shape != found.shape or known.ndim < 2 or not known.size:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
-            "accepted is the same shape for both, (N, [Z,] Y, X)"
+            "expected the same shape for both, (N, [Z,] Y, X)"
         )
     pairs = list(zip(known, found, strict=True))
     each = [_scores(overlaps(*pair)) for pair in pairs]
@@ -352,7 +352,7 @@ def _iou(common: Overlaps) -> NDArray[np.float64]:
 
 def _f1(common: Overlaps, threshold: float) -> float:
     if not 0.5 <= threshold < 1:
-        raise DataError(f"iou {threshold:g}: accepted is 0.5 or more, and below 1")
+        raise DataError(f"iou {threshold:g}: expected 0.5 or more, and below 1")
     hits = int((_iou(common) > threshold).sum())
     return _harmonic(hits, common)
 

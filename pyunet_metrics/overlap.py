@@ -85,7 +85,7 @@ def evaluate(
         given = np.asarray(mask, bool)
         if given.shape not in (known.shape, known.shape[1:]):
             raise DataError(
-                f"a mask of shape {given.shape}: accepted is {known.shape} or "
+                f"a mask of shape {given.shape}: expected {known.shape} or "
                 f"{known.shape[1:]}"
             )
         inside &= given
@@ -231,14 +231,13 @@ def _check(known: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> 
     if known.shape != found.shape or not known.size:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
-            "accepted is the same shape for both, with pixels"
+            "expected the same shape for both, with pixels"
         )
     for name, array in (("truth", known), ("prediction", found)):
         low, high = array.min(), array.max()
         if low < 0 or high >= classes:
             raise DataError(
-                f"the {name} has classes {low} to {high}; "
-                f"accepted is 0 to {classes - 1}"
+                f"the {name} has classes {low} to {high}; expected 0 to {classes - 1}"
             )
 
 

@@ -66,11 +66,11 @@ class Ranking:
             raise DataError(
                 f"truth of shape {known.shape}, prediction of shape {found.shape}, "
                 f"mask of shape {kept.shape} with {np.count_nonzero(kept)} pixels: "
-                "accepted is one shape for all, with pixels"
+                "expected one shape for all, with pixels"
             )
         values, positive = found[kept], known[kept]
         if np.isnan(values).any():
-            raise DataError("the prediction has NaN values; numbers are accepted")
+            raise DataError("the prediction has NaN values; expected numbers")
         distinct, places = np.unique(values, return_inverse=True)
         total = np.bincount(places.ravel(), minlength=distinct.size)
         true = np.bincount(places.ravel()[positive], minlength=distinct.size)

@@ -75,7 +75,7 @@ def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
     if known.shape != found.shape or known.ndim not in (2, 3) or not known.size:
         raise DataError(
             f"truth of shape {known.shape} and prediction of shape {found.shape}: "
-            "accepted is the same shape for both, (Y, X) or (N, Y, X)"
+            "expected the same shape for both, (Y, X) or (N, Y, X)"
         )
     shape = (-1, *known.shape[-2:])
     with warnings.catch_warnings():
@@ -118,8 +118,8 @@ def _grey(values: ArrayLike, name: str) -> NDArray[Any]:
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     if not (low >= 0 and high <= GREY):
         raise DataError(
-            f"the {name} has values from {low:g} to {high:g}; accepted are grey values "
-            "0..255, floats 0..1 and booleans"
+            f"the {name} has values from {low:g} to {high:g}; expected grey values "
+            "0..255, floats 0..1 or booleans"
         )
     if array.dtype == bool:
         return array * np.uint8(GREY)

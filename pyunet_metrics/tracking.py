@@ -66,14 +66,14 @@ def evaluate(truth_dir: str | Path, result_dir: str | Path) -> dict[str, float]:
     --------
     >>> evaluate("nowhere_GT", "nowhere_RES")
     Traceback (most recent call last):
-    pyunet.errors.DataError: nowhere_GT/TRA: no such folder; accepted is a ground \
+    pyunet.errors.DataError: nowhere_GT/TRA: no such folder; expected a ground \
 truth of the Cell Tracking Challenge
     """
     truth, result = Path(truth_dir), Path(result_dir)
     for path, what in ((truth / "TRA", "a ground truth"), (result, "a result")):
         if not path.is_dir():
             raise DataError(
-                f"{path}: no such folder; accepted is {what} of the Cell Tracking "
+                f"{path}: no such folder; expected {what} of the Cell Tracking "
                 "Challenge"
             )
     has_masks = any((truth / "SEG").glob("*.tif"))

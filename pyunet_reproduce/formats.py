@@ -81,10 +81,10 @@ def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
         array = _picture(path, indices)
     else:
         known = ", ".join([*PICTURES, *ARRAYS, *VOLUMES])
-        raise DataError(f"{path}: is of a kind that is not known; accepted are {known}")
+        raise DataError(f"{path}: is of an unknown kind; expected one of {known}")
     if array.dtype.kind not in "uifb" or not array.size:
         raise DataError(
-            f"{path}: holds {array.dtype} of shape {array.shape}; accepted are numbers"
+            f"{path}: holds {array.dtype} of shape {array.shape}; expected numbers"
         )
     return array.astype(np.uint8) if array.dtype == bool else array
 
@@ -270,7 +270,7 @@ def _only(path: Path, found: list[str], name: str) -> str:
     if name or len(found) != 1:
         wanted = f"'{name}'" if name else "one array"
         raise DataError(
-            f"{path}: has {', '.join(found) or 'no array'}; accepted is {wanted}"
+            f"{path}: has {', '.join(found) or 'no array'}; expected {wanted}"
         )
     return found[0]
 

@@ -61,7 +61,7 @@ def read_matlab(path: Path) -> dict[str, NDArray[Any]]:
     version = content[125 if order == "<" else 124]
     if version != 1:
         raise DataError(
-            f"{path}: is of MATLAB's version 7.3 or another; accepted is what "
+            f"{path}: is of MATLAB's version 7.3 or another; expected what "
             "save -v7 writes"
         )
     return dict(_arrays(path, content[HEAD:], order))

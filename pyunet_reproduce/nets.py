@@ -55,7 +55,7 @@ def output_tile(recipe: Recipe, channels: int) -> tuple[int, ...]:
         if not _fits(axis, size):
             raise DataError(
                 f"{recipe.name}: tiles of {size} pixels for {recipe.net.name}; "
-                f"accepted are {axis.smallest} + {axis.factor} k"
+                f"expected {axis.smallest} + {axis.factor} k"
             )
     return tuple(axis.output_of(size) for axis, size in zip(axes, tile, strict=True))
 

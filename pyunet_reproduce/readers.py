@@ -245,7 +245,7 @@ def _pair(
         if len(found) != len(images):
             raise DataError(
                 f"{data}: {len(images)} images and {len(found)} {what}s, which are "
-                "paired in their order; accepted are as many"
+                "paired in their order; expected as many of both"
             )
         return {one: [other] for one, other in zip(images, found, strict=True)}
     known: dict[str, list[Path]] = defaultdict(list)
@@ -374,7 +374,7 @@ def _classes(stored: NDArray[Any], meaning: Meaning, name: str) -> NDArray[np.ui
     if (result == 255).any():
         odd = np.unique(stored[result == 255])
         raise DataError(
-            f"{name}: label values {', '.join(map(str, odd[:5]))}; accepted are "
+            f"{name}: label values {', '.join(map(str, odd[:5]))}; expected "
             f"{', '.join(str(value) for group in values for value in group)}"
             + (
                 f", ignored {', '.join(map(str, meaning.ignore))}"

@@ -126,7 +126,8 @@ class Meaning:
     def __post_init__(self) -> None:
         if self.kind not in LABEL_KINDS:
             raise DataError(
-                f"labels of kind {self.kind!r}: accepted are {', '.join(LABEL_KINDS)}"
+                f"labels of kind {self.kind!r}: expected one of "
+                f"{', '.join(LABEL_KINDS)}"
             )
 
     @property
@@ -230,7 +231,7 @@ class Fills:
     def __post_init__(self) -> None:
         if self.score.partition(".")[0] not in FAMILIES:
             raise DataError(
-                f"score {self.score!r}: accepted are names that begin with "
+                f"score {self.score!r}: expected names that begin with "
                 f"{', '.join(FAMILIES)}"
             )
 
@@ -306,7 +307,7 @@ def read_recipe(name: str) -> Recipe:
         path = _folder() / "recipes" / f"{name}.toml"
     if not path.is_file():
         raise DataError(
-            f"{name}: no such recipe; accepted are a file .toml and "
+            f"{name}: no such recipe; expected a file .toml or one of "
             f"{', '.join(recipe_names())}"
         )
     table = {"name": path.stem, **read_toml(path)}

@@ -255,7 +255,9 @@ def _isbi(views: list[View]) -> Scores:
 
     shapes = {view.truth.shape for view in views}
     if len(shapes) > 1:
-        raise DataError(f"images of {len(shapes)} sizes; accepted is one for a stack")
+        raise DataError(
+            f"images of {len(shapes)} sizes; expected one size for the stack"
+        )
     return isbi2012.evaluate(
         np.stack([view.truth for view in views]),
         np.stack([view.probability for view in views]),
@@ -298,7 +300,7 @@ def _regions(classes: NDArray[np.intp]) -> NDArray[np.int32]:
 def _chosen(wanted: set[str], known: Scores) -> Scores:
     missing = sorted(wanted - known.keys())
     if missing:
-        raise DataError(f"score {missing[0]}; accepted are {', '.join(known)}")
+        raise DataError(f"score {missing[0]}; expected one of {', '.join(known)}")
     return {name: known[name] for name in sorted(wanted)}
 
 

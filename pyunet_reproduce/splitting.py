@@ -48,7 +48,7 @@ def make_folds(recipe: Recipe, find: Callable[[str], list[Case]]) -> list[Fold]:
         if not fold.train or not fold.test:
             raise DataError(
                 f"{recipe.title}, fold {number}: {len(fold.train)} images to train on "
-                f"and {len(fold.test)} to test; accepted is at least one of each"
+                f"and {len(fold.test)} to test; expected at least one of each"
             )
     return folds
 

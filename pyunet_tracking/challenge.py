@@ -82,7 +82,7 @@ def read_tracks(path: str | Path) -> list[Track]:
             continue
         if len(words) != 4 or not all(word.isdecimal() for word in words):
             raise DataError(
-                f"{path}, line {number}: {line!r}; accepted are four numbers: "
+                f"{path}, line {number}: {line!r}; expected four numbers: "
                 "label begin end parent"
             )
         tracks.append(Track(*map(int, words)))
@@ -108,7 +108,7 @@ def mask_paths(folder: str | Path) -> list[Path]:
     """
     place = Path(folder)
     if not place.is_dir():
-        raise DataError(f"{folder}: no such folder; one with mask000.tif ... is wanted")
+        raise DataError(f"{folder}: no such folder; expected one with mask000.tif ...")
     found = [(MASK.fullmatch(path.name), path) for path in place.iterdir()]
     masks = sorted((int(match[1]), path) for match, path in found if match)
     if not masks:
@@ -133,8 +133,8 @@ def read_mask(path: str | Path) -> NDArray[np.integer[Any]]:
         mask = tiff.asarray()
     if mask.dtype.kind not in "ui" or mask.ndim not in (2, 3):
         raise DataError(
-            f"{path}: has values of type {mask.dtype} and shape {mask.shape}; a mask "
-            "of integers, (Y, X) or (Z, Y, X), is wanted"
+            f"{path}: has values of type {mask.dtype} and shape {mask.shape}; "
+            "expected a mask of integers, (Y, X) or (Z, Y, X)"
         )
     return np.asarray(mask)
 

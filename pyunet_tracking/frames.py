@@ -47,9 +47,7 @@ class Frames:
         """
         place = Path(folder)
         if not place.is_dir():
-            raise DataError(
-                f"{folder}: no such folder; one with t000.tif ... is wanted"
-            )
+            raise DataError(f"{folder}: no such folder; expected one with t000.tif ...")
         paths = sorted(path for path in place.glob("*.tif") if path.name[0] != ".")
         if not paths:
             raise DataError(f"{folder}: has no *.tif, one file a frame")
@@ -150,8 +148,8 @@ def _read(path: Path, volumes: bool) -> NDArray[Any]:
         return array.swapaxes(0, 1)
     if len(array) > 1:
         raise DataError(
-            f"{path}: has {len(array)} pages; one frame a file is wanted (volumes go "
-            "with a 3-D net)"
+            f"{path}: has {len(array)} pages; expected one frame per file "
+            "(volumes need a 3-D net)"
         )
     return np.asarray(array[0])
 
@@ -161,7 +159,7 @@ def _to_double(array: NDArray[Any], path: Path) -> NDArray[np.float64]:
         return array.astype(np.float64) / np.iinfo(array.dtype).max
     if array.dtype.kind != "f":
         raise DataError(
-            f"{path}: has values of type {array.dtype}; accepted are uint8, uint16 and "
+            f"{path}: has values of type {array.dtype}; expected uint8, uint16 or "
             "floats"
         )
     if not np.isfinite(array).all():

@@ -68,7 +68,7 @@ class GreedyTracker:
             ("foi_border_px", foi_border_px),
         ):
             if value < 0:
-                raise DataError(f"{name} {value}: accepted are 0 and more pixels")
+                raise DataError(f"{name} {value}: expected 0 or more pixels")
         self.min_area_px = min_area_px
         self.foi_border_px = foi_border_px
         self.fill_holes = fill_holes

@@ -74,7 +74,7 @@ class RowTiles:
         ((444, 892), (0, 260))
         """
         if count < 1:
-            raise DataError(f"{count} tiles: at least 1 is wanted")
+            raise DataError(f"{count} tiles: expected at least 1")
         if any(2 * axis.before != axis.shrink for axis in axes):
             raise DataError(
                 "the net loses more pixels at one end of an axis than at the other; "
@@ -212,7 +212,7 @@ class Segmentation:
                 f"{model.deploy} takes {model.channels} (blob '{model.source}')"
             )
         if not 0 < scale < np.inf:
-            raise DataError(f"scale {scale:g}: accepted are factors above 0")
+            raise DataError(f"scale {scale:g}: expected factors above 0")
         *depth, height, width = frames.shape[1:]
         image = (*depth, *scaled_size((height, width), scale))
         cut = RowTiles.of(model.axes, image, tiles)

@@ -49,7 +49,7 @@ def _work(words: list[str]) -> None:
         return
     if len(names) not in (1, 2):
         raise CheckError(
-            f"{len(names)} arguments; accepted are INPUT_DB, or INPUT_DB and "
+            f"{len(names)} arguments; expected INPUT_DB, or INPUT_DB and "
             "OUTPUT_FILE (--help shows an example)"
         )
     from caffe.engine.sources.databases import open_database
@@ -89,7 +89,7 @@ def _mean(database: Database) -> Any:
         if image.shape != total.shape:
             raise FileError(
                 f"{where}: Incorrect data field size {image.size}: an image of shape "
-                f"{image.shape}, {total.shape} is accepted, as of the first"
+                f"{image.shape}; expected {total.shape}, the shape of the first"
             )
         total += image
         count += 1

@@ -63,7 +63,7 @@ def _work(words: list[str]) -> None:
         return
     if len(names) != 3:
         raise CheckError(
-            f"{len(names)} arguments; accepted are ROOTFOLDER/ LISTFILE DB_NAME "
+            f"{len(names)} arguments; expected ROOTFOLDER/ LISTFILE DB_NAME "
             "(--help shows an example)"
         )
     if bool(flags.resize_width > 0) != bool(flags.resize_height > 0):
@@ -127,8 +127,8 @@ def _records(
             size = found if size is None else size
             if found != size:
                 raise FileError(
-                    f"{root}{name}: Incorrect data field size {found}: {size} is "
-                    "accepted, as of the first image"
+                    f"{root}{name}: Incorrect data field size {found}; expected "
+                    f"{size}, the size of the first image"
                 )
         key = f"{number:08d}_{name}".encode(errors="surrogateescape")
         yield key, datum.SerializeToString()

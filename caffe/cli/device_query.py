@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from caffe.cli.devices import wanted
+from caffe.cli.devices import gpu_numbers
 from caffe.cli.flags import Flags
 from caffe.engine.log import log
 
@@ -21,7 +21,7 @@ def run(flags: Flags) -> int:
     from caffe.engine import devices
 
     log("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
-    for number in wanted(flags.gpu):
+    for number in gpu_numbers(flags.gpu):
         devices.describe_device(number)
     if not flags.gpu:
         log(

@@ -8,8 +8,8 @@ from caffe.engine.log import log
 from caffe.errors import CheckError, DeviceError
 
 
-def wanted(gpu: str) -> list[int]:
-    """Numbers of the GPUs that a value of ``-gpu`` names.
+def gpu_numbers(gpu: str) -> list[int]:
+    """Parse a value of ``-gpu`` into the numbers of GPUs.
 
     Raises
     ------
@@ -17,7 +17,7 @@ def wanted(gpu: str) -> list[int]:
         If the value is neither a number, numbers with commas, nor "all", or names
         one twice.
     DeviceError
-        If all are wanted and there is none.
+        If the value is "all" and there is no GPU.
     """
     if gpu == "all":
         from caffe.engine import common, devices
@@ -28,10 +28,10 @@ def wanted(gpu: str) -> list[int]:
         numbers = [int(number) for number in gpu.split(",") if gpu]
     except ValueError:
         raise CheckError(
-            f"-gpu {gpu}: accepted are numbers of GPUs, separated by ',', or 'all'"
+            f"-gpu {gpu}: expected numbers of GPUs, separated by ',', or 'all'"
         ) from None
     if len(set(numbers)) < len(numbers):
-        raise CheckError(f"-gpu {gpu}: a GPU is accepted once")
+        raise CheckError(f"-gpu {gpu}: expected each GPU once")
     return numbers
 
 
@@ -54,7 +54,7 @@ def choose(gpu: str, source: str) -> None:
     """
     from caffe.engine import common, devices
 
-    numbers = wanted(gpu)
+    numbers = gpu_numbers(gpu)
     if not numbers:
         log(source, "Use CPU.")
         common.set_mode_cpu()
@@ -75,7 +75,7 @@ def choose_for_training(gpu: str) -> list[int]:
     """
     from caffe.engine import common, devices
 
-    numbers = wanted(gpu)
+    numbers = gpu_numbers(gpu)
     if not numbers:
         log("caffe.cpp:197", "Use CPU.")
         common.set_mode_cpu()

@@ -93,7 +93,7 @@ class _Features:
 def _work(words: list[str]) -> None:
     if not _FEWEST <= len(words) <= _MOST:
         raise CheckError(
-            f"{len(words)} arguments; {_FEWEST} to {_MOST} are accepted "
+            f"{len(words)} arguments; expected {_FEWEST} to {_MOST} "
             "(--help shows an example)"
         )
     weights, model, blobs, datasets, batches, backend, *device = words
@@ -146,9 +146,7 @@ def _choose_device(words: Sequence[str]) -> None:
     kind, number = (*words, *("CPU", "0")[len(words) :])
     number = number.removeprefix("DEVICE_ID=")
     if kind not in ("CPU", "GPU") or not number.isdecimal():
-        raise CheckError(
-            f"'{' '.join(words)}': accepted are CPU, or GPU and its number"
-        )
+        raise CheckError(f"'{' '.join(words)}': expected CPU, or GPU and its number")
     if kind == "CPU":
         log("extract_features.cpp:65", "Using CPU", "E")
         common.set_mode_cpu()

@@ -81,8 +81,8 @@ def parse_log(path: str) -> dict[str, list[Row]]:
     start = next((time for time in begun if time is not None), None)
     if start is None:
         raise FileError(
-            f"{path}: no line with a time and 'Solving': the log of a training by "
-            "Caffe is accepted"
+            f"{path}: no line with a time and 'Solving'; expected the log of a "
+            "training by Caffe"
         )
     tables = {kind: _Table(pattern) for kind, pattern in _OUTPUTS.items()}
     _fill(tables.values(), lines, start)
@@ -167,7 +167,7 @@ def _work(words: list[str]) -> None:
     options = _parser().parse_args(words)
     if len(options.delimiter) != 1:
         raise CheckError(
-            f"--delimiter '{options.delimiter}': a single character is accepted"
+            f"--delimiter '{options.delimiter}': expected a single character"
         )
     for kind, rows in parse_log(options.logfile_path).items():
         name = f"{Path(options.logfile_path).name}.{kind}"

@@ -46,7 +46,7 @@ class Requests:
             if effect not in _EFFECTS:
                 raise CheckError(
                     f"Invalid signal effect '{effect}' was specified; "
-                    f"accepted: {', '.join(_EFFECTS)}"
+                    f"expected one of {', '.join(_EFFECTS)}"
                 )
         self._effects = {"SIGINT": sigint, "SIGTERM": "stop", "SIGHUP": sighup}
         self.stops = 0

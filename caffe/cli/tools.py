@@ -69,7 +69,7 @@ def two_files(words: Sequence[str]) -> tuple[str, str]:
     """
     if len(words) != 2:
         raise CheckError(
-            f"{len(words)} arguments; two are accepted: the old file and the new one "
+            f"{len(words)} arguments; expected two: the old file and the new one "
             "(--help shows an example)"
         )
     return words[0], words[1]

@@ -33,7 +33,7 @@ def run(flags: Flags) -> int:
         )
     if flags.ranks < 1 or (flags.ranks > 1 and flags.gpu):
         raise CheckError(
-            f"-ranks {flags.ranks}: 1 or more is accepted, on the CPU; on GPUs there "
+            f"-ranks {flags.ranks}: expected 1 or more, on the CPU; on GPUs there "
             "is one for each that -gpu names"
         )
     with Requests(flags.sigint_effect, flags.sighup_effect) as requests:

@@ -29,7 +29,7 @@ def run(flags: Flags) -> int:
     if not flags.model or not flags.output:
         raise CheckError("Need a net and a file to write: -model OLD -output NEW")
     if flags.crop not in CROPS:
-        raise CheckError(f"-crop {flags.crop}: accepted are {' and '.join(CROPS)}")
+        raise CheckError(f"-crop {flags.crop}: expected {' or '.join(CROPS)}")
     maps = flags.crop == "coordinate_maps"
     net = files.read_net(flags.model, crop="coordinate_maps" if maps else "explicit")
     write_text(net, flags.output, _WROTE)

@@ -39,8 +39,8 @@ def kept_log(folder: Path, *, resumed: bool) -> Iterator[None]:
     path = folder / LOG
     if path.exists() and not resumed:
         raise CheckError(
-            f"-log {folder}: holds the log of another training; a new folder is "
-            "accepted, or -snapshot to go on with that one"
+            f"-log {folder}: holds the log of another training; expected a new "
+            "folder, or -snapshot to continue that one"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -78,21 +78,19 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if self.field not in FIELDS:
-            raise DataError(
-                f"field {self.field!r}: accepted are {' and '.join(FIELDS)}"
-            )
+            raise DataError(f"field {self.field!r}: expected {' or '.join(FIELDS)}")
         if not np.min(self.elastic_std) >= 0 or self.elastic_grid < 2:
             raise DataError(
                 f"elastic deformation of {self.elastic_std} pixels on a grid of "
-                f"{self.elastic_grid} nodes: accepted are >= 0 pixels and >= 2 nodes"
+                f"{self.elastic_grid} nodes: expected >= 0 pixels and >= 2 nodes"
             )
         if np.min(self.elastic_spacing) < 1:
             raise DataError(
-                f"control points every {self.elastic_spacing} pixels: accepted is 1 "
-                "and more"
+                f"control points every {self.elastic_spacing} pixels: expected 1 "
+                "or more"
             )
         if not 0 <= self.grey < 1:
-            raise DataError(f"grey variation {self.grey}: accepted is 0 up to below 1")
+            raise DataError(f"grey variation {self.grey}: expected 0 <= variation < 1")
 
 
 def random_coordinates(

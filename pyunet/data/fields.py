@@ -109,7 +109,7 @@ def per_axis(value: float | tuple[float, ...], axes: int, what: str) -> list[flo
     if len(values) != axes:
         raise DataError(
             f"{len(values)} {what} ({', '.join(map(str, values))}) for {axes} axes: "
-            "accepted are one, or one an axis"
+            "expected one, or one for each axis"
         )
     return values
 

@@ -74,11 +74,11 @@ def write_training_set(
     if any(character.isspace() for character in f"{out}{name}"):
         raise DataError(
             f"{out}/{name}.txt: white space in the path, but Caffe's list files end a "
-            "name there; accepted is a path without"
+            "name there; expected a path without it"
         )
     if count < 1 or samples_per_file < 1:
         raise DataError(
-            f"{out}: {count} samples, {samples_per_file} a file; accepted is 1 or more"
+            f"{out}: {count} samples, {samples_per_file} per file; expected 1 or more"
         )
     names = []
     with new_files(out) as place:
@@ -136,7 +136,7 @@ def _datasets(file: h5py.File) -> list[h5py.Dataset]:
     missing = [name for name in Sample._fields if name not in file]
     if missing:
         raise DataError(
-            f"{file.filename}: has no dataset {' and no '.join(missing)}; accepted are "
+            f"{file.filename}: has no dataset {' and no '.join(missing)}; expected "
             f"files with {', '.join(Sample._fields)}"
         )
     found = [file[name] for name in Sample._fields]

@@ -231,7 +231,7 @@ def image_files(path: Path) -> list[Path]:
     if not path.is_dir():
         found_files = [Path(name) for name in glob.glob(str(path))]  # noqa: PTH207
         if not found_files:
-            raise DataError(f"{path}: no such file or folder; accepted is {ACCEPTED}")
+            raise DataError(f"{path}: no such file or folder; expected {ACCEPTED}")
         return sorted(found_files, key=natural_order)
     visible = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
     images = [p for p in visible if p.suffix.lower() in (*TIFF, *PICTURES)]
@@ -273,7 +273,9 @@ def read_image_file(
     suffix = file.suffix.lower()
     kind = "TIFF" if suffix in TIFF else PICTURES.get(suffix)
     if kind is None:
-        raise DataError(f"{file}: is no image that can be read; accepted is {ACCEPTED}")
+        raise DataError(
+            f"{file}: is not an image that can be read; expected {ACCEPTED}"
+        )
     if kind == "TIFF":
         array, resolution = _read_tiff(file)
     else:
@@ -282,7 +284,7 @@ def read_image_file(
     if array.dtype.kind not in "uif" or array.size == 0:
         raise DataError(
             f"{file}: has values of type {array.dtype} and shape {array.shape}; "
-            "accepted are integers and floats"
+            "expected integers or floats"
         )
     return array, resolution
 

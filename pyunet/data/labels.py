@@ -74,7 +74,7 @@ def read_labels(
     if array.shape[1] > 1 and (array != array[:, :1]).any():
         raise DataError(
             f"{path}: labels with {array.shape[1]} different colour channels; "
-            "accepted is one number a pixel (grey or palette)"
+            "expected one number per pixel (grey or palette)"
         )
     return interpret_labels(array[:, 0], kind=kind, inside=inside, name=str(path))
 
@@ -200,14 +200,10 @@ def _check_match(images: ImageStack, labels: ImageStack, path: Path) -> None:
 def _whole_numbers(array: NDArray[Any], name: str) -> NDArray[Any]:
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or (array != np.rint(array)).any():
-            raise DataError(
-                f"{name}: labels have fractions; accepted are whole numbers"
-            )
+            raise DataError(f"{name}: labels have fractions; expected whole numbers")
         array = array.astype(np.int64)
     if array.size and array.min() < 0:
-        raise DataError(
-            f"{name}: labels go down to {array.min()}; accepted are 0 and more"
-        )
+        raise DataError(f"{name}: labels go down to {array.min()}; expected 0 or more")
     return array
 
 
@@ -282,7 +278,7 @@ def _effective_regions(mask: NDArray[np.bool_]) -> float:
 def _classes(array: NDArray[Any], values: NDArray[Any], name: str) -> Labels:
     if values[-1] != len(values) - 1 or values[-1] > 255:
         shown = ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
-        raise DataError(f"{name}: classes {shown}; accepted are 0, 1, ... without gaps")
+        raise DataError(f"{name}: classes {shown}; expected 0, 1, ... without gaps")
     classes = array.astype(np.uint8)
     shares = np.bincount(classes.ravel()) / classes.size
     listed = ", ".join(f"{c}: {share:.1%}" for c, share in enumerate(shares))

@@ -59,22 +59,22 @@ class Preparation:
     def __post_init__(self) -> None:
         if self.channels not in CHANNELS:
             raise DataError(
-                f"channels {self.channels!r}: accepted are {', '.join(CHANNELS)}"
+                f"channels {self.channels!r}: expected one of {', '.join(CHANNELS)}"
             )
         if self.local_contrast < 0:
             raise DataError(
-                f"local contrast within {self.local_contrast} pixels: accepted is 0 "
-                "and more"
+                f"local contrast within {self.local_contrast} pixels: expected 0 "
+                "or more"
             )
         if self.eye_width < 0 or (self.eye_width and not self.local_contrast):
             raise DataError(
-                f"a field of view of {self.eye_width:g} pixels: accepted is 0 and "
+                f"a field of view of {self.eye_width:g} pixels: expected 0 or "
                 "more, with local contrast"
             )
         if self.window and not self.window[0] < self.window[1]:
             raise DataError(
-                f"window {self.window[0]:g} to {self.window[1]:g}: accepted is a "
-                "rising one"
+                f"window {self.window[0]:g} to {self.window[1]:g}: expected "
+                "two rising values"
             )
 
     def apply(
@@ -128,7 +128,7 @@ class Preparation:
         if len(image) not in (1, 3, 4):
             raise DataError(
                 f"an image of {len(image)} channels has no channels "
-                f"'{self.channels}'; accepted are 1, 3 and 4 (the last is left out)"
+                f"'{self.channels}'; expected 1, 3 or 4 (the last is left out)"
             )
         colour = image[:3]
         if self.channels == "rgb":

@@ -59,8 +59,8 @@ def synthetic_stack(
     """
     if slices < 1 or size < 32:
         raise DataError(
-            f"{slices} slices of {size} pixels: accepted are 1 slice or more of 32 "
-            "pixels or more"
+            f"{slices} slices of {size} pixels: expected 1 or more slices of 32 "
+            "or more pixels"
         )
     rng = np.random.default_rng(rng)
     border, owner = _cells(slices, size, rng)

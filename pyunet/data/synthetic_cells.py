@@ -71,7 +71,7 @@ def synthetic_cells(
     if images < 1 or size < 64 or unknown or not kinds:
         raise DataError(
             f"{images} images of {size} pixels, {', '.join(kinds) or 'of no kind'}: "
-            f"accepted are 1 image or more of 64 pixels or more, {', '.join(KINDS)}"
+            f"expected 1 or more images of 64 or more pixels, {', '.join(KINDS)}"
         )
     rng = np.random.default_rng(rng)
     grey = np.empty((images, size, size), np.uint8)

@@ -83,7 +83,7 @@ class Recipe:
     --------
     >>> Recipe(input_shape=(572, 572), output_shape=(387, 387))
     Traceback (most recent call last):
-    pyunet.errors.DataError: input 572 x 572 and output 387 x 387: accepted are an \
+    pyunet.errors.DataError: input 572 x 572 and output 387 x 387: expected an \
 output no larger than the input, and an even difference
     """
 
@@ -102,11 +102,11 @@ output no larger than the input, and an even difference
         if not alike or any(o < 1 or o > i or (i - o) % 2 for i, o in pairs):
             i, o = sizes(self.input_shape), sizes(self.output_shape)
             raise DataError(
-                f"input {i} and output {o}: accepted are an output no larger than the "
+                f"input {i} and output {o}: expected an output no larger than the "
                 "input, and an even difference"
             )
         if self.samples < 0:
-            raise DataError(f"{self.samples} samples: accepted are 0 and more")
+            raise DataError(f"{self.samples} samples: expected 0 or more")
 
 
 def sizes(shape: tuple[int, ...]) -> str:
@@ -168,7 +168,7 @@ class TileSource:
         if len(self._size) != len(recipe.input_shape):
             raise DataError(
                 f"images of {sizes(self._size)} pixels and tiles of "
-                f"{sizes(recipe.input_shape)}: accepted are as many axes"
+                f"{sizes(recipe.input_shape)}: expected the same number of axes"
             )
         self._starts = [
             _grid(*pair) for pair in zip(self._size, recipe.output_shape, strict=True)

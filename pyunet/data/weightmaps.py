@@ -59,7 +59,7 @@ def border_weights(
     """
     if w0 < 0 or not sigma > 0:
         raise DataError(
-            f"border weight {w0} with sigma {sigma}: accepted are w0 >= 0, sigma > 0"
+            f"border weight {w0} with sigma {sigma}: expected w0 >= 0, sigma > 0"
         )
     if w0 <= NEGLIGIBLE or not instances.any():
         return np.zeros(instances.shape, np.float32)
@@ -109,7 +109,7 @@ def class_weights(
     if len(weights) != len(counts) or min(weights) < 0:
         raise DataError(
             f"class weights {', '.join(map(str, weights))}: the labels have "
-            f"{len(counts)} classes; accepted is one number >= 0 for each"
+            f"{len(counts)} classes; expected one number >= 0 for each"
         )
     return np.asarray(weights, np.float32)
 

@@ -60,7 +60,7 @@ def find_instances(
            [3, 3, 2]], dtype=int32)
     """
     if how not in get_args(How):
-        raise DataError(f"instances {how!r}: accepted are components and watershed")
+        raise DataError(f"instances {how!r}: expected components or watershed")
     found = np.zeros(labels.shape, np.int64)
     for value in np.unique(labels):
         if value not in classes if classes else value == 0:

@@ -62,8 +62,8 @@ def read_log(path: Path) -> TrainingLog:
     found = read_lines(lines, name_of(path))
     if not (found.loss or found.train or found.test):
         raise DataError(
-            f"{file}: has no line such as 'Iteration 100, loss = 0.5': the log of a "
-            "training by Caffe is accepted"
+            f"{file}: has no line such as 'Iteration 100, loss = 0.5'; expected the "
+            "log of a training by Caffe"
         )
     return found
 

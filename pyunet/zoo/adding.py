@@ -44,7 +44,7 @@ def add_model(
     model : Path
         Its deploy prototxt or ``.modeldef.h5``.
     table : mapping
-        What else is known, with the keys of `Entry`; ``what`` is wanted.
+        What else is known, with the keys of `Entry`; ``what`` is required.
     half : bool, default False
         Store the weights by `half_precision`.
 
@@ -60,7 +60,7 @@ def add_model(
     """
     ending = next((end for end in ENDINGS if weights.name.endswith(end)), None)
     if ending is None:
-        raise DataError(f"{weights}: accepted are {' and '.join(ENDINGS)}")
+        raise DataError(f"{weights}: expected {' or '.join(ENDINGS)}")
     kind = "definition" if is_definition(model) else "prototxt"
     stored = f"{name}{ENDINGS[0] if half else ending}"
     net = f"{name}{DEFINITION if kind == 'definition' else '.prototxt'}"
@@ -105,7 +105,7 @@ def _check(name: str, table: Mapping[str, Any]) -> None:
     """Refuse what is no model, before anything is written."""
     plain = name.isprintable() and Path(name).name == name
     if not name or not plain or name.startswith("."):
-        raise DataError(f"name {name!r}: accepted is one without folders")
+        raise DataError(f"name {name!r}: expected a name without folders")
     if name in entries():
         raise DataError(
             f"{name}: there is a model of this name; take another (the list of yours "

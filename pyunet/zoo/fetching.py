@@ -311,4 +311,4 @@ def _compare(path: Path, sha256: str) -> None:
         raise DataError(f"{path}: no such file")
     found = sha256_of(path)
     if found != sha256:
-        raise DataError(f"{path}: has sha256 {found}, wanted is {sha256}")
+        raise DataError(f"{path}: has sha256 {found}, expected {sha256}")

@@ -94,7 +94,7 @@ def find_definition(model: str | Path) -> Path:
         if len(found) == 1:
             return found[0]
         have = ", ".join(one.name for one in found) or "none"
-        raise DataError(f"{path}: wanted is one file *{DEFINITION}; there is {have}")
+        raise DataError(f"{path}: expected one file *{DEFINITION}, got {have}")
     name = path.name.removesuffix(DEFINITION)
     for folder in _folders():
         inside = folder / name / f"{name}{DEFINITION}"

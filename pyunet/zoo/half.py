@@ -44,7 +44,7 @@ def half_precision(weights: str | Path, out: str | Path) -> Path:
 
     source, target = Path(weights), Path(out)
     if not source.is_file():
-        raise DataError(f"{source}: no such file; a model's weights are wanted")
+        raise DataError(f"{source}: no such file; expected a model's weights")
     arrays = _from_hdf5(source) if h5py.is_hdf5(source) else _from_binary(source)
     if not arrays:
         raise DataError(f"{source}: holds no weights")

@@ -72,7 +72,7 @@ class Input:
         if self.channels < 1 or not all(0 <= number < math.inf for number in numbers):
             raise DataError(
                 f"{self.channels} channels, and sizes and grey values of {numbers}; "
-                "accepted are numbers from 0, and one channel or more"
+                "expected numbers from 0, and one channel or more"
             )
         if (self.normalisation == "local contrast") != (self.window_px > 0):
             raise DataError("window_px goes with the normalisation 'local contrast'")
@@ -167,10 +167,12 @@ class Entry:
 
     def __post_init__(self) -> None:
         if bool(self.file) == bool(self.urls):
-            raise DataError("one of file and urls is wanted")
+            raise DataError("expected either file or urls")
         nets = [bool(self.prototxt), bool(self.definition), self.collection]
         if sum(nets) != 1:
-            raise DataError("one of prototxt, definition and collection is wanted")
+            raise DataError(
+                "expected exactly one of prototxt, definition and collection"
+            )
         if self.objects and self.objects not in self.classes:
             raise DataError(f"objects {self.objects!r}: is none of classes")
 
@@ -223,9 +225,9 @@ def read_manifest(path: Path) -> dict[str, Entry]:
     for name, table in read_toml(path).items():
         where = f"{path}: [{name}]"
         if not isinstance(table, dict) or {"name", "folder"} & set(table):
-            raise DataError(f"{where}: wanted is a table with the keys of a model")
+            raise DataError(f"{where}: expected a table with the keys of a model")
         if Path(name).name != name or name.startswith("."):
-            raise DataError(f"{where}: wanted is a name without folders")
+            raise DataError(f"{where}: expected a name without folders")
         entry = from_table(Entry, {"name": name, **table}, where)
         found[name] = replace(entry, folder=path.parent)
     return found

@@ -90,7 +90,7 @@ def _check(args: argparse.Namespace) -> list[Finding]:
     count = 1 if args.paths[0].suffix.lower() in HDF5 else 2
     if len(args.paths) != count or (test and len(test) != count):
         raise DataError(
-            f"{len(args.paths)} path(s), {len(test)} after --test: accepted are IMAGES "
+            f"{len(args.paths)} path(s), {len(test)} after --test: expected IMAGES "
             "LABELS, or one HDF5 (.h5) or list file (.txt), and as many after --test"
         )
     if count == 1:

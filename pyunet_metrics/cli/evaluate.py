@@ -186,7 +186,7 @@ def _track(args: argparse.Namespace) -> int:
     if len(set(args.metrics)) > 1:
         raise DataError(
             f"--metrics {' '.join(args.metrics)}: tracking reads other files than the "
-            "rest; accepted is tracking alone"
+            "rest; expected tracking alone"
         )
     found = tracking.evaluate(args.truth, args.prediction)
     target = _target(args)

@@ -41,14 +41,14 @@ class Frame:
         if not 0 <= self.start < self.stop <= total:
             raise DataError(
                 f"--slices {self.start}:{self.stop}: {self.truth} has {total} slices; "
-                f"accepted is FIRST < LAST within 0:{total}"
+                f"expected FIRST < LAST within 0:{total}"
             )
         if array.shape[-2:] != size or len(array) not in (total, wanted):
-            accepted = f"{wanted} slices" if wanted == total else f"{wanted} or {total}"
+            expected = f"{wanted} slices" if wanted == total else f"{wanted} or {total}"
             hint = "" if self.slices else "; --slices FIRST:LAST takes some of them"
             raise DataError(
                 f"{path}: {_sizes(array.shape)}, but the truth {self.truth} has "
-                f"{_sizes(self.shape)}: accepted is {accepted} of that size{hint}"
+                f"{_sizes(self.shape)}: expected {expected} of that size{hint}"
             )
         return array if len(array) == wanted else array[self.start : self.stop]
 
@@ -93,7 +93,7 @@ def _read_maps(path: Path) -> tuple[NDArray[Any], str | None]:
             raise DataError(
                 f"{file}: {part.shape[1]} channel(s) of {part.shape[2]} x "
                 f"{part.shape[3]} {note or 'labels'} do not go with {files[0]}: "
-                "accepted are files of one size and kind"
+                "expected files of one size and kind"
             )
     return np.concatenate(parts), notes[0]
 
@@ -133,7 +133,7 @@ def read_baselines(path: Path, frame: Frame) -> dict[str, Prediction]:
 
     images = frame.cut(read_stack(path).array, path)
     if images.shape[1] != 1:
-        raise DataError(f"{path}: has {images.shape[1]} channels; accepted is 1 (grey)")
+        raise DataError(f"{path}: has {images.shape[1]} channels; expected 1 (grey)")
     found = {}
     for name, sigma in (("otsu", 0.0), ("smoothed_otsu", SMOOTHING)):
         with _naming(path):

@@ -103,8 +103,8 @@ def _found(args: argparse.Namespace) -> Run:
         return read_reproduced(folder)
     if not (folder / LOG).is_file():
         raise DataError(
-            f"{folder}: has no {LOG}; accepted are folders of pyunet finetune, of "
-            "pyunet reproduce and of caffe train --log"
+            f"{folder}: has no {LOG}; expected a folder of pyunet finetune, "
+            "pyunet reproduce or caffe train --log"
         )
     return _with_log(Run(str(folder)), folder)
 

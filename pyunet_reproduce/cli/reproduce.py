@@ -113,7 +113,7 @@ def _changed(recipe: Recipe, args: argparse.Namespace) -> Recipe:
     }
     for name, value in changes.items():
         if value < 1:
-            raise DataError(f"--{name} {value}: accepted are 1 and more")
+            raise DataError(f"--{name} {value}: expected 1 or more")
     return replace(recipe, training=replace(recipe.training, **changes))
 
 

@@ -97,7 +97,7 @@ def score_cases(cases: Iterable[Case], *, classes: int = 2) -> Scored:
         result.cases.append(score)
         kept.add(score, case)
     if not result.cases:
-        raise DataError("no image to score; accepted is one and more")
+        raise DataError("no image to score; expected at least one")
     result.worst, result.best = kept.split()
     return result
 
@@ -113,7 +113,7 @@ def _pixels(case: Case) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     if case.truth.shape != case.found.shape:
         raise DataError(
             f"{case.name}: truth of {case.truth.shape} pixels, prediction of "
-            f"{case.found.shape}: accepted is one size"
+            f"{case.found.shape}: expected the same shape for both"
         )
     kept: Any = ... if case.counts is None else case.counts
     return case.truth[kept].ravel().astype(np.intp), case.found[kept].ravel().astype(
@@ -124,7 +124,7 @@ def _pixels(case: Case) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 def _score(case: Case, classes: int) -> CaseScore:
     truth, found = _pixels(case)
     if not truth.size:
-        raise DataError(f"{case.name}: no pixel counts; accepted is one and more")
+        raise DataError(f"{case.name}: no pixel counts; expected at least one")
     iou = overlap.iou(truth, found, classes)
     return CaseScore(
         case.name,

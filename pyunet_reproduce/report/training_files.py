@@ -66,14 +66,14 @@ def read_weight_example(list_file: Path) -> WeightExample:
             image = image[:, image.shape[1] // 2]
             classes, weight = classes[middle], weight[middle]
         return WeightExample("The first training tile.", image, classes, weight)
-    raise DataError(f"{list_file}: its files hold no tile; accepted is one and more")
+    raise DataError(f"{list_file}: its files hold no tile; expected at least one")
 
 
 def _listed(list_file: Path) -> list[str]:
     with reading(list_file, "no list file of HDF5 files"):
         names = list_file.read_text(encoding="utf-8").split()
     if not names:
-        raise DataError(f"{list_file}: names no file; accepted is one and more")
+        raise DataError(f"{list_file}: names no file; expected at least one")
     return names
 
 

@@ -93,7 +93,7 @@ def test_the_help_ends_with_examples(capsys):
 def test_an_unknown_peer_is_refused_with_the_known_ones(capsys):
     with pytest.raises(SystemExit, match="2"):
         run.parse(["--peers", "ours,theano"])
-    assert "--peers theano: accepted are ours, " in capsys.readouterr().err
+    assert "--peers theano: expected some of ours, " in capsys.readouterr().err
 
 
 def test_the_long_comparison_is_of_the_papers_net_and_all_peers():

@@ -29,7 +29,7 @@ def test_sizes_are_read_with_their_unit(text, size):
 
 @pytest.mark.parametrize("text", ["", "G", "-2G", "0", "two", "1e400", "nan", "2 X"])
 def test_what_is_no_size_is_refused(text):
-    with pytest.raises(DataError, match="accepted is a size such as 500M or 2G"):
+    with pytest.raises(DataError, match="expected a size such as 500M or 2G"):
         memory.parse_bytes(text)
 
 

@@ -38,12 +38,12 @@ def test_inner_tables_become_inner_dataclasses():
     [
         (
             {"inner": {"size": "a"}, "names": []},
-            "file: inner: size: 'a'; accepted is f",
+            "file: inner: size: 'a'; expected f",
         ),
         ({"inner": 1, "names": []}, "file: inner: 1"),
-        ({"inner": {"size": 1}, "names": [1]}, "file: names: 1; accepted is str"),
+        ({"inner": {"size": 1}, "names": [1]}, "file: names: 1; expected str"),
         ({"inner": {"size": 1}}, "file: .*names"),
-        ({"other": 1}, "file: key 'other'; accepted are inner, names"),
+        ({"other": 1}, "file: key 'other'; expected one of inner, names"),
     ],
 )
 def test_other_values_are_refused_by_their_place(table, said):

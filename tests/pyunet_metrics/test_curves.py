@@ -73,7 +73,7 @@ def test_thresholds_are_repeated_sums_of_a_tenth():
     ("truth", "prediction", "text"),
     [
         (np.ones((2, 3)), np.ones((3, 2)), r"\(2, 3\).*\(3, 2\).*same shape"),
-        (np.ones(4), np.ones(4), r"\(4,\).*accepted"),
+        (np.ones(4), np.ones(4), r"\(4,\).*expected"),
         (np.ones((0, 4, 4)), np.ones((0, 4, 4)), r"\(0, 4, 4\)"),
         (np.ones((1, 2)), np.array([[1, np.nan]]), "prediction has NaN"),
         (np.array([[1, np.nan]]), np.ones((1, 2)), "truth has NaN"),

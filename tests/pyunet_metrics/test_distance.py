@@ -87,9 +87,9 @@ def test_the_surface_is_also_at_the_rim_of_the_array():
     [
         (([1, 0], [1, 0, 0]), (), r"\(2,\).*\(3,\).*same shape"),
         ((1, 1), (), "same shape"),
-        (([1, 0], [1, 0]), (1, 1), "accepted are 1 numbers above 0"),
-        (([1, 0], [1, 0]), (0,), "accepted are 1 numbers above 0"),
-        (([1, 0], [1, 0]), (math.inf,), "accepted are 1 numbers above 0"),
+        (([1, 0], [1, 0]), (1, 1), "expected 1 numbers above 0"),
+        (([1, 0], [1, 0]), (0,), "expected 1 numbers above 0"),
+        (([1, 0], [1, 0]), (math.inf,), "expected 1 numbers above 0"),
     ],
 )
 def test_refuses_what_cannot_be_measured(pair, sizes, text):

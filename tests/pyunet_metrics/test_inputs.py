@@ -61,10 +61,10 @@ class TestPredictionOf:
         [
             (_row(0.5, np.nan), None, "NaN"),
             (_row(-2.0, 3.0), None, r"values from -2 to 3; .*0\.\.1"),
-            (_row(0, 1, 2, dtype=np.uint8), None, "3 values from 0 to 2; accepted"),
-            (_row(0, 900, dtype=np.uint16), None, "uint16 values 0 and 900; accepted"),
-            (np.zeros((1, 2, 4, 4)), None, "2 channels; accepted is 1"),
-            (np.zeros((1, 2, 4, 4)), "logits", "pyunet_values = logits; accepted"),
+            (_row(0, 1, 2, dtype=np.uint8), None, "3 values from 0 to 2; expected"),
+            (_row(0, 900, dtype=np.uint16), None, "uint16 values 0 and 900; expected"),
+            (np.zeros((1, 2, 4, 4)), None, "2 channels; expected 1"),
+            (np.zeros((1, 2, 4, 4)), "logits", "pyunet_values = logits; expected"),
             (np.full((1, 2, 4, 4), 9.0), "probabilities", "from 9 to 9"),
         ],
     )
@@ -82,7 +82,7 @@ class TestInstancesOf:
 
     @pytest.mark.parametrize("values", [(0, 0.5), (0, -1)])
     def test_refuses_what_are_no_object_numbers(self, values):
-        with pytest.raises(DataError, match="accepted are object numbers"):
+        with pytest.raises(DataError, match="expected object numbers"):
             instances_of(_row(*values))
 
     def test_refuses_two_channels(self):

@@ -121,7 +121,7 @@ class TestF1:
 
     @pytest.mark.parametrize("threshold", [0.4, 1.0])
     def test_refuses_thresholds_where_matches_are_not_unique(self, threshold):
-        with pytest.raises(DataError, match=r"accepted is 0\.5 or more, and below 1"):
+        with pytest.raises(DataError, match=r"expected 0\.5 or more, and below 1"):
             objects.f1([1], [1], iou=threshold)
 
     def test_of_glas_takes_half_of_the_truth_and_finds_it_once(self):

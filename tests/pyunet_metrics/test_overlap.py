@@ -101,8 +101,8 @@ class TestEvaluate:
     [
         ([0, 1], [0, 1, 1], r"\(2,\).*\(3,\).*same shape"),
         ([], [], r"with pixels"),
-        ([0, 2], [0, 1], "truth has classes 0 to 2; accepted is 0 to 1"),
-        ([0, 1], [0, -1], "prediction has classes -1 to 0; accepted is 0 to 1"),
+        ([0, 2], [0, 1], "truth has classes 0 to 2; expected 0 to 1"),
+        ([0, 1], [0, -1], "prediction has classes -1 to 0; expected 0 to 1"),
     ],
 )
 def test_refuses_what_cannot_be_compared(function, truth, prediction, text):

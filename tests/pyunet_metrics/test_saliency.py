@@ -42,7 +42,7 @@ def test_takes_booleans_and_floats_to_1_for_grey_values():
     ("truth", "prediction", "text"),
     [
         (np.ones((2, 2)), np.ones((2, 3)), r"\(2, 2\).*\(2, 3\).*same shape"),
-        (np.ones(4), np.ones(4), r"accepted is the same shape for both, \(Y, X\)"),
+        (np.ones(4), np.ones(4), r"expected the same shape for both, \(Y, X\)"),
         (np.ones((2, 2)), np.full((2, 2), -1), "prediction has values from -1 to -1"),
         (np.full((2, 2), np.nan), np.ones((2, 2)), "truth has values from nan"),
         (np.ones((0, 2)), np.ones((0, 2)), "same shape"),

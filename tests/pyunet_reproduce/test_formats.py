@@ -109,9 +109,9 @@ class TestArrays:
 
     def test_of_several_need_a_name(self, tmp_path):
         np.savez(tmp_path / "a.npz", x=COLOUR, y=PLANE)
-        with pytest.raises(DataError, match="has x, y; accepted is one array"):
+        with pytest.raises(DataError, match="has x, y; expected one array"):
             read_array(tmp_path / "a.npz")
-        with pytest.raises(DataError, match="has x, y; accepted is 'z'"):
+        with pytest.raises(DataError, match="has x, y; expected 'z'"):
             read_array(tmp_path / "a.npz", name="z")
 
     def test_of_matlab(self, tmp_path):
@@ -131,7 +131,7 @@ class TestArrays:
 
     def test_of_words_are_refused(self, tmp_path):
         np.save(tmp_path / "a.npy", np.array([["a"]]))
-        with pytest.raises(DataError, match="accepted are numbers"):
+        with pytest.raises(DataError, match="expected numbers"):
             read_array(tmp_path / "a.npy")
 
 

@@ -186,7 +186,7 @@ class TestMeaning:
 
     def test_of_classes_refuses_other_values(self, tmp_path):
         labels = np.array([[0, 1, 9]], np.uint8)
-        with pytest.raises(DataError, match="label values 9; accepted are 0, 1"):
+        with pytest.raises(DataError, match="label values 9; expected 0, 1"):
             self.one(tmp_path, labels, Meaning("classes", names=["a", "b"]))
 
     def test_of_colours_may_come_in_grey(self, tmp_path):

@@ -116,14 +116,14 @@ class TestReading:
     @pytest.mark.parametrize(
         ("old", "new", "words"),
         [
-            ("[split]", "[splits]", "key 'splits'; accepted are"),
-            ('of = "all"', 'off = "all"', "key 'off'; accepted are folds, of"),
-            ("iterations = 1", 'iterations = "1"', "iterations: '1'; accepted is int"),
+            ("[split]", "[splits]", "key 'splits'; expected one of"),
+            ('of = "all"', 'off = "all"', "key 'off'; expected one of folds, of"),
+            ("iterations = 1", 'iterations = "1"', "iterations: '1'; expected int"),
             ("samples = 1", "", "missing 1 required positional argument: 'samples'"),
-            ("[split]", '[labels]\nkind = "odd"\n[split]', "kind: 'odd'; accepted is"),
+            ("[split]", '[labels]\nkind = "odd"\n[split]', "kind: 'odd'; expected"),
             ("[split]", "[split", "is no TOML"),
             ("fills = []", '[[fills]]\ndataset = "D"\nmetric = "M"\nscore = "x.y"\n',
-             "score 'x.y': accepted are names that begin"),
+             "score 'x.y': expected names that begin"),
             ("samples = 1", "samples = 1\naugmentation = { grey = 2 }",
              "grey variation 2.0"),
             ("samples = 1", "samples = 1\naugmentation = { elastic_std = [1, 2] }", ""),
@@ -145,7 +145,7 @@ class TestReading:
         assert isinstance(value, float)
 
     def test_of_a_table_where_a_list_is_wanted(self, read):
-        with pytest.raises(DataError, match="accepted is"):
+        with pytest.raises(DataError, match="expected"):
             read(MINIMAL.replace("input = [60, 60]", "input = 60"))
 
 

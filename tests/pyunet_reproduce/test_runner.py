@@ -273,9 +273,7 @@ class TestTraining:
 
     def test_tiles_that_the_net_does_not_take_are_refused(self):
         recipe = small_recipe(net=NetChoice("unet_vessels", [61, 60]))
-        with pytest.raises(
-            DataError, match=r"tiles of 61 pixels.*accepted are 44 \+ 4 k"
-        ):
+        with pytest.raises(DataError, match=r"tiles of 61 pixels.*expected 44 \+ 4 k"):
             output_tile(recipe, 1)
 
 

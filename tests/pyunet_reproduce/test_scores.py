@@ -149,7 +149,9 @@ class TestImages:
 
 def test_a_score_that_no_family_has_is_refused():
     one = example()
-    with pytest.raises(DataError, match=r"score ranking\.auc; accepted are ranking\."):
+    with pytest.raises(
+        DataError, match=r"score ranking\.auc; expected one of ranking\."
+    ):
         tally(["ranking.auc"], [(one, guess(one))])
 
 

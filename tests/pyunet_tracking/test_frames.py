@@ -90,7 +90,9 @@ class TestRefuses:
 
     def test_several_pages_for_a_2d_net(self, tmp_path):
         save(tmp_path, np.zeros((3, 4, 5), np.uint8))
-        with pytest.raises(DataError, match=r"t000.tif: has 3 pages; one frame a file"):
+        with pytest.raises(
+            DataError, match=r"t000.tif: has 3 pages; expected one frame"
+        ):
             Frames.of(tmp_path)
 
     def test_frames_of_different_sizes(self, tmp_path):
@@ -100,7 +102,7 @@ class TestRefuses:
 
     def test_other_types(self, tmp_path):
         save(tmp_path, np.zeros((4, 5), np.int32))
-        with pytest.raises(DataError, match="values of type int32; accepted are uint8"):
+        with pytest.raises(DataError, match="values of type int32; expected uint8"):
             Frames.of(tmp_path).read(0)
 
     def test_nan(self, tmp_path):

@@ -236,7 +236,7 @@ def test_frames_of_another_shape_are_refused():
 
 @pytest.mark.parametrize("name", ["min_area_px", "foi_border_px"])
 def test_negative_options_are_refused(name):
-    with pytest.raises(DataError, match=f"{name} -1: accepted are 0 and more"):
+    with pytest.raises(DataError, match=f"{name} -1: expected 0 or more"):
         GreedyTracker(**{name: -1})
 
 

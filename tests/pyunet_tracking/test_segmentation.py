@@ -154,7 +154,7 @@ def test_volumes_are_cut_and_mirrored_in_rows_and_columns_only():
 
 
 def test_less_than_one_tile_is_refused():
-    with pytest.raises(DataError, match="0 tiles: at least 1 is wanted"):
+    with pytest.raises(DataError, match="0 tiles: expected at least 1"):
         RowTiles.of((AXIS, AXIS), (50, 50), 0)
 
 
@@ -206,5 +206,5 @@ class TestSegmentation:
 
     @pytest.mark.parametrize("scale", [0, -2, np.nan])
     def test_a_scale_that_is_not_above_0_is_refused(self, model, frames, scale):
-        with pytest.raises(DataError, match="accepted are factors above 0"):
+        with pytest.raises(DataError, match="expected factors above 0"):
             Segmentation.of(model, frames, scale=scale)

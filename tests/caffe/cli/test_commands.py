@@ -167,7 +167,7 @@ class TestBadInput:
             ),
             (["train", "-solver", "gone.prototxt"], "gone.prototxt"),
             (["train", "-solver", "s", "-sigint_effect", "x"], "Invalid signal effect"),
-            (["test", "-model", "m", "-weights", "w", "-gpu", "x"], "-gpu x: accepted"),
+            (["test", "-model", "m", "-weights", "w", "-gpu", "x"], "-gpu x: expected"),
             (["train", "-solver", "s", "-ranks", "0"], "-ranks 0: 1 or more is"),
             (["train", "-solver", "s", "-ranks", "2", "-gpu", "0"], "on the CPU; on"),
         ],
@@ -292,7 +292,7 @@ class TestDevices:
     def test_a_gpu_is_named_once(self, capsys, folder):
         write_solver(folder, BASE)
         shown = refused(capsys, "train", "-solver", "solver.prototxt", "-gpu", "0,0")
-        assert "-gpu 0,0: a GPU is accepted once" in shown
+        assert "-gpu 0,0: expected each GPU once" in shown
 
     def test_the_device_of_the_solver_is_used(self, capsys, folder):
         write_solver(folder, BASE.replace("CPU", "GPU") + "device_id: 3")

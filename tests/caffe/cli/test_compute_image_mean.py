@@ -101,7 +101,7 @@ class TestComputeImageMean:
         ("arguments", "text"),
         [
             (["nowhere"], "nowhere: No such file or directory"),
-            (["db", "a", "b"], "3 arguments; accepted are INPUT_DB, or INPUT_DB and"),
+            (["db", "a", "b"], "3 arguments; expected INPUT_DB, or INPUT_DB and"),
             (["db", "-backend", "x"], "Unknown database backend 'x': lmdb or leveldb"),
             (["db", "-foo"], "unknown command line flag 'foo'"),
             (["db", "nowhere/mean"], "nowhere/mean: cannot be written"),

@@ -136,14 +136,14 @@ class TestConvertImageset:
         write((4, 5, 3), (5, 4, 3), (4, 4, 3))
         assert main(["-check_size", "in/", "list.txt", "db"]) == 1
         last = capsys.readouterr().err.splitlines()[-1]
-        text = "in/2.png: Incorrect data field size 48: 60 is accepted"
+        text = "in/2.png: Incorrect data field size 48; expected 60"
         assert last.startswith(f"convert_imageset: {text}")
         assert not (folder / "db").exists()
 
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
-            (["in/", "list.txt"], "2 arguments; accepted are ROOTFOLDER/ LISTFILE DB"),
+            (["in/", "list.txt"], "2 arguments; expected ROOTFOLDER/ LISTFILE DB"),
             (["in/", "no.txt", "db"], "no.txt: No such file or directory"),
             (["in/", "list.txt", "in"], "in: is there already"),
             (["no/", "list.txt", "db"], "list.txt: none of its 1 images could be read"),

@@ -60,7 +60,7 @@ def test_offsets_of_the_2015_dialect_are_worked_out_when_asked_for(tmp_path):
             ["-model", "gone.prototxt", "-output", "new"],
             "gone.prototxt: cannot read it",
         ),
-        (["-model", "x", "-output", "new", "-crop", "guess"], "-crop guess: accepted"),
+        (["-model", "x", "-output", "new", "-crop", "guess"], "-crop guess: expected"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -60,11 +60,11 @@ def test_a_name_from_outside_forges_no_line_and_turns_no_colours(verb, capsys):
 
 
 def test_what_is_printed_of_a_long_error_has_at_most_600_characters(verb, capsys):
-    verb(raiser(DataError(f"{'a' * 900}.tif: is no image; accepted are images")))
+    verb(raiser(DataError(f"{'a' * 900}.tif: is no image; expected images")))
     assert cli.main(["data"]) == 1
     said = capsys.readouterr().err
     assert 400 < len(said) <= 600
-    assert said.endswith("accepted are images\n")
+    assert said.endswith("expected images\n")
 
 
 def test_running_out_of_memory_is_one_line_that_says_so(verb, capsys):

@@ -137,5 +137,5 @@ class TestGrey:
     ],
 )
 def test_impossible_magnitudes_are_refused(bad):
-    with pytest.raises(DataError, match="accepted"):
+    with pytest.raises(DataError, match="expected"):
         Augmentation(**bad)

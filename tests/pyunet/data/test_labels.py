@@ -69,7 +69,7 @@ class TestClasses:
         assert found.instances.max() == 16
 
     def test_refuses_gaps(self):
-        with pytest.raises(DataError, match=r"classes 0, 255; accepted are 0, 1"):
+        with pytest.raises(DataError, match=r"classes 0, 255; expected 0, 1"):
             interpret_labels(GRID, kind="classes")
 
 

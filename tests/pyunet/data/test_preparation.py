@@ -51,7 +51,7 @@ class TestPreparation:
         ],
     )
     def test_of_wrong_options_is_refused(self, options):
-        with pytest.raises(DataError, match="accepted"):
+        with pytest.raises(DataError, match="expected"):
             Preparation(**options)
 
 

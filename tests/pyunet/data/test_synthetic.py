@@ -56,7 +56,7 @@ def test_files_are_stacks(stack, tmp_path):
 
 @pytest.mark.parametrize(("slices", "size"), [(0, 64), (1, 16)])
 def test_too_small_a_stack_is_refused(slices, size):
-    with pytest.raises(DataError, match="accepted are 1 slice or more of 32"):
+    with pytest.raises(DataError, match="expected 1 or more slices of 32"):
         synthetic_stack(slices, size)
 
 

@@ -132,5 +132,5 @@ class TestKinds:
     ("images", "size", "kinds"), [(0, 64, KINDS), (1, 32, KINDS), (1, 64, ["x-ray"])]
 )
 def test_what_cannot_be_made_is_refused(images, size, kinds):
-    with pytest.raises(DataError, match="accepted are 1 image or more of 64"):
+    with pytest.raises(DataError, match="expected 1 or more images of 64"):
         synthetic_cells(images, size, kinds=kinds)

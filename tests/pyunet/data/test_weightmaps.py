@@ -71,7 +71,7 @@ class TestBorderWeights:
 
     @pytest.mark.parametrize(("w0", "sigma"), [(-1, 5), (10, 0), (10, float("nan"))])
     def test_refuse_impossible_settings(self, w0, sigma):
-        with pytest.raises(DataError, match="accepted are w0 >= 0, sigma > 0"):
+        with pytest.raises(DataError, match="expected w0 >= 0, sigma > 0"):
             border_weights(np.array([[1, 0, 2]]), w0=w0, sigma=sigma)
 
 

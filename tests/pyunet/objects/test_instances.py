@@ -89,5 +89,5 @@ def test_numbers_follow_the_first_pixels(labels):
 
 
 def test_another_way_is_refused():
-    with pytest.raises(DataError, match="accepted are components and watershed"):
+    with pytest.raises(DataError, match="expected components or watershed"):
         find_instances(np.zeros((2, 2)), how="magic")

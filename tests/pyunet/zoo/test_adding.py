@@ -62,12 +62,12 @@ def test_a_name_that_is_taken_is_refused(own, listed):
 
 @pytest.mark.parametrize("name", ["", "../a", "a/b", ".hidden"])
 def test_a_name_is_no_path(own, name):
-    with pytest.raises(DataError, match="accepted is one without folders"):
+    with pytest.raises(DataError, match="expected a name without folders"):
         add_model(name, own[1], own[0], TABLE)
 
 
 def test_weights_of_another_ending_are_refused(own, tmp_path):
-    with pytest.raises(DataError, match=r"net\.pth: accepted are \.caffemodel\.h5 and"):
+    with pytest.raises(DataError, match=r"net\.pth: expected \.caffemodel\.h5 or"):
         add_model("mine", tmp_path / "net.pth", own[0], TABLE)
 
 
@@ -84,7 +84,7 @@ def test_a_size_that_no_pixel_has_is_refused_before_anything_is_written(
     own, cache, size
 ):
     wrong = {**TABLE, "input": {"pixel_size_um": size}}
-    with pytest.raises(DataError, match=r"^mine: input: .*accepted are numbers from 0"):
+    with pytest.raises(DataError, match=r"^mine: input: .*expected numbers from 0"):
         add_model("mine", own[1], own[0], wrong)
     assert [path.name for path in cache.iterdir()] == [".manifest.toml.lock"]
 

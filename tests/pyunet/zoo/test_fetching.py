@@ -257,7 +257,9 @@ class TestVerify:
     def test_finds_a_changed_and_a_lost_file(self, release, cache):
         weights = fetch(release()).weights
         weights.write_bytes(b"changed")
-        with pytest.raises(DataError, match=f"has sha256 {sha256(b'changed')}, wanted"):
+        with pytest.raises(
+            DataError, match=f"has sha256 {sha256(b'changed')}, expected"
+        ):
             verify(release())
         record = json.loads((cache / "phseg" / "fetched.json").read_text())
         record["files"]["lost"] = "0"
@@ -279,7 +281,7 @@ class TestVerify:
         good = listed(table("a", file="w", sha256=sha256(SECRET)))["a"]
         assert verify(good) == "as its list says"
         assert "no checksum" in verify(listed(table("a", file="w"))["a"])
-        with pytest.raises(DataError, match="wanted is 0000"):
+        with pytest.raises(DataError, match="expected 0000"):
             verify(listed(table("a", file="w", sha256="0" * 64))["a"])
 
 

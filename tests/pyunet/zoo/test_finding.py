@@ -69,5 +69,5 @@ def test_a_definition_is_found_by_file_folder_and_name(tmp_path, monkeypatch):
 def test_a_folder_with_none_or_several_definitions_is_refused(tmp_path, names, said):
     for name in names:
         (tmp_path / f"{name}.modeldef.h5").touch()
-    with pytest.raises(DataError, match=f"wanted is one file .*; there is {said}"):
+    with pytest.raises(DataError, match=f"expected one file .*, got {said}"):
         zoo.find_definition(tmp_path)

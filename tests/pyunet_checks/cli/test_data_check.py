@@ -82,7 +82,7 @@ def test_reads_training_sets(here, capsys):
 )
 def test_refuses_another_number_of_paths(here, capsys, words):
     assert check(*words) == 1
-    assert "accepted are IMAGES LABELS" in capsys.readouterr().err
+    assert "expected IMAGES LABELS" in capsys.readouterr().err
 
 
 def test_finds_what_is_wrong_in_patterns_of_files(here, capsys):

@@ -248,7 +248,7 @@ class TestBaseline:
             image.save(tmp_path / "colour" / f"{number}.png")
         _write_scores(out / "a_scores.tif", TRUTH > 0)
         assert _evaluate(truth, out, "--baseline", tmp_path / "colour") == 1
-        assert "colour: has 3 channels; accepted is 1" in capsys.readouterr().err
+        assert "colour: has 3 channels; expected 1" in capsys.readouterr().err
 
 
 def _families(path):
@@ -375,7 +375,7 @@ class TestFamilies:
 
     def test_tracking_goes_with_nothing_else(self, truth, out, capsys):
         assert _evaluate(truth, out, "--metrics", "tracking", "isbi") == 1
-        assert "accepted is tracking alone" in capsys.readouterr().err
+        assert "expected tracking alone" in capsys.readouterr().err
 
     @pytest.mark.parametrize("size", ["1", "1,0", "a,b", "1,2,3,4"])
     def test_a_pixel_size_that_is_none_is_refused(self, truth, out, size):
@@ -385,7 +385,7 @@ class TestFamilies:
         _write_stack(out / "half.tif", np.full(TRUTH.shape, 0.5, np.float32))
         words = ("--metrics", "objects", "--prediction-is", "instances")
         assert _evaluate(truth, out / "half.tif", *words) == 1
-        text = "half.tif: has 1 channel(s) of float32 from 0.5; accepted are object"
+        text = "half.tif: has 1 channel(s) of float32 from 0.5; expected object"
         assert text in capsys.readouterr().err
 
 
@@ -438,7 +438,7 @@ class TestBadInput:
         path = tmp_path / "raw.tif"
         _write_stack(path, np.linspace(-3, 3, TRUTH.size).reshape(TRUTH.shape))
         text = self._refusal(capsys, truth, path)
-        assert f"{path}: has values from -3 to 3; accepted are probabilities" in text
+        assert f"{path}: has values from -3 to 3; expected probabilities" in text
 
     def test_a_json_file_in_a_folder_that_is_not_there(self, truth, out, capsys):
         _write_scores(out / "a_scores.tif", TRUTH > 0)

@@ -141,7 +141,7 @@ def test_an_image_of_a_folder_has_the_name_of_its_file(parts):
     ("words", "said"),
     [
         (["gone"], "gone: no such folder"),
-        (["out"], "out: has no train.log; accepted are folders of"),
+        (["out"], "out: has no train.log; expected a folder of"),
         (["--truth", "truth.tif"], "--truth and --prediction: go with each other"),
         (["--images", "images.tif"], "goes with --truth, --prediction"),
         (["--data", "truth.tif"], "truth.tif: no list file"),

@@ -120,7 +120,7 @@ def test_trains_in_another_precision_with_caffes_log(own, monkeypatch, capfd):
         ([], "no recipe is named; --list shows all"),
         (["drivel"], "drivel: no such recipe"),
         (["drive", "--data", "none"], "none: no such folder. DRIVE is published at"),
-        (["drive", "--data", ".", "--iterations", "0"], "--iterations 0: accepted are"),
+        (["drive", "--data", ".", "--iterations", "0"], "--iterations 0: expected"),
         (["urbanlf", "--data", "."], "urbanlf: net to come"),
     ],
 )

@@ -310,9 +310,9 @@ class TestRefuses:
     @pytest.mark.parametrize(
         ("words", "text"),
         [
-            (("--tiles", 0), "0 tiles: at least 1"),
-            (("--scale-image", 0), "scale 0: accepted are factors above 0"),
-            (("--min-area", -1), "min_area_px -1: accepted are 0 and more"),
+            (("--tiles", 0), "0 tiles: expected at least 1"),
+            (("--scale-image", 0), "scale 0: expected factors above 0"),
+            (("--min-area", -1), "min_area_px -1: expected 0 or more"),
             (("--foi-border", -1), "foi_border_px -1"),
         ],
     )

@@ -19,32 +19,32 @@ class Contingency:
 
     Attributes
     ----------
-    truth, found : ndarray of int, shape (K,)
+    truth, prediction : ndarray of int, shape (K,)
         The labels of each pair that occurs.
     pixels : ndarray of int64, shape (K,)
         How many pixels carry it.
     """
 
     truth: NDArray[np.int64]
-    found: NDArray[np.int64]
+    prediction: NDArray[np.int64]
     pixels: NDArray[np.int64]
 
     def select(self, keep: NDArray[np.bool_]) -> Contingency:
         """Return the table of the pairs that `keep` marks."""
-        return Contingency(self.truth[keep], self.found[keep], self.pixels[keep])
+        return Contingency(self.truth[keep], self.prediction[keep], self.pixels[keep])
 
 
-def contingency(truth: NDArray[Any], found: NDArray[Any]) -> Contingency:
+def contingency(truth: NDArray[Any], prediction: NDArray[Any]) -> Contingency:
     """Count the pairs of labels of two arrays of one shape, labels 0, 1, 2, ...
 
     Examples
     --------
     >>> table = contingency(np.array([1, 1, 2, 2]), np.array([1, 1, 1, 0]))
-    >>> table.truth.tolist(), table.found.tolist(), table.pixels.tolist()
+    >>> table.truth.tolist(), table.prediction.tolist(), table.pixels.tolist()
     ([1, 2, 2], [1, 0, 1], [2, 1, 1])
     """
-    width = int(found.max()) + 1
-    keys = truth.astype(np.int64).ravel() * width + found.ravel()
+    width = int(prediction.max()) + 1
+    keys = truth.astype(np.int64).ravel() * width + prediction.ravel()
     pairs, pixels = np.unique(keys, return_counts=True)
     return Contingency(pairs // width, pairs % width, pixels)
 
@@ -79,12 +79,12 @@ def square_counts(table: Contingency) -> Counts:
     total = int(inside.pixels.sum())
     if not total:
         return (np.nan,) * 4
-    both = inside.select(inside.found > 0)
+    both = inside.select(inside.prediction > 0)
     singles = total - int(both.pixels.sum())
     together = int((both.pixels**2).sum()) + singles
     truth = int((sums_by(inside.truth, inside.pixels) ** 2).sum())
-    found = int((sums_by(both.found, both.pixels) ** 2).sum()) + singles
-    return _counts(total**2, together, truth, found)
+    prediction = int((sums_by(both.prediction, both.pixels) ** 2).sum()) + singles
+    return _counts(total**2, together, truth, prediction)
 
 
 def pair_counts(table: Contingency, *, background: bool = False) -> Counts:
@@ -110,12 +110,12 @@ def pair_counts(table: Contingency, *, background: bool = False) -> Counts:
     (2.0, 0.0, 4.0, 0.0)
     """
     inside = table if background else table.select(table.truth > 0)
-    both = inside if background else inside.select(inside.found > 0)
+    both = inside if background else inside.select(inside.prediction > 0)
     return _counts(
         _pairs(inside.pixels.sum()),
         _pairs(both.pixels),
         _pairs(sums_by(inside.truth, inside.pixels)),
-        _pairs(sums_by(both.found, both.pixels)),
+        _pairs(sums_by(both.prediction, both.pixels)),
     )
 
 
@@ -123,12 +123,12 @@ def _pairs(pixels: NDArray[np.int64]) -> int:
     return int((pixels * (pixels - 1) // 2).sum())
 
 
-def _counts(total: int, together: int, truth: int, found: int) -> Counts:
-    """Return tp, tn, fp, fn of pairs together in both, in the truth, as found."""
+def _counts(total: int, together: int, truth: int, prediction: int) -> Counts:
+    """Return tp, tn, fp, fn of pairs together in both, in one of the two."""
     return (
         float(together),
-        float(total + together - truth - found),
-        float(found - together),
+        float(total + together - truth - prediction),
+        float(prediction - together),
         float(truth - together),
     )
 
@@ -190,15 +190,15 @@ def information_score(table: Contingency) -> float:
     total = int(inside.pixels.sum())
     if not total:
         return 0.0
-    both = inside.select(inside.found > 0)
+    both = inside.select(inside.prediction > 0)
     singles = (total - int(both.pixels.sum())) / total * np.log(total)
     truth = -_p_log_p(sums_by(inside.truth, inside.pixels), total)
-    found = singles - _p_log_p(sums_by(both.found, both.pixels), total)
+    prediction = singles - _p_log_p(sums_by(both.prediction, both.pixels), total)
     joint = singles - _p_log_p(both.pixels, total)
-    if truth == 0 or found == 0:
+    if truth == 0 or prediction == 0:
         return 0.0
-    shared = truth + found - joint
-    precision, recall = shared / truth, shared / found
+    shared = truth + prediction - joint
+    precision, recall = shared / truth, shared / prediction
     if precision + recall == 0:
         return np.nan
     return float(2 * precision * recall / (precision + recall))
@@ -215,27 +215,27 @@ class Overlaps:
 
     Attributes
     ----------
-    truth, found : ndarray of int, shapes (T,), (F,)
+    truth, prediction : ndarray of int, shapes (T,), (P,)
         The numbers of the objects, ascending.
-    shared : ndarray of int64, shape (T, F)
+    shared : ndarray of int64, shape (T, P)
         Pixels that a pair has in common.
-    truth_areas, found_areas : ndarray of int64, shapes (T,), (F,)
+    truth_areas, prediction_areas : ndarray of int64, shapes (T,), (P,)
         Pixels of each object.
     """
 
     truth: NDArray[Any]
-    found: NDArray[Any]
+    prediction: NDArray[Any]
     shared: NDArray[np.int64]
     truth_areas: NDArray[np.int64]
-    found_areas: NDArray[np.int64]
+    prediction_areas: NDArray[np.int64]
 
 
-def overlaps(truth: ArrayLike, found: ArrayLike) -> Overlaps:
+def overlaps(truth: ArrayLike, prediction: ArrayLike) -> Overlaps:
     """Count what the objects of two label images share; 0 is no object.
 
     Parameters
     ----------
-    truth, found : array of int, any one shape
+    truth, prediction : array of int, any one shape
 
     Raises
     ------
@@ -245,24 +245,26 @@ def overlaps(truth: ArrayLike, found: ArrayLike) -> Overlaps:
     Examples
     --------
     >>> common = overlaps([7, 7, 0, 9], [1, 1, 1, 0])
-    >>> common.shared.tolist(), common.truth_areas.tolist(), common.found_areas.tolist()
-    ([[2], [0]], [2, 1], [3])
+    >>> common.shared.tolist()
+    [[2], [0]]
+    >>> common.truth_areas.tolist(), common.prediction_areas.tolist()
+    ([2, 1], [3])
     """
-    known, other = np.asarray(truth), np.asarray(found)
-    if known.shape != other.shape:
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    if true.shape != predicted.shape:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {other.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both"
         )
-    for name, array in (("truth", known), ("prediction", other)):
+    for name, array in (("truth", true), ("prediction", predicted)):
         if array.dtype.kind not in "uib" or (array.size and array.min() < 0):
             raise DataError(
                 f"the {name} has {array.dtype} values"
                 + (f" down to {array.min()}" if array.size else "")
                 + "; expected object numbers, whole and not negative"
             )
-    ids, places = np.unique(known, return_inverse=True)
-    other_ids, other_places = np.unique(other, return_inverse=True)
+    ids, places = np.unique(true, return_inverse=True)
+    other_ids, other_places = np.unique(predicted, return_inverse=True)
     table = np.bincount(
         places.ravel() * len(other_ids) + other_places.ravel(),
         minlength=len(ids) * len(other_ids),

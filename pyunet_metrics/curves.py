@@ -30,10 +30,10 @@ from pyunet_metrics.thinning import border_thinning
 
 def thresholds(step: float, largest: float) -> tuple[float, ...]:
     """Return 0, step, ... by repeated addition, as the official program does."""
-    found = [0.0]
-    while found[-1] + step <= largest:
-        found.append(found[-1] + step)
-    return tuple(found)
+    values = [0.0]
+    while values[-1] + step <= largest:
+        values.append(values[-1] + step)
+    return tuple(values)
 
 
 THRESHOLDS = thresholds(0.1, 1.0)
@@ -43,18 +43,18 @@ class _Cut:
     """One slice at one threshold, with what several metrics need of it."""
 
     def __init__(
-        self, truth: NDArray[np.bool_], objects: NDArray[np.bool_], found: Any
+        self, truth: NDArray[np.bool_], objects: NDArray[np.bool_], prediction: Any
     ) -> None:
         self.truth = truth  # above 0: what the pixel error means by inside
         self.objects = objects  # above the threshold: what all others mean
-        self.found = found
+        self.prediction = prediction
 
     def same_as(self, other: _Cut | None) -> bool:
         """Return whether nothing changed since another threshold."""
         return (
             other is not None
             and _equal(self.objects, other.objects)
-            and _equal(self.found, other.found)
+            and _equal(self.prediction, other.prediction)
         )
 
     @cached_property
@@ -63,15 +63,15 @@ class _Cut:
 
     @cached_property
     def components(self) -> Contingency:
-        return contingency(self._labels, ndimage.label(self.found)[0])
+        return contingency(self._labels, ndimage.label(self.prediction)[0])
 
     @cached_property
     def thinned(self) -> Contingency:
-        return contingency(self._labels, border_thinning(self.found))
+        return contingency(self._labels, border_thinning(self.prediction))
 
     def pixel_counts(self) -> tuple[float, ...]:
-        tp = np.count_nonzero(self.truth & self.found)
-        fp = np.count_nonzero(self.found) - tp
+        tp = np.count_nonzero(self.truth & self.prediction)
+        fp = np.count_nonzero(self.prediction) - tp
         fn = np.count_nonzero(self.truth) - tp
         return float(tp), float(self.truth.size - tp - fp - fn), float(fp), float(fn)
 
@@ -139,13 +139,13 @@ class Curves:
         progress: bool = False,
     ) -> None:
         slices = list(zip(*stacks(truth, prediction), strict=True))
-        found: dict[str, list[list[Sequence[float]]]] = {rule: [] for rule in rules}
+        by_rule: dict[str, list[list[Sequence[float]]]] = {rule: [] for rule in rules}
         hide = None if progress else True
-        for known, cut in tqdm(slices, "scoring", unit="slice", disable=hide):
-            for rule, values in _of_slice(known, cut, rules).items():
-                found[rule].append(values)
+        for true, cut in tqdm(slices, "scoring", unit="slice", disable=hide):
+            for rule, values in _of_slice(true, cut, rules).items():
+                by_rule[rule].append(values)
         self.counts = {
-            rule: np.array(values).swapaxes(0, 1) for rule, values in found.items()
+            rule: np.array(values).swapaxes(0, 1) for rule, values in by_rule.items()
         }
 
     def pixel_error(self) -> Best:
@@ -179,17 +179,17 @@ def stacks(
     truth: ArrayLike, prediction: ArrayLike
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return both as stacks (Z, Y, X) of one shape, without NaN; raise DataError."""
-    known, found = np.asarray(truth), np.asarray(prediction)
-    if known.shape != found.shape or known.ndim not in (2, 3) or not known.size:
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    if true.shape != predicted.shape or true.ndim not in (2, 3) or not true.size:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {found.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both, (Y, X) or (Z, Y, X)"
         )
-    for name, array in (("truth", known), ("prediction", found)):
+    for name, array in (("truth", true), ("prediction", predicted)):
         if np.isnan(array).any():
             raise DataError(f"the {name} has NaN values; expected numbers")
-    shape = (-1, *known.shape[-2:])
-    return known.reshape(shape), found.reshape(shape)
+    shape = (-1, *true.shape[-2:])
+    return true.reshape(shape), predicted.reshape(shape)
 
 
 def _of_slice(
@@ -203,8 +203,8 @@ def _of_slice(
     values: dict[str, list[Sequence[float]]] = {rule: [] for rule in rules}
     last: _Cut | None = None
     inside = truth.astype(np.float32) > 0
-    for objects, found in zip(_cuts(truth), _cuts(prediction), strict=True):
-        cut = _Cut(inside, objects, found)
+    for objects, predicted in zip(_cuts(truth), _cuts(prediction), strict=True):
+        cut = _Cut(inside, objects, predicted)
         repeated = cut.same_as(last)
         for rule, results in values.items():
             results.append(results[-1] if repeated else RULES[rule](cut))
@@ -220,8 +220,8 @@ def _cuts(array: NDArray[Any]) -> list[NDArray[np.bool_]]:
     return [values > threshold for threshold in THRESHOLDS]
 
 
-def _equal(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> bool:
-    return one is other or np.array_equal(one, other)
+def _equal(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:
+    return first is second or np.array_equal(first, second)
 
 
 def _maximum(scores: NDArray[np.float64]) -> tuple[int | None, float]:

@@ -165,15 +165,17 @@ def surface_distances(
     >>> there.tolist(), back.tolist()
     ([0.0, 3.0], [0.0])
     """
-    known, found = np.asarray(truth) != 0, np.asarray(prediction) != 0
-    if known.shape != found.shape or not known.ndim:
+    true, predicted = np.asarray(truth) != 0, np.asarray(prediction) != 0
+    if true.shape != predicted.shape or not true.ndim:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {found.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both"
         )
-    sizes = pixel_sizes(element_size, known.ndim)
-    box = _box(known | found)
-    edges = [each & ~ndimage.binary_erosion(each) for each in (known[box], found[box])]
+    sizes = pixel_sizes(element_size, true.ndim)
+    box = _box(true | predicted)
+    edges = [
+        each & ~ndimage.binary_erosion(each) for each in (true[box], predicted[box])
+    ]
     return _to_nearest(edges[0], edges[1], sizes), _to_nearest(
         edges[1], edges[0], sizes
     )
@@ -197,8 +199,8 @@ def pixel_sizes(element_size: Sequence[float], axes: int) -> list[float]:
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     """Return the smallest box around a mask: nothing outside it matters."""
-    found: list[tuple[slice, ...]] = ndimage.find_objects(mask.astype(np.uint8))
-    return found[0] if found else (slice(None),) * mask.ndim
+    boxes: list[tuple[slice, ...]] = ndimage.find_objects(mask.astype(np.uint8))
+    return boxes[0] if boxes else (slice(None),) * mask.ndim
 
 
 def _to_nearest(

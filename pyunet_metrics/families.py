@@ -91,17 +91,17 @@ def _isbi(pair: Pair) -> Scores:
 
 def _overlap(pair: Pair) -> Scores:
     """Give the numbers of class 1 of two classes; of more, means over the classes."""
-    found = overlap.evaluate(pair.truth, pair.classes, pair.count, mask=pair.field)
+    scores = overlap.evaluate(pair.truth, pair.classes, pair.count, mask=pair.field)
 
     def one(of_class: NDArray[np.float64]) -> float:
         return float(of_class[1]) if pair.count == 2 else overlap.mean(of_class)
 
-    pooled = {name: one(of_class) for name, of_class in found["pooled"].items()}
-    pooled["mean_iou"] = overlap.mean(found["pooled"]["iou"])
-    each = {name: [*map(one, rows)] for name, rows in found["per_image"].items()}
-    each["mean_iou"] = [overlap.mean(row) for row in found["per_image"]["iou"]]
+    pooled = {name: one(of_class) for name, of_class in scores["pooled"].items()}
+    pooled["mean_iou"] = overlap.mean(scores["pooled"]["iou"])
+    each = {name: [*map(one, rows)] for name, rows in scores["per_image"].items()}
+    each["mean_iou"] = [overlap.mean(row) for row in scores["per_image"]["iou"]]
     return Scores(
-        pooled, each, {name: row.tolist() for name, row in found["pooled"].items()}
+        pooled, each, {name: row.tolist() for name, row in scores["pooled"].items()}
     )
 
 
@@ -109,36 +109,36 @@ def _ranking(pair: Pair) -> Scores:
     field = np.ones(pair.truth.shape, bool) if pair.field is None else pair.field
     pooled = ranking.evaluate(pair.truth, pair.probability, mask=field)
     images = zip(pair.truth, pair.probability, field, strict=True)
-    each = [ranking.evaluate(one, map_, mask=mask) for one, map_, mask in images]
+    each = [ranking.evaluate(truth, map_, mask=mask) for truth, map_, mask in images]
     return Scores(pooled, _columns(each), {})
 
 
 def _distance(pair: Pair) -> Scores:
-    known, found = pair.truth > 0, pair.classes > 0
+    true, predicted = pair.truth > 0, pair.classes > 0
     if pair.is_volume:
-        whole = distance.evaluate(known, found, element_size=pair.element_size)
-        return Scores(whole, {}, {})
+        pooled = distance.evaluate(true, predicted, element_size=pair.element_size)
+        return Scores(pooled, {}, {})
     each = [
         distance.evaluate(*images, element_size=pair.element_size)
-        for images in zip(known, found, strict=True)
+        for images in zip(true, predicted, strict=True)
     ]
     columns = _columns(each)
     return Scores({n: float(np.mean(c)) for n, c in columns.items()}, columns, {})
 
 
 def _objects(pair: Pair) -> Scores:
-    known, found = pair.truth_objects, pair.objects
+    true, predicted = pair.truth_objects, pair.objects
     if pair.is_volume:
-        known, found = known[None], found[None]
-    scores = objects.evaluate(known, found, element_size=pair.element_size)
+        true, predicted = true[None], predicted[None]
+    scores = objects.evaluate(true, predicted, element_size=pair.element_size)
     return Scores(scores["pooled"], {} if pair.is_volume else scores["per_image"], {})
 
 
 def _saliency(pair: Pair) -> Scores:
-    known = pair.truth > 0
-    images = zip(known, pair.probability, strict=True)
+    true = pair.truth > 0
+    images = zip(true, pair.probability, strict=True)
     each = [saliency.evaluate(*image) for image in images]
-    return Scores(saliency.evaluate(known, pair.probability), _columns(each), {})
+    return Scores(saliency.evaluate(true, pair.probability), _columns(each), {})
 
 
 def _columns(rows: Sequence[Numbers]) -> dict[str, list[float]]:
@@ -177,8 +177,8 @@ def score(pair: Pair, families: Sequence[str]) -> dict[str, Scores]:
     --------
     >>> mask = np.array([[[0, 1, 1], [0, 0, 0]]])
     >>> pair = Pair(mask, mask, 2, mask / 2, mask, mask)
-    >>> found = score(pair, ["overlap", "ranking"])
-    >>> found["overlap"].pooled["dice"], found["ranking"].per_image["roc_auc"]
+    >>> scores = score(pair, ["overlap", "ranking"])
+    >>> scores["overlap"].pooled["dice"], scores["ranking"].per_image["roc_auc"]
     (1.0, [1.0])
     """
     unknown = [name for name in families if name not in FAMILIES]

@@ -61,10 +61,10 @@ def prediction_of(array: NDArray[Any], values: str | None = None) -> Prediction:
     Examples
     --------
     >>> maps = np.array([0, 51, 204, 255], np.uint8).reshape(1, 1, 1, 4)
-    >>> found = prediction_of(maps)
-    >>> found.probability.tolist() == (maps[0] / np.float32(255)).tolist()
+    >>> prediction = prediction_of(maps)
+    >>> prediction.probability.tolist() == (maps[0] / np.float32(255)).tolist()
     True
-    >>> found.sentence
+    >>> prediction.sentence
     '8-bit map 0 to 255, divided by 255: probability of inside'
     """
     if not np.isfinite(array).all():
@@ -102,15 +102,15 @@ def instances_of(array: NDArray[Any]) -> Prediction:
     'object numbers, 2 of them'
     """
     numbers = array[:, 0]
-    whole = numbers.astype(np.intp)
-    if array.shape[1] != 1 or (whole != numbers).any() or whole.min() < 0:
+    objects = numbers.astype(np.intp)
+    if array.shape[1] != 1 or (objects != numbers).any() or objects.min() < 0:
         raise DataError(
             f"has {array.shape[1]} channel(s) of {array.dtype} from {array.min():g}; "
             "expected object numbers: one channel, whole, not negative"
         )
-    count = np.count_nonzero(np.unique(whole))
-    inside = (whole > 0).astype(np.float32)
-    return Prediction(inside, whole, 2, f"object numbers, {count} of them")
+    count = np.count_nonzero(np.unique(objects))
+    inside = (objects > 0).astype(np.float32)
+    return Prediction(inside, objects, 2, f"object numbers, {count} of them")
 
 
 def _of_classes(array: NDArray[Any], *, raw: bool) -> Prediction:

@@ -228,8 +228,8 @@ def warping_error(
     A gap of one pixel in the membrane between two objects, of nine pixels:
 
     >>> truth = [[1, 0, 1], [1, 0, 1], [1, 0, 1]]
-    >>> found = [[1, 0, 1], [1, 1, 1], [1, 0, 1]]
-    >>> warping_error(truth, found) == 1 / 9
+    >>> prediction = [[1, 0, 1], [1, 1, 1], [1, 0, 1]]
+    >>> warping_error(truth, prediction) == 1 / 9
     True
     """
     counted = warping.counts(truth, prediction, radius=radius)

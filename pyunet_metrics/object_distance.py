@@ -51,18 +51,18 @@ def object_hausdorff(
     >>> object_hausdorff([1, 1, 0, 0, 2], [1, 1, 1, 0, 2])
     0.7083333333333333
     """
-    known, found = np.asarray(truth), np.asarray(prediction)
-    common = overlaps(known, found)
-    if not common.truth.size or not common.found.size:
-        return 0.0 if common.truth.size == common.found.size else math.inf
-    sizes = np.array(pixel_sizes(element_size, known.ndim))
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    common = overlaps(true, predicted)
+    if not common.truth.size or not common.prediction.size:
+        return 0.0 if common.truth.size == common.prediction.size else math.inf
+    sizes = np.array(pixel_sizes(element_size, true.ndim))
     shapes = [
         [_Shape(image == number, sizes) for number in numbers]
-        for image, numbers in ((known, common.truth), (found, common.found))
+        for image, numbers in ((true, common.truth), (predicted, common.prediction))
     ]
     ours, others = shapes
     there = _mean_distance(ours, others, common.shared, common.truth_areas)
-    back = _mean_distance(others, ours, common.shared.T, common.found_areas)
+    back = _mean_distance(others, ours, common.shared.T, common.prediction_areas)
     return (there + back) / 2
 
 

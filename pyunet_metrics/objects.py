@@ -255,25 +255,25 @@ def evaluate(
 
     Examples
     --------
-    >>> found = evaluate([[1, 1, 0], [1, 0, 2]], [[1, 1, 0], [1, 0, 0]])
-    >>> found["per_image"]["f1"], round(found["pooled"]["f1"], 4)
+    >>> scores = evaluate([[1, 1, 0], [1, 0, 2]], [[1, 1, 0], [1, 0, 0]])
+    >>> scores["per_image"]["f1"], round(scores["pooled"]["f1"], 4)
     ([1.0, 0.6666666666666666], 0.8)
     """
-    known, found = np.asarray(truth), np.asarray(prediction)
-    if known.shape != found.shape or known.ndim < 2 or not known.size:
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    if true.shape != predicted.shape or true.ndim < 2 or not true.size:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {found.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both, (N, [Z,] Y, X)"
         )
-    pairs = list(zip(known, found, strict=True))
+    pairs = list(zip(true, predicted, strict=True))
     each = [_scores(overlaps(*pair)) for pair in pairs]
     distances = [object_hausdorff(*pair, element_size=element_size) for pair in pairs]
-    pooled = _scores(overlaps(_apart(known), _apart(found)))
+    pooled = _scores(overlaps(_apart(true), _apart(predicted)))
     mean = float(np.mean(distances))
     return {
         "pooled": {**pooled, "object_hausdorff": mean},
         "per_image": {
-            **{name: [one[name] for one in each] for name in pooled},
+            **{name: [image_scores[name] for image_scores in each] for name in pooled},
             "object_hausdorff": distances,
         },
     }
@@ -328,11 +328,11 @@ def _scores(common: Overlaps) -> dict[str, float]:
 
 
 def _object_dice(common: Overlaps) -> float:
-    if not common.truth.size and not common.found.size:
+    if not common.truth.size and not common.prediction.size:
         return math.nan
     if not common.shared.size:
         return 0.0
-    areas, others = common.truth_areas, common.found_areas
+    areas, others = common.truth_areas, common.prediction_areas
     there = _mean_dice(common.shared, areas, others)
     return (there + _mean_dice(common.shared.T, others, areas)) / 2
 
@@ -346,7 +346,7 @@ def _mean_dice(
 
 
 def _iou(common: Overlaps) -> NDArray[np.float64]:
-    union = common.truth_areas[:, None] + common.found_areas - common.shared
+    union = common.truth_areas[:, None] + common.prediction_areas - common.shared
     return np.asarray(common.shared / union)
 
 
@@ -366,19 +366,21 @@ def _f1_glas(common: Overlaps) -> float:
 
 
 def _harmonic(hits: int, common: Overlaps) -> float:
-    objects = common.truth.size + common.found.size
+    objects = common.truth.size + common.prediction.size
     return 2 * hits / objects if objects else math.nan
 
 
 def _aji(common: Overlaps) -> float:
-    total = int(common.truth_areas.sum() + common.found_areas.sum())
+    total = int(common.truth_areas.sum() + common.prediction_areas.sum())
     if not common.shared.size:
         return 0.0 if total else math.nan
     partner = _iou(common).argmax(axis=1)
     shared = common.shared[np.arange(partner.size), partner]
     paired = partner[shared > 0]
-    union = common.truth_areas.sum() + common.found_areas[paired].sum() - shared.sum()
-    alone = np.delete(common.found_areas, paired).sum()
+    union = (
+        common.truth_areas.sum() + common.prediction_areas[paired].sum() - shared.sum()
+    )
+    alone = np.delete(common.prediction_areas, paired).sum()
     return float(shared.sum() / (union + alone))
 
 

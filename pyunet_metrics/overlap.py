@@ -72,27 +72,29 @@ def evaluate(
 
     Examples
     --------
-    >>> found = evaluate([[1, 1, 0, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 0, 0, 1]], 2)
-    >>> found["per_image"]["recall"].tolist()
+    >>> scores = evaluate([[1, 1, 0, 0], [0, 0, 0, 1]], [[1, 0, 0, 0], [0, 0, 0, 1]], 2)
+    >>> scores["per_image"]["recall"].tolist()
     [[1.0, 0.5], [1.0, 1.0]]
-    >>> found["pooled"]["dice"].round(4).tolist()
+    >>> scores["pooled"]["dice"].round(4).tolist()
     [0.9091, 0.8]
     """
-    known, found = np.asarray(truth), np.asarray(prediction)
-    _check(known, found, classes)
-    inside = np.ones(known.shape, bool)
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    _check(true, predicted, classes)
+    inside = np.ones(true.shape, bool)
     if mask is not None:
         given = np.asarray(mask, bool)
-        if given.shape not in (known.shape, known.shape[1:]):
+        if given.shape not in (true.shape, true.shape[1:]):
             raise DataError(
-                f"a mask of shape {given.shape}: expected {known.shape} or "
-                f"{known.shape[1:]}"
+                f"a mask of shape {given.shape}: expected {true.shape} or "
+                f"{true.shape[1:]}"
             )
         inside &= given
     counts = np.array(
         [
-            _counts(one[kept], other[kept], classes)
-            for one, other, kept in zip(known, found, inside, strict=True)
+            _counts(true_image[kept], predicted_image[kept], classes)
+            for true_image, predicted_image, kept in zip(
+                true, predicted, inside, strict=True
+            )
         ]
     )
     return {
@@ -135,8 +137,8 @@ def iou(truth: ArrayLike, prediction: ArrayLike, classes: int) -> NDArray[np.flo
     >>> iou([1, 1, 0, 0], [1, 0, 0, 0], 3).tolist()
     [0.6666666666666666, 0.5, nan]
     """
-    both, known, found = _pixels(truth, prediction, classes)
-    return _ratio(both, known + found - both)
+    both, true, predicted = _pixels(truth, prediction, classes)
+    return _ratio(both, true + predicted - both)
 
 
 def dice(truth: ArrayLike, prediction: ArrayLike, classes: int) -> NDArray[np.float64]:
@@ -172,8 +174,8 @@ def dice(truth: ArrayLike, prediction: ArrayLike, classes: int) -> NDArray[np.fl
     >>> dice([1, 1, 0, 0], [1, 0, 0, 0], 3).tolist()
     [0.8, 0.6666666666666666, nan]
     """
-    both, known, found = _pixels(truth, prediction, classes)
-    return _ratio(2 * both, known + found)
+    both, true, predicted = _pixels(truth, prediction, classes)
+    return _ratio(2 * both, true + predicted)
 
 
 def pixel_accuracy(truth: ArrayLike, prediction: ArrayLike, classes: int) -> float:
@@ -201,8 +203,8 @@ def pixel_accuracy(truth: ArrayLike, prediction: ArrayLike, classes: int) -> flo
     >>> pixel_accuracy([1, 1, 0, 0], [1, 0, 0, 0], 2)
     0.75
     """
-    both, known, _ = _pixels(truth, prediction, classes)
-    return float(both.sum() / known.sum())
+    both, true, _ = _pixels(truth, prediction, classes)
+    return float(both.sum() / true.sum())
 
 
 def mean(scores: NDArray[np.float64]) -> float:
@@ -213,27 +215,27 @@ def mean(scores: NDArray[np.float64]) -> float:
     >>> mean(np.array([0.5, 1.0, np.nan]))
     0.75
     """
-    known = scores[~np.isnan(scores)]
-    return float(known.mean()) if known.size else np.nan
+    defined = scores[~np.isnan(scores)]
+    return float(defined.mean()) if defined.size else np.nan
 
 
 def _pixels(
     truth: ArrayLike, prediction: ArrayLike, classes: int
 ) -> tuple[Numbers, Numbers, Numbers]:
     """Return the pixels of each class in both arrays, in the truth, as predicted."""
-    known, found = np.asarray(truth), np.asarray(prediction)
-    _check(known, found, classes)
-    tp, fp, fn, _ = _counts(known.ravel(), found.ravel(), classes)
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    _check(true, predicted, classes)
+    tp, fp, fn, _ = _counts(true.ravel(), predicted.ravel(), classes)
     return tp, tp + fn, tp + fp
 
 
-def _check(known: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> None:
-    if known.shape != found.shape or not known.size:
+def _check(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> None:
+    if true.shape != predicted.shape or not true.size:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {found.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both, with pixels"
         )
-    for name, array in (("truth", known), ("prediction", found)):
+    for name, array in (("truth", true), ("prediction", predicted)):
         low, high = array.min(), array.max()
         if low < 0 or high >= classes:
             raise DataError(
@@ -242,18 +244,18 @@ def _check(known: NDArray[np.int64], found: NDArray[np.int64], classes: int) -> 
 
 
 def _counts(
-    known: NDArray[np.int64], found: NDArray[np.int64], classes: int
+    truth: NDArray[np.int64], prediction: NDArray[np.int64], classes: int
 ) -> Numbers:
     """Return TP, FP, FN and TN of each class, shape (4, classes), of flat arrays."""
-    known, found = known.astype(np.intp), found.astype(np.intp)
+    truth, prediction = truth.astype(np.intp), prediction.astype(np.intp)
     tp, true, taken = (
         np.bincount(each, minlength=classes)
-        for each in (known[known == found], known, found)
+        for each in (truth[truth == prediction], truth, prediction)
     )
-    return np.array([tp, taken - tp, true - tp, known.size - true - taken + tp])
+    return np.array([tp, taken - tp, true - tp, truth.size - true - taken + tp])
 
 
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+def _ratio(part: NDArray[np.int64], total: NDArray[np.int64]) -> NDArray[np.float64]:
     result = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=result, where=whole > 0)
+    np.divide(part, total, out=result, where=total > 0)
     return result

@@ -60,24 +60,24 @@ class Ranking:
         DataError
             Shapes that differ, no pixels, NaN.
         """
-        known, found = np.asarray(truth) != 0, np.asarray(prediction)
-        kept = np.ones(known.shape, bool) if mask is None else np.asarray(mask, bool)
-        if not known.shape == found.shape == kept.shape or not kept.any():
+        true, predicted = np.asarray(truth) != 0, np.asarray(prediction)
+        kept = np.ones(true.shape, bool) if mask is None else np.asarray(mask, bool)
+        if not true.shape == predicted.shape == kept.shape or not kept.any():
             raise DataError(
-                f"truth of shape {known.shape}, prediction of shape {found.shape}, "
+                f"truth of shape {true.shape}, prediction of shape {predicted.shape}, "
                 f"mask of shape {kept.shape} with {np.count_nonzero(kept)} pixels: "
                 "expected one shape for all, with pixels"
             )
-        values, positive = found[kept], known[kept]
+        values, positive = predicted[kept], true[kept]
         if np.isnan(values).any():
             raise DataError("the prediction has NaN values; expected numbers")
         distinct, places = np.unique(values, return_inverse=True)
         total = np.bincount(places.ravel(), minlength=distinct.size)
-        true = np.bincount(places.ravel()[positive], minlength=distinct.size)
+        positives = np.bincount(places.ravel()[positive], minlength=distinct.size)
         return cls(
             distinct[::-1].astype(np.float64),
-            np.cumsum(true[::-1]),
-            np.cumsum((total - true)[::-1]),
+            np.cumsum(positives[::-1]),
+            np.cumsum((total - positives)[::-1]),
         )
 
     @property

@@ -67,20 +67,20 @@ def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
     --------
     >>> truth = np.zeros((16, 16), bool)
     >>> truth[4:12, 4:12] = True
-    >>> found = evaluate(truth, truth * 255)
-    >>> found["mae"], found["f_max"], found["hce"]
+    >>> scores = evaluate(truth, truth * 255)
+    >>> scores["mae"], scores["f_max"], scores["hce"]
     (0.0, 1.0, 0.0)
     """
-    known, found = _grey(truth, "truth"), _grey(prediction, "prediction")
-    if known.shape != found.shape or known.ndim not in (2, 3) or not known.size:
+    true, predicted = _grey(truth, "truth"), _grey(prediction, "prediction")
+    if true.shape != predicted.shape or true.ndim not in (2, 3) or not true.size:
         raise DataError(
-            f"truth of shape {known.shape} and prediction of shape {found.shape}: "
+            f"truth of shape {true.shape} and prediction of shape {predicted.shape}: "
             "expected the same shape for both, (Y, X) or (N, Y, X)"
         )
-    shape = (-1, *known.shape[-2:])
+    shape = (-1, *true.shape[-2:])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of names that are to go
-        return _measure(known.reshape(shape), found.reshape(shape))
+        return _measure(true.reshape(shape), predicted.reshape(shape))
 
 
 def _measure(truth: NDArray[Any], prediction: NDArray[Any]) -> dict[str, float]:
@@ -93,9 +93,9 @@ def _measure(truth: NDArray[Any], prediction: NDArray[Any]) -> dict[str, float]:
         "mae": package.MAE(),
         "hce": package.HumanCorrectionEffortMeasure(),
     }
-    for known, found in zip(truth, prediction, strict=True):
+    for true, predicted in zip(truth, prediction, strict=True):
         for part in parts.values():
-            part.step(pred=found, gt=known)
+            part.step(pred=predicted, gt=true)
     results = {name: part.get_results() for name, part in parts.items()}
     e, f = results["e"]["em"], results["f"]["fm"]
     return {

@@ -87,15 +87,15 @@ truth of the Cell Tracking Challenge
             warnings.catch_warnings(record=True) as told,
         ):
             warnings.simplefilter("always", UserWarning)
-            found = run(str(folder), str(truth), metrics, threads=1)
+            scores = run(str(folder), str(truth), metrics, threads=1)
     except (AssertionError, OSError, ValueError, LookupError) as error:
         raise DataError(f"{result} with {truth}: {error}") from error
-    if not found["Valid"]:
+    if not scores["Valid"]:
         reasons = "; ".join(str(each.message) for each in told[:3])
         raise DataError(f"{result}: is no valid result: {reasons}")
     return {
         "SEG": math.nan,
-        **{name: float(value) for name, value in found.items()},
+        **{name: float(value) for name, value in scores.items()},
     }
 
 
@@ -135,16 +135,16 @@ def mean_iou(truth: ArrayLike, prediction: ArrayLike) -> float:
     >>> mean_iou([[1, 1, 0, 2, 2]], [[3, 3, 3, 4, 0]])
     0.3333333333333333
     """
-    known, found = np.asarray(truth), np.asarray(prediction)
-    frames = [(known, found)]
-    if known.ndim > 2 and known.shape == found.shape:
-        frames = list(zip(known, found, strict=True))
+    true, predicted = np.asarray(truth), np.asarray(prediction)
+    frames = [(true, predicted)]
+    if true.ndim > 2 and true.shape == predicted.shape:
+        frames = list(zip(true, predicted, strict=True))
     scores: list[float] = []
-    for one, other in frames:
-        common = overlaps(one, other)
+    for true_frame, predicted_frame in frames:
+        common = overlaps(true_frame, predicted_frame)
         areas = common.truth_areas[:, None]
         matched = 2 * common.shared > areas
-        iou = common.shared / (areas + common.found_areas - common.shared)
+        iou = common.shared / (areas + common.prediction_areas - common.shared)
         scores += np.where(matched, iou, 0.0).sum(axis=1).tolist()
     return float(np.mean(scores)) if scores else math.nan
 

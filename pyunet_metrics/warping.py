@@ -143,12 +143,12 @@ def _neighbours() -> tuple[tuple[int, int, int, bytes], ...]:
     """
     simple = np.frombuffer(simple_codes(), np.uint8)
     codes = np.arange(256)
-    found = []
+    neighbours = []
     for number, (y, x) in enumerate(_RING):
         bit = 1 << (number + 4) % 8  # seen from there, this is the opposite side
         becomes = simple[codes ^ bit] > simple
-        found.append((y, x, bit, becomes.tobytes()))
-    return tuple(found)
+        neighbours.append((y, x, bit, becomes.tobytes()))
+    return tuple(neighbours)
 
 
 def _flip(
@@ -189,7 +189,7 @@ def _flip(
 
 def mismatches(
     bent: NDArray[np.bool_],
-    found: NDArray[np.bool_],
+    predicted: NDArray[np.bool_],
     *,
     shown: tuple[float, float] = (0.0, 1.0),
     radius: int = RADIUS,
@@ -198,7 +198,7 @@ def mismatches(
 
     Parameters
     ----------
-    bent, found : array of bool, shape (Y, X)
+    bent, predicted : array of bool, shape (Y, X)
         The bent truth and the proposal.
     shown : tuple of float
         Smallest and largest label of the truth. The official program looks at objects
@@ -223,7 +223,7 @@ def mismatches(
     height, width = bent.shape
     seen = _as_shown(bent, shown)
     objects = np.pad(ndimage.label(seen)[0], 1, constant_values=_NONE)
-    ys, xs = np.nonzero(bent != found)
+    ys, xs = np.nonzero(bent != predicted)
     around = np.stack([objects[ys + 1 + y, xs + 1 + x] for y, x in _RING])
     distinct = _distinct(around)
     inside = objects[ys + 1, xs + 1] > 0
@@ -349,17 +349,22 @@ def counts(
     A gap in the membrane between two objects merges them:
 
     >>> truth = [[1, 0, 1], [1, 0, 1], [1, 0, 1]]
-    >>> found = [[1, 0, 1], [1, 0.45, 1], [1, 0, 1]]
-    >>> counts(truth, found)[:, 0, 0].tolist()
+    >>> prediction = [[1, 0, 1], [1, 0.45, 1], [1, 0, 1]]
+    >>> counts(truth, prediction)[:, 0, 0].tolist()
     [1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
     """
-    known, found = stacks(truth, prediction)
+    true, predicted = stacks(truth, prediction)
     hide = None if progress else True
-    pairs = zip(known, found, _shown(known), strict=True)
+    pairs = zip(true, predicted, _shown(true), strict=True)
     each = [
-        _of_slice(one.astype(np.float32), other.astype(np.float32), shown, radius)
-        for one, other, shown in tqdm(
-            pairs, "warping", len(known), unit="slice", disable=hide
+        _of_slice(
+            true_slice.astype(np.float32),
+            predicted_slice.astype(np.float32),
+            shown,
+            radius,
+        )
+        for true_slice, predicted_slice, shown in tqdm(
+            pairs, "warping", len(true), unit="slice", disable=hide
         )
     ]
     return np.array(each, np.int64).swapaxes(0, 1)
@@ -380,16 +385,16 @@ def _of_slice(
     shown: tuple[float, float],
     radius: int,
 ) -> list[tuple[int, int]]:
-    known, values = truth > 0, prediction.astype(np.float64)
+    true, values = truth > 0, prediction.astype(np.float64)
     result: list[tuple[int, int]] = []
     last: tuple[Any, ...] = ()
     for threshold in THRESHOLDS:
-        found = values > threshold
+        predicted = values > threshold
         distance = np.abs(values - threshold).astype(np.float32)
-        order = turns(known != found, distance)
-        if not (last and all(map(np.array_equal, last, (found, order)))):
-            kinds = mismatches(warp(known, order), found, shown=shown, radius=radius)
+        order = turns(true != predicted, distance)
+        if not (last and all(map(np.array_equal, last, (predicted, order)))):
+            kinds = mismatches(warp(true, order), predicted, shown=shown, radius=radius)
             count = error_counts(kinds)
         result.append(count)
-        last = found, order
+        last = predicted, order
     return result

@@ -141,12 +141,14 @@ def run(args: argparse.Namespace) -> int:
     frame = Frame(args.truth, labels.classes.shape, args.slices)
     truth = frame.cut(labels.classes, args.truth)
     instances = args.prediction_is == "instances"
-    found = {"prediction": read_prediction(args.prediction, frame, instances=instances)}
+    predictions = {
+        "prediction": read_prediction(args.prediction, frame, instances=instances)
+    }
     if args.baseline:
-        found.update(read_baselines(args.baseline, frame))
+        predictions.update(read_baselines(args.baseline, frame))
     target = _target(args)
     print(f"slices {frame.start}:{frame.stop} of the truth {labels.sentence}")
-    for name, each in found.items():
+    for name, each in predictions.items():
         source = args.prediction if name == "prediction" else args.baseline
         say(f"{name}, {source}: {each.sentence}")
     report = {
@@ -154,12 +156,12 @@ def run(args: argparse.Namespace) -> int:
         "prediction": str(args.prediction),
         "slices": [frame.start, frame.stop],
         "understood": {"truth": labels.sentence}
-        | {name: each.sentence for name, each in found.items()},
+        | {name: each.sentence for name, each in predictions.items()},
     }
     if args.metrics:
-        results, lines = _families(args, frame, labels, found)
+        results, lines = _families(args, frame, labels, predictions)
     else:
-        results = {name: _score(truth, each) for name, each in found.items()}
+        results = {name: _score(truth, each) for name, each in predictions.items()}
         lines = [
             *_table(results, frame.start, per_slice=args.per_slice),
             "",
@@ -188,11 +190,11 @@ def _track(args: argparse.Namespace) -> int:
             f"--metrics {' '.join(args.metrics)}: tracking reads other files than the "
             "rest; expected tracking alone"
         )
-    found = tracking.evaluate(args.truth, args.prediction)
+    scores = tracking.evaluate(args.truth, args.prediction)
     target = _target(args)
     report = {"truth": str(args.truth), "prediction": str(args.prediction)}
-    _write(target, report | {"results": {"prediction": {"tracking": found}}})
-    say(*_family("tracking", found, {}, 0))
+    _write(target, report | {"results": {"prediction": {"tracking": scores}}})
+    say(*_family("tracking", scores, {}, 0))
     print(f"written: {target}")
     return 0
 
@@ -201,7 +203,7 @@ def _families(
     args: argparse.Namespace,
     frame: Frame,
     labels: Labels,
-    found: dict[str, Prediction],
+    predictions: dict[str, Prediction],
 ) -> tuple[Scores, list[str]]:
     """Return the results of all families, and the tables."""
     from dataclasses import asdict
@@ -210,7 +212,7 @@ def _families(
 
     results: Scores = {}
     lines: list[str] = []
-    for name, each in found.items():
+    for name, each in predictions.items():
         own = args.prediction_is == "instances" and name == "prediction"
         pair = _pair(args, frame, labels, each, own)
         scores = score(pair, args.metrics)
@@ -225,7 +227,7 @@ def _pair(
     args: argparse.Namespace,
     frame: Frame,
     labels: Labels,
-    found: Prediction,
+    prediction: Prediction,
     instances: bool,
 ) -> Pair:
     from pyunet.data.images import read_stack
@@ -233,21 +235,23 @@ def _pair(
     from pyunet_metrics.objects import regions
 
     classes = frame.cut(labels.classes, args.truth)
-    known, count = classes, max(found.count, int(classes.max()) + 1)
-    if found.count == 2:
-        known, count = (classes > 0).astype(int), 2
+    truth_classes, count = classes, max(prediction.count, int(classes.max()) + 1)
+    if prediction.count == 2:
+        truth_classes, count = (classes > 0).astype(int), 2
     cells = labels.instances
     raw = read_stack(args.truth, palette_as_index=True).array[:, 0]
     if labels.classes.max() == 1 and len(set(raw.ravel().tolist())) > 2:
         cells = raw.astype(int)  # touching cells whole, as the file has them
     size = args.element_size
     volume = len(size) == 3
-    predicted = found.classes if instances else regions(found.classes, volume=volume)
+    predicted = (
+        prediction.classes if instances else regions(prediction.classes, volume=volume)
+    )
     return Pair(
-        known,
-        (found.classes > 0).astype(int) if instances else found.classes,
+        truth_classes,
+        (prediction.classes > 0).astype(int) if instances else prediction.classes,
         count,
-        found.probability,
+        prediction.probability,
         frame.cut(cells, args.truth),
         predicted,
         read_field(args.fov, frame) if args.fov else None,
@@ -255,32 +259,34 @@ def _pair(
     )
 
 
-def _score(truth: NDArray[Any], found: Prediction) -> Scores:
+def _score(truth: NDArray[Any], prediction: Prediction) -> Scores:
     """Return all scores of one prediction, of the stack and of each slice."""
     from pyunet_metrics import isbi2012, overlap
     from pyunet_metrics.curves import Curves
 
-    curves = Curves(truth > 0, found.probability, progress=True)
+    curves = Curves(truth > 0, prediction.probability, progress=True)
     best = {
         "pixel_error": curves.pixel_error(),
         "rand_error": curves.rand_error(),
         "v_rand": curves.v_rand(),
         "v_info": curves.v_info(),
     }
-    known, count = truth, max(found.count, int(truth.max()) + 1)
-    if found.count == 2:
-        known, count = (truth > 0).astype(int), 2
+    truth_classes, count = truth, max(prediction.count, int(truth.max()) + 1)
+    if prediction.count == 2:
+        truth_classes, count = (truth > 0).astype(int), 2
     scores: Scores = dict(isbi2012.summary(curves))
     per_slice: Scores = {name: each.slices for name, each in best.items()}
     for name, function in (("iou", overlap.iou), ("dice", overlap.dice)):
-        of_class = function(known, found.classes, count)
+        of_class = function(truth_classes, prediction.classes, count)
         scores[name] = overlap.mean(of_class)
         scores[f"{name}_per_class"] = of_class.tolist()
         per_slice[name] = [
             overlap.mean(function(*pair, count))
-            for pair in zip(known, found.classes, strict=True)
+            for pair in zip(truth_classes, prediction.classes, strict=True)
         ]
-    scores["pixel_accuracy"] = overlap.pixel_accuracy(known, found.classes, count)
+    scores["pixel_accuracy"] = overlap.pixel_accuracy(
+        truth_classes, prediction.classes, count
+    )
     scores["thresholds"] = {name: each.threshold for name, each in best.items()}
     scores["per_slice"] = per_slice
     return scores
@@ -313,11 +319,11 @@ def _family(
 
 
 def _best_thresholds(scores: Scores) -> str:
-    found = (
+    shown = (
         f"{COLUMNS[name]} {'none' if threshold is None else format(threshold, '.1f')}"
         for name, threshold in scores["thresholds"].items()
     )
-    return f"best thresholds of the prediction: {', '.join(found)}"
+    return f"best thresholds of the prediction: {', '.join(shown)}"
 
 
 def _target(args: argparse.Namespace) -> Path:
@@ -342,11 +348,11 @@ def _plain(value: Any) -> Any:
 
 def _numbers(text: str) -> tuple[float, ...]:
     try:
-        found = tuple(float(part) for part in text.split(","))
+        sizes = tuple(float(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if len(found) not in (2, 3) or not all(0 < each < math.inf for each in found):
+        sizes = ()
+    if len(sizes) not in (2, 3) or not all(0 < each < math.inf for each in sizes):
         raise argparse.ArgumentTypeError(
             f"{text!r} is not [Z,]Y,X, such as 0.5,0.5: numbers above 0"
         )
-    return found
+    return sizes

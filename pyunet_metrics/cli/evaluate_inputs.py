@@ -37,20 +37,20 @@ class Frame:
 
     def cut(self, array: NDArray[Any], path: Path) -> NDArray[Any]:
         """Return the slices that count of an array (Z, ..., Y, X) of a file."""
-        total, size, wanted = self.shape[0], self.shape[-2:], self.stop - self.start
+        total, size, kept = self.shape[0], self.shape[-2:], self.stop - self.start
         if not 0 <= self.start < self.stop <= total:
             raise DataError(
                 f"--slices {self.start}:{self.stop}: {self.truth} has {total} slices; "
                 f"expected FIRST < LAST within 0:{total}"
             )
-        if array.shape[-2:] != size or len(array) not in (total, wanted):
-            expected = f"{wanted} slices" if wanted == total else f"{wanted} or {total}"
+        if array.shape[-2:] != size or len(array) not in (total, kept):
+            expected = f"{kept} slices" if kept == total else f"{kept} or {total}"
             hint = "" if self.slices else "; --slices FIRST:LAST takes some of them"
             raise DataError(
                 f"{path}: {_sizes(array.shape)}, but the truth {self.truth} has "
                 f"{_sizes(self.shape)}: expected {expected} of that size{hint}"
             )
-        return array if len(array) == wanted else array[self.start : self.stop]
+        return array if len(array) == kept else array[self.start : self.stop]
 
 
 def _sizes(shape: tuple[int, ...]) -> str:
@@ -119,10 +119,10 @@ def _note(file: Path) -> str | None:
         return None
     with opened_tiff(file) as tiff:
         notes = [tiff.imagej_metadata, *(tiff.shaped_metadata or ())]
-    found = [
+    values = [
         note["pyunet_values"] for note in notes if note and "pyunet_values" in note
     ]
-    return str(found[0]) if found else None
+    return str(values[0]) if values else None
 
 
 def read_baselines(path: Path, frame: Frame) -> dict[str, Prediction]:
@@ -134,15 +134,15 @@ def read_baselines(path: Path, frame: Frame) -> dict[str, Prediction]:
     images = frame.cut(read_stack(path).array, path)
     if images.shape[1] != 1:
         raise DataError(f"{path}: has {images.shape[1]} channels; expected 1 (grey)")
-    found = {}
+    baselines = {}
     for name, sigma in (("otsu", 0.0), ("smoothed_otsu", SMOOTHING)):
         with _naming(path):
             inside, threshold = otsu(images[:, 0], sigma=sigma)
         sentence = f"grey values above {threshold:.4g} (the brighter side) are inside"
         if sigma:
             sentence += f", after a Gaussian of {sigma:g} px"
-        found[name] = Prediction(inside, inside.astype(int), 2, sentence)
-    return found
+        baselines[name] = Prediction(inside, inside.astype(int), 2, sentence)
+    return baselines
 
 
 def read_field(path: Path, frame: Frame) -> NDArray[Any]:

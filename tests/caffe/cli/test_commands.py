@@ -168,7 +168,7 @@ class TestBadInput:
             (["train", "-solver", "gone.prototxt"], "gone.prototxt"),
             (["train", "-solver", "s", "-sigint_effect", "x"], "Invalid signal effect"),
             (["test", "-model", "m", "-weights", "w", "-gpu", "x"], "-gpu x: expected"),
-            (["train", "-solver", "s", "-ranks", "0"], "-ranks 0: 1 or more is"),
+            (["train", "-solver", "s", "-ranks", "0"], "-ranks 0: expected 1 or more"),
             (["train", "-solver", "s", "-ranks", "2", "-gpu", "0"], "on the CPU; on"),
         ],
     )

@@ -202,7 +202,7 @@ class TestCommand:
             (["gone", "."], "parse_log: gone: cannot read it: No such file"),
             (["noise", "."], "parse_log: noise: no line with a time and 'Solving'"),
             (["caffe.INFO", "gone"], "cannot be written: No such file or directory"),
-            (["caffe.INFO", ".", "--delimiter", ";;"], "a single character is accept"),
+            (["caffe.INFO", ".", "--delimiter", ";;"], "expected a single character"),
             (["caffe.INFO", ".", "--what"], "unrecognized arguments: --what"),
         ],
     )

@@ -93,8 +93,8 @@ def check_images(
         findings += maps.findings + check_files(train[1], maps)
         findings += check_weights(train[1], maps)
     if test is not None:
-        other, found = _check_set(*test, "test ", None, expected)
-        findings += found
+        other, test_findings = _check_set(*test, "test ", None, expected)
+        findings += test_findings
         if train[0].pictures and other[0].pictures:
             findings += check_leakage(train[0], other[0])
     return list(dict.fromkeys(findings))
@@ -118,11 +118,15 @@ def _check_set(
         return (pictures, marks), findings
     findings += check_size(pictures, expected.smallest)
     findings += check_greys(pictures)
-    found = check_labels(marks, classes=expected.classes, told=expected.polarity_told)
-    findings += [f for f in found if not (expected.volume and f.kind == "label-empty")]
+    of_labels = check_labels(
+        marks, classes=expected.classes, told=expected.polarity_told
+    )
+    findings += [
+        f for f in of_labels if not (expected.volume and f.kind == "label-empty")
+    ]
     if not files:
-        known = {(finding.kind, finding.where) for finding in findings}
+        reported = {(finding.kind, finding.where) for finding in findings}
         contrast = check_contrast(pictures, marks)
-        findings += [f for f in contrast if (f.kind, f.where) not in known]
+        findings += [f for f in contrast if (f.kind, f.where) not in reported]
         findings += check_pairs(pictures, marks, kinds=PLACES)
     return (pictures, marks), findings

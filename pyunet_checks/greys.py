@@ -32,9 +32,9 @@ def check_greys(source: Source) -> list[Finding]:
     usable: list[Picture] = []
     findings = []
     for picture in source.pictures:
-        found = _not_finite(picture, source.role) or _constant(picture, source.role)
-        findings += found
-        if not found:
+        problems = _not_finite(picture, source.role) or _constant(picture, source.role)
+        findings += problems
+        if not problems:
             usable.append(picture)
     findings += _range(usable, source) + _flat(usable, source.role)
     findings += _outliers(usable, source.role) + _channels(usable, source)
@@ -81,8 +81,8 @@ def check_copies(source: Source) -> list[Finding]:
     return findings
 
 
-def _alike(one: matching.Plane, other: matching.Plane) -> bool:
-    return one.shape == other.shape
+def _alike(first: matching.Plane, second: matching.Plane) -> bool:
+    return first.shape == second.shape
 
 
 def _not_finite(picture: Picture, role: str) -> list[Finding]:

@@ -75,8 +75,8 @@ def check_training_set(
     """
     train, findings = _check_set(path, expected)
     if test is not None:
-        other, found = _check_set(test, expected)
-        findings += found
+        other, test_findings = _check_set(test, expected)
+        findings += test_findings
         if train and other and train.data.pictures and other.data.pictures:
             findings += check_leakage(train.data, other.data)
     return list(dict.fromkeys(findings))
@@ -86,8 +86,8 @@ def _check_set(path: Path, expected: Expected) -> tuple[Rows | None, list[Findin
     files, findings = _listed_files(path)
     shapes: dict[Path, tuple[int, ...]] = {}
     for file in files:
-        found = _check_file(file, shapes)
-        findings += found
+        of_file = _check_file(file, shapes)
+        findings += of_file
     if findings or not shapes:
         return None, findings
     usual = next(iter(shapes.values()))
@@ -192,8 +192,10 @@ def _read_rows(path: Path, files: list[Path]) -> Rows:
     for file in files:
         with reading(file), h5py.File(file, "r") as opened:
             count = len(opened["data"])
-            wanted = min(count, max(1, MOST // len(files)))
-            for row in sorted({int(i) for i in np.linspace(0, count - 1, wanted)}):
+            rows_per_file = min(count, max(1, MOST // len(files)))
+            for row in sorted(
+                {int(i) for i in np.linspace(0, count - 1, rows_per_file)}
+            ):
                 _add_row(rows, opened, file, row)
     return rows
 
@@ -223,8 +225,8 @@ def _middle(data: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
     """Cut (C, ...) to the middle that has labels of shape (1, ...)."""
     pairs = zip(data.shape[1:], shape[1:], strict=True)
     cut = [slice((i - o) // 2, (i + o) // 2) for i, o in pairs]
-    whole = (slice(None), *cut)
-    return data[whole]
+    window = (slice(None), *cut)
+    return data[window]
 
 
 def _slice(values: NDArray[Any]) -> NDArray[Any]:

@@ -46,9 +46,9 @@ def check_labels(
     findings = []
     pictures = []
     for picture in source.pictures:
-        found = _unusable(picture)
-        if found:
-            kind, what = found
+        problem = _unusable(picture)
+        if problem:
+            kind, what = problem
             findings.append(Finding(kind, f"{source.role} {picture.name}", what))
         else:
             pictures.append(picture)
@@ -111,8 +111,8 @@ def _blurred(
     main = values[counts >= 0.05 * numbers.size].astype(np.float64)
     if len(values) < 6 or not 2 <= len(main) <= MOST_CLASSES:
         return None
-    whole = numbers.astype(np.int64)
-    areas = np.bincount(measure.label(whole, background=-1).ravel())  # type: ignore[no-untyped-call]
+    integers = numbers.astype(np.int64)
+    areas = np.bincount(measure.label(integers, background=-1).ravel())  # type: ignore[no-untyped-call]
     if np.count_nonzero((areas > 0) & (areas <= TINY)) < 3 * len(values):
         return None
     apart = np.abs(numbers.astype(np.float64)[..., None] - main)
@@ -223,10 +223,10 @@ def _parts(mask: NDArray[np.bool_]) -> float:
 
 
 def _numbered(numbers: NDArray[Any], connectivity: int) -> NDArray[np.intp]:
-    found = measure.label(  # type: ignore[no-untyped-call]
+    components = measure.label(  # type: ignore[no-untyped-call]
         numbers.astype(np.int64), background=0, connectivity=connectivity
     )
-    return np.asarray(found, np.intp)
+    return np.asarray(components, np.intp)
 
 
 def _objects(
@@ -245,8 +245,8 @@ def _objects(
             what = f"{listed(reused)} mark(s) several separate objects"
             findings.append(Finding("id-reused", f"{role} {picture.name}", what))
         objects = numbers.astype(np.int64) if instances else _numbered(numbers > 0, 1)
-        merged, found = _merged(objects)
-        total, count = total + merged, count + found
+        merged, number = _merged(objects)
+        total, count = total + merged, count + number
         names += [picture.name] if merged else []
     if total > TOLERATED * count:
         what = f"{total} of {count} objects look like two grown together, in "
@@ -273,15 +273,15 @@ def _merged(objects: NDArray[Any]) -> tuple[int, int]:
     Blobs on a background, most of them round: then one with a waist is two. Or most of
     one size: then one of twice the size is two.
     """
-    found = [
+    properties = [
         p
         for p in measure.regionprops(objects)  # type: ignore[no-untyped-call]
         if p.area >= SMALLEST
     ]
-    if len(found) < ENOUGH or np.count_nonzero(objects) > CROWDED * objects.size:
-        return 0, len(found)
-    solid = np.array([p.solidity for p in found])
-    areas = np.array([p.area for p in found])
+    if len(properties) < ENOUGH or np.count_nonzero(objects) > CROWDED * objects.size:
+        return 0, len(properties)
+    solid = np.array([p.solidity for p in properties])
+    areas = np.array([p.area for p in properties])
     usual = float(np.median(areas))
     low, high = np.percentile(areas, (25, 75))
     merged = (areas > DOUBLE * usual) & (high < 1.3 * low)
@@ -289,10 +289,10 @@ def _merged(objects: NDArray[Any]) -> tuple[int, int]:
         doubtful = (solid < min(ROUND, np.median(solid) - 0.04)) & (areas > 1.4 * usual)
         waist = [
             doubt and _has_waist(p.image)
-            for p, doubt in zip(found, doubtful, strict=True)
+            for p, doubt in zip(properties, doubtful, strict=True)
         ]
         merged |= np.array(waist)
-    return int(np.count_nonzero(merged)), len(found)
+    return int(np.count_nonzero(merged)), len(properties)
 
 
 def _has_waist(shape: NDArray[np.bool_]) -> bool:

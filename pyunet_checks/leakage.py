@@ -30,11 +30,11 @@ def check_leakage(train: Source, test: Source) -> list[Finding]:
     train, test : Source
         Images of both sets.
     """
-    known = {p.digest: p for p in train.pictures}
+    training = {p.digest: p for p in train.pictures}
     findings, rest = [], []
     for picture in test.pictures:
-        if picture.digest in known:
-            what = f"is equal to {known[picture.digest].name} of the training set"
+        if picture.digest in training:
+            what = f"is equal to {training[picture.digest].name} of the training set"
             findings.append(Finding("leak-equal", f"{test.role} {picture.name}", what))
         elif np.ptp(picture.plane):
             rest.append(picture)
@@ -48,22 +48,22 @@ def _some(pictures: Sequence[Picture]) -> list[Picture]:
 
 
 def _similar(train: Source, test: Sequence[Picture], role: str) -> list[Finding]:
-    known = [p for p in _some(train.pictures) if np.ptp(p.plane)]
-    ours = [matching.detail(matching.small(p.plane, SIDE)) for p in known]
+    training = [p for p in _some(train.pictures) if np.ptp(p.plane)]
+    ours = [matching.detail(matching.small(p.plane, SIDE)) for p in training]
     theirs = [matching.detail(matching.small(p.plane, SIDE)) for p in _some(test)]
     spectra = [matching.spectrum(plane) for plane in ours]
     shared = _shared(ours)
     findings = []
     for picture, plane in zip(_some(test), theirs, strict=True):
         for turn, name in enumerate(matching.TURNS):
-            laid = np.ascontiguousarray(matching.turned(plane, turn))
-            spectrum = matching.spectrum(laid)
+            turned = np.ascontiguousarray(matching.turned(plane, turn))
+            spectrum = matching.spectrum(turned)
             hit = next(
                 (
-                    known[i]
-                    for i, one in enumerate(ours)
-                    if one.shape == laid.shape
-                    and _copy(one, laid, spectra[i], spectrum, shared)
+                    training[i]
+                    for i, trained_on in enumerate(ours)
+                    if trained_on.shape == turned.shape
+                    and _copy(trained_on, turned, spectra[i], spectrum, shared)
                 ),
                 None,
             )
@@ -85,22 +85,22 @@ def _shared(planes: Sequence[matching.Plane]) -> matching.Plane | None:
 
 
 def _copy(
-    one: matching.Plane,
-    other: matching.Plane,
+    first: matching.Plane,
+    second: matching.Plane,
     spectrum: NDArray[np.complex64],
     others: NDArray[np.complex64],
     shared: matching.Plane | None,
 ) -> bool:
-    found = matching.best(matching.correlation(spectrum, others, one.shape))
-    if found.value < ALIKE - 0.4:
+    match = matching.best(matching.correlation(spectrum, others, first.shape))
+    if match.value < ALIKE - 0.4:
         return False
-    alike = matching.overlap_correlation(one, other, found.y, found.x)
+    alike = matching.overlap_correlation(first, second, match.y, match.x)
     if alike < ALIKE:
         return False
     if shared is None:
         return True
-    a, b = (plane - shared * float((plane * shared).sum()) for plane in (one, other))
-    return matching.overlap_correlation(a, b, found.y, found.x) > STILL_ALIKE
+    a, b = (plane - shared * float((plane * shared).sum()) for plane in (first, second))
+    return matching.overlap_correlation(a, b, match.y, match.x) > STILL_ALIKE
 
 
 def _differs(train: Source, test: Source) -> list[Finding]:
@@ -111,6 +111,6 @@ def _differs(train: Source, test: Source) -> list[Finding]:
     ]
     if not all(kinds) or kinds[0] & kinds[1]:
         return []
-    (kind, channels), (other, others) = (sorted(found)[0] for found in kinds)
+    (kind, channels), (other, others) = (sorted(values)[0] for values in kinds)
     what = f"{others} channel(s) of {other}, the training set {channels} of {kind}"
     return [Finding("test-differs", f"{test.role} {test.path}", what)]

@@ -94,17 +94,17 @@ def spectrum(plane: Plane) -> NDArray[np.complex64]:
 
 
 def correlation(
-    one: NDArray[np.complex64], other: NDArray[np.complex64], shape: tuple[int, ...]
+    first: NDArray[np.complex64], second: NDArray[np.complex64], shape: tuple[int, ...]
 ) -> Plane:
     """Correlate at all shifts of up to 2/5 of the size, from two spectra.
 
     Returns an array whose middle is no shift; entry (y, x) off the middle says how
-    well ``other``, moved by (y, x), fits ``one``.
+    well ``second``, moved by (y, x), fits ``first``.
     """
     height, width = shape
-    whole = np.fft.irfft2(one * np.conj(other), (2 * height, 2 * width))
+    full = np.fft.irfft2(first * np.conj(second), (2 * height, 2 * width))
     dy, dx = int(height * FARTHEST), int(width * FARTHEST)
-    rolled = np.roll(whole, (dy, dx), (0, 1))
+    rolled = np.roll(full, (dy, dx), (0, 1))
     return np.asarray(rolled[: 2 * dy + 1, : 2 * dx + 1], np.float32)
 
 
@@ -120,11 +120,11 @@ def best(values: Plane) -> Match:
     )
 
 
-def overlap_correlation(one: Plane, other: Plane, y: int, x: int) -> float:
+def overlap_correlation(first: Plane, second: Plane, y: int, x: int) -> float:
     """Correlate what two pictures share when the other is moved by (y, x)."""
-    height, width = one.shape
-    a = one[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)]
-    b = other[max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)]
+    height, width = first.shape
+    a = first[max(y, 0) : height + min(y, 0), max(x, 0) : width + min(x, 0)]
+    b = second[max(-y, 0) : height + min(-y, 0), max(-x, 0) : width + min(-x, 0)]
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.sqrt((a * a).sum() * (b * b).sum()))
     return float((a * b).sum()) / norm if norm > 0 else 0.0

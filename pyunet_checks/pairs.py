@@ -78,16 +78,18 @@ def check_contrast(images: Source, labels: Source) -> list[Finding]:
             continue
         what = f"inside is {'brighter' if sign > 0 else 'darker'}, unlike in the others"
         swapped = abs(1 - mine - share) + 0.05 < abs(mine - share)
-        kind, one = ("mixed-polarity", label) if swapped else ("inverted-image", image)
+        kind, picture = (
+            ("mixed-polarity", label) if swapped else ("inverted-image", image)
+        )
         role = labels.role if swapped else images.role
-        findings.append(Finding(kind, f"{role} {one.name}", what))
+        findings.append(Finding(kind, f"{role} {picture.name}", what))
     return findings
 
 
 def _some(count: int) -> list[int]:
     """Pick at most 64, evenly."""
-    wanted = np.linspace(0, count - 1, min(count, MOST))
-    return sorted({int(i) for i in np.rint(wanted)}) if count else []
+    places = np.linspace(0, count - 1, min(count, MOST))
+    return sorted({int(i) for i in np.rint(places)}) if count else []
 
 
 def _views(pairs: Sequence[tuple[Picture, Picture]], *, label_kind: bool) -> Views:
@@ -129,14 +131,14 @@ def _placed(
     kinds: tuple[str, str, str],
 ) -> list[Finding]:
     """Look at all labels together."""
-    match, here = _map(views)
+    match, unmoved = _map(views)
     factor = matching.shrinkage(pairs[0][0].size)
     turn, value = _turn(views)
     sure = SURE if len(views) >= FEW else SURE_OF_FEW
     if _crossed(value, match, sure):
         what = f"fit their images better when {matching.TURNS[turn]}"
         return [Finding(kinds[1], where, what)]
-    if _moved(match, here, sure):
+    if _moved(match, unmoved, sure):
         what = f"fit their images better when moved by about {match.y * factor} rows "
         what += f"and {match.x * factor} columns"
         return [Finding(kinds[0], where, what)]
@@ -153,23 +155,23 @@ def _each_placed(
     findings = []
     for view, (image, label) in zip(views, pairs, strict=True):
         factor = matching.shrinkage(image.size)
-        match, here = _map([view])
+        match, unmoved = _map([view])
         turn, value = _turn([view])
         where = f"{role} {label.name}"
         if _crossed(value, match, SURE_OF_FEW):
             what = f"fits {image.name} better when {matching.TURNS[turn]}"
             findings.append(Finding(kinds[1], where, what))
-        elif _moved(match, here, SURE_OF_FEW):
+        elif _moved(match, unmoved, SURE_OF_FEW):
             what = f"fits {image.name} better when moved by about {match.y * factor} "
             what += f"rows and {match.x * factor} columns"
             findings.append(Finding(kinds[0], where, what))
     return findings
 
 
-def _moved(match: matching.Match, here: float, sure: float) -> bool:
+def _moved(match: matching.Match, unmoved: float, sure: float) -> bool:
     far = max(abs(match.y), abs(match.x)) > 1
     value = abs(match.value)
-    return far and value > max(BETTER * abs(here), WEAK, sure * match.noise)
+    return far and value > max(BETTER * abs(unmoved), WEAK, sure * match.noise)
 
 
 def _crossed(turned: float, match: matching.Match, sure: float) -> bool:
@@ -178,15 +180,15 @@ def _crossed(turned: float, match: matching.Match, sure: float) -> bool:
 
 def _turn(views: Views) -> tuple[int, float]:
     """Give the turn, other than none, in which the labels fit best, and how well."""
-    found = []
+    candidates = []
     for turn in range(1, len(matching.TURNS)):
         values = [
             float((a * matching.turned(b, turn)).sum())
             for a, b in views
             if matching.turned(b, turn).shape == a.shape
         ]
-        found.append((abs(float(np.mean(values))) if values else 0.0, turn))
-    value, turn = max(found)
+        candidates.append((abs(float(np.mean(values))) if values else 0.0, turn))
+    value, turn = max(candidates)
     return turn, value
 
 

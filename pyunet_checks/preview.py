@@ -73,9 +73,9 @@ def preview_png(
     for draw in draws:
         rows.append(_row(_panels(draw, images, labels, recipe)))
     gap = np.full((GAP, rows[0].shape[1], 3), 255, np.uint8)
-    whole = np.concatenate([part for row in rows for part in (row, gap)])
+    pixels = np.concatenate([part for row in rows for part in (row, gap)])
     with atomic_path(Path(path)) as temporary:
-        Image.fromarray(whole).save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 def _panels(

@@ -158,10 +158,10 @@ def _count(images: Source, labels: Source) -> list[Finding]:
     counts = len(images.pictures), len(labels.pictures)
     if counts[0] == counts[1]:
         return []
-    one = 1 in counts and max(counts) > 1
+    is_stack = 1 in counts and max(counts) > 1
     return [
         Finding(
-            "stack" if one else "count",
+            "stack" if is_stack else "count",
             f"{labels.role} {labels.path}",
             f"{counts[1]} for {counts[0]} {images.role} in {images.path}",
         )
@@ -194,12 +194,12 @@ def _keys(files: Sequence[Path]) -> list[tuple[str, ...]]:
     [('1', 'l'), ('2', 'r')]
     """
     split = [re.findall(r"\d+|[a-z]+", file.stem.lower()) for file in files]
-    pieces = [[p.lstrip("0") or p[:1] for p in one] for one in split]
-    while all(pieces) and len({one[0] for one in pieces}) == 1:
-        pieces = [one[1:] for one in pieces]
-    while all(pieces) and len({one[-1] for one in pieces}) == 1:
-        pieces = [one[:-1] for one in pieces]
-    return [tuple(one) for one in pieces]
+    pieces = [[p.lstrip("0") or p[:1] for p in key] for key in split]
+    while all(pieces) and len({key[0] for key in pieces}) == 1:
+        pieces = [key[1:] for key in pieces]
+    while all(pieces) and len({key[-1] for key in pieces}) == 1:
+        pieces = [key[:-1] for key in pieces]
+    return [tuple(key) for key in pieces]
 
 
 def _pair_sizes(images: Source, labels: Source) -> list[Finding]:
@@ -233,15 +233,15 @@ def check_kind(source: Source) -> list[Finding]:
             what = f"is {_text(picture.size)} pixels"
             findings.append(Finding("axes", f"{source.role} {picture.name}", what))
             return findings
-    for kind, found in (
+    for kind, values in (
         ("mixed-sizes", [f"{_text(p.size)} pixels" for p in pictures]),
         ("mixed-colour", [f"{len(p.array)} channel(s)" for p in pictures]),
         ("mixed-depth", [f"{p.array.dtype}" for p in pictures]),
     ):
-        usual = max(dict.fromkeys(found), key=found.count, default="")
+        usual = max(dict.fromkeys(values), key=values.count, default="")
         findings += [
             Finding(kind, f"{source.role} {p.name}", f"{text}, the others {usual}")
-            for p, text in zip(pictures, found, strict=True)
+            for p, text in zip(pictures, values, strict=True)
             if text != usual
         ]
     return findings

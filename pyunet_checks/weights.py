@@ -22,10 +22,10 @@ def check_weights(labels: Source, weights: Source) -> list[Finding]:
     """
     findings = []
     for picture in weights.pictures:
-        found = _wrong(picture)
-        if found:
+        problem = _wrong(picture)
+        if problem:
             where = f"{weights.role} {picture.name}"
-            findings.append(Finding(*found[:1], where, found[1]))
+            findings.append(Finding(*problem[:1], where, problem[1]))
     if findings:
         return findings
     findings = _classes(labels, weights)

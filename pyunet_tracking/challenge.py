@@ -109,8 +109,8 @@ def mask_paths(folder: str | Path) -> list[Path]:
     place = Path(folder)
     if not place.is_dir():
         raise DataError(f"{folder}: no such folder; expected one with mask000.tif ...")
-    found = [(MASK.fullmatch(path.name), path) for path in place.iterdir()]
-    masks = sorted((int(match[1]), path) for match, path in found if match)
+    matches = [(MASK.fullmatch(path.name), path) for path in place.iterdir()]
+    masks = sorted((int(match[1]), path) for match, path in matches if match)
     if not masks:
         raise DataError(f"{folder}: has no mask000.tif, mask001.tif, ...")
     return [path for _, path in masks]

@@ -57,12 +57,12 @@ def link_frames(
         find_objects(frame, min_area_px=min_area_px, fill_holes=fill_holes)
         for frame in frames
     ]
-    seen = [seen_objects(one, border_px=foi_border_px) for one in objects]
+    seen = [seen_objects(labels, border_px=foi_border_px) for labels in objects]
     chains, parents = _solve(objects)
     tracks: list[Track] = []
-    names = [np.zeros(len(one), np.uint16) for one in seen]
+    names = [np.zeros(len(flags), np.uint16) for flags in seen]
     last: dict[int, int] = {}  # label of the last part of a chain, by its number
-    for chain in sorted(chains, key=lambda one: chains[one][0]):
+    for chain in sorted(chains, key=lambda chain: chains[chain][0]):
         parent = last[parents[chain]] if chain in parents else 0
         nodes = [node for node in chains[chain] if seen[node[0]][node[1]]]
         for part in _runs(nodes):
@@ -77,7 +77,8 @@ def link_frames(
                 names[frame][number] = label
             parent = label
         last[chain] = parent
-    return [name[one] for name, one in zip(names, objects, strict=True)], tracks
+    masks = [name[labels] for name, labels in zip(names, objects, strict=True)]
+    return masks, tracks
 
 
 def _runs(nodes: Sequence[Node]) -> list[list[Node]]:
@@ -97,8 +98,8 @@ def _solve(
     """Give chains of (frame, object) by number, and the parents of chains."""
     table = [
         (frame, number)
-        for frame, one in enumerate(objects)
-        for number in range(1, int(one.max(initial=0)) + 1)
+        for frame, labels in enumerate(objects)
+        for number in range(1, int(labels.max(initial=0)) + 1)
     ]
     if not table:
         return {}, {}
@@ -133,34 +134,34 @@ class _Cost:
 
     def __init__(self, objects: Sequence[IntArray]) -> None:
         self._objects = objects
-        self._areas = [np.bincount(one.ravel()) for one in objects]
-        self._known: dict[Node, dict[Node, int]] = {}
+        self._areas = [np.bincount(labels.ravel()) for labels in objects]
+        self._overlaps: dict[Node, dict[Node, int]] = {}
 
-    def link(self, one: Sequence[float], other: Sequence[float]) -> float:
+    def link(self, first: Sequence[float], second: Sequence[float]) -> float:
         """Give 1 - IoU."""
-        (frame, number), (later, following) = self._ordered(one, other)
+        (frame, number), (later, following) = self._ordered(first, second)
         common = self._common(frame, later).get((number, following), 0)
         areas = self._areas[frame][number] + self._areas[later][following]
         return 1 - common / float(areas - common)
 
-    def division(self, one: Sequence[float], other: Sequence[float]) -> float:
+    def division(self, first: Sequence[float], second: Sequence[float]) -> float:
         """Give the share of the later object that lies beside the earlier one."""
-        (frame, number), (later, following) = self._ordered(one, other)
+        (frame, number), (later, following) = self._ordered(first, second)
         common = self._common(frame, later).get((number, following), 0)
         return 1 - common / float(self._areas[later][following])
 
-    def _ordered(self, one: Sequence[float], other: Sequence[float]) -> list[Node]:
-        return sorted((int(point[0]), int(point[1])) for point in (one, other))
+    def _ordered(self, first: Sequence[float], second: Sequence[float]) -> list[Node]:
+        return sorted((int(point[0]), int(point[1])) for point in (first, second))
 
     def _common(self, frame: int, later: int) -> dict[Node, int]:
         pair = (frame, later)
-        if pair not in self._known:
-            found = overlaps(self._objects[frame], self._objects[later])
-            before, after, common = (one.tolist() for one in found)
-            self._known[pair] = dict(
+        if pair not in self._overlaps:
+            counts = overlaps(self._objects[frame], self._objects[later])
+            before, after, common = (column.tolist() for column in counts)
+            self._overlaps[pair] = dict(
                 zip(zip(before, after, strict=True), common, strict=True)
             )
-        return self._known[pair]
+        return self._overlaps[pair]
 
 
 def import_laptrack() -> tuple[Any, Any]:

@@ -47,10 +47,10 @@ def find_objects(
     every = ndimage.generate_binary_structure(mask.ndim, mask.ndim)
     labels, count = ndimage.label(mask, every)
     places = np.flatnonzero(labels)
-    found = labels.ravel()[places]
+    component_of = labels.ravel()[places]
     first = np.full(count + 1, labels.size)
-    np.minimum.at(first, found, places)
-    areas = np.bincount(found, minlength=count + 1)
+    np.minimum.at(first, component_of, places)
+    areas = np.bincount(component_of, minlength=count + 1)
     kept = np.flatnonzero(areas > max(0, min_area_px))
     numbers = np.zeros(count + 1, np.int32)
     numbers[kept[np.argsort(first[kept])]] = np.arange(1, len(kept) + 1)

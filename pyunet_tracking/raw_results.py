@@ -116,9 +116,9 @@ class RawResults:
             scores = file.create_dataset("scores", (count, *shape), "f4")
             labels = file.create_dataset("labels", (count, *shape[1:]), "u1")
             for index in range(count):
-                one = np.load(self._part(index), allow_pickle=False)
-                scores[index] = one
-                labels[index] = most_likely(one, values)
+                frame_scores = np.load(self._part(index), allow_pickle=False)
+                scores[index] = frame_scores
+                labels[index] = most_likely(frame_scores, values)
             file.attrs[KEY] = self._key
         self.forget()
 

@@ -118,13 +118,13 @@ class GreedyTracker:
         added = len(fresh)
         for number in np.flatnonzero(seen):
             label, parent = int(names[number]), 0
-            known = self._tracks.get(label)
-            if known is not None and known.end < self._frame - 1:
+            track = self._tracks.get(label)
+            if track is not None and track.end < self._frame - 1:
                 added += 1
-                label, parent, known = self._labels + added, label, None
+                label, parent, track = self._labels + added, label, None
                 names[number] = label
-            begin = self._frame if known is None else known.begin
-            parent = parent if known is None else known.parent
+            begin = self._frame if track is None else track.begin
+            parent = parent if track is None else track.parent
             self._tracks[label] = Track(label, begin, self._frame, parent)
         self._labels += added
         if self._labels > LARGEST_LABEL:

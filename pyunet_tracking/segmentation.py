@@ -80,9 +80,9 @@ class RowTiles:
                 "the net loses more pixels at one end of an axis than at the other; "
                 "the release's mirrored tiles need the same at both"
             )
-        wanted = list(image)
-        wanted[ROWS] = -(-image[ROWS] // count)
-        tile = [axis.input_for(n) for axis, n in zip(axes, wanted, strict=True)]
+        output = list(image)
+        output[ROWS] = -(-image[ROWS] // count)
+        tile = [axis.input_for(n) for axis, n in zip(axes, output, strict=True)]
         step = axes[ROWS].output_of(tile[ROWS])
         starts = tuple(range(0, min(count * step, image[ROWS]), step))
         return cls(tuple(axes), tuple(image), tuple(tile), starts)

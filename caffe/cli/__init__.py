@@ -102,9 +102,9 @@ def describe(error: BaseException) -> str:
     >>> describe(CaffeError("no net")), describe(KeyError("x"))
     ('no net', "KeyError: 'x'")
     """
-    known = isinstance(error, (CaffeError, OSError))
+    expected = isinstance(error, (CaffeError, OSError))
     text = " ".join(str(error).split())
-    return one_line(text if known else f"{type(error).__name__}: {text}")
+    return one_line(text if expected else f"{type(error).__name__}: {text}")
 
 
 def quiet_libraries() -> None:

@@ -91,8 +91,8 @@ def _work(words: list[str]) -> None:
         for records in _groups(_records(root, lines, flags)):
             writer.write(records)
             count += len(records)
-            whole = len(records) == _AT_ONCE
-            line = 147 if whole else 153
+            is_full = len(records) == _AT_ONCE
+            line = 147 if is_full else 153
             log(f"convert_imageset.cpp:{line}", f"Processed {count} files.")
         if count == 0:
             raise FileError(f"{source}: none of its {len(lines)} images could be read")
@@ -123,11 +123,11 @@ def _records(
             continue
         datum.label = label
         if flags.check_size:
-            found = len(datum.data)
-            size = found if size is None else size
-            if found != size:
+            length = len(datum.data)
+            size = length if size is None else size
+            if length != size:
                 raise FileError(
-                    f"{root}{name}: Incorrect data field size {found}; expected "
+                    f"{root}{name}: Incorrect data field size {length}; expected "
                     f"{size}, the size of the first image"
                 )
         key = f"{number:08d}_{name}".encode(errors="surrogateescape")

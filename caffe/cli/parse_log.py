@@ -97,14 +97,14 @@ class _Table:
         self._rows: list[Row] = []
         self._row: Row | None = None
 
-    def read(self, line: str, known: Row) -> None:
+    def read(self, line: str, row: Row) -> None:
         """Take an output from a line, if there is one."""
-        found = self._pattern.search(line)
-        if found:
-            if self._row is None or self._row["NumIters"] != known["NumIters"]:
+        match = self._pattern.search(line)
+        if match:
+            if self._row is None or self._row["NumIters"] != row["NumIters"]:
                 self._close()
-                self._row = dict(known)
-            self._row[found[1]] = float(found[2])
+                self._row = dict(row)
+            self._row[match[1]] = float(match[2])
         if self._row and self._rows and len(self._row) == len(self._rows[0]):
             self._close()
 
@@ -127,18 +127,18 @@ def _fill(
 ) -> None:
     iteration, rate, last = None, float("nan"), start
     for line in lines:
-        found = _ITERATION.search(line)
-        if found:
-            iteration = float(found[1])
+        match = _ITERATION.search(line)
+        if match:
+            iteration = float(match[1])
         time = _time(line, last.year)
         if time is not None and time.month < last.month and time.year == last.year:
             time = _time(line, last.year + 1)
         if iteration is None or time is None:
             continue
         last = time
-        found = _RATE.search(line)
-        if found:
-            rate = float(found[1])
+        match = _RATE.search(line)
+        if match:
+            rate = float(match[1])
         seconds = (time - start).total_seconds()
         for table in tables:
             table.read(
@@ -149,10 +149,10 @@ def _fill(
 
 def _time(line: str, year: int) -> datetime.datetime | None:
     """Time of a line of glog's, whose stamp may lack the year."""
-    found = _STAMP.match(line)
-    if found is None:
+    match = _STAMP.match(line)
+    if match is None:
         return None
-    own, *numbers = found.groups()
+    own, *numbers = match.groups()
     month, day, hour, minute, second = map(int, numbers[:5])
     micro = int(numbers[5].ljust(6, "0"))
     try:

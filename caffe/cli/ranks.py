@@ -135,7 +135,7 @@ def launch(
             requests.forward_to(None)
             for rank in ranks:
                 rank.end()
-        failures = [found for rank in ranks if (found := rank.failure())]
+        failures = [failure for rank in ranks if (failure := rank.failure())]
     if failures:
         raise CaffeError(min(failures)[1])
 

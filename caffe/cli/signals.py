@@ -73,9 +73,9 @@ class Requests:
         if log.reader_has_gone():
             self._take(signal.SIGINT, None)
         for effect in ("stop", "snapshot"):
-            found = [n for n in self._taken if self._effects[n.name] == effect]
-            if found:
-                self._taken = [n for n in self._taken if n not in found]
+            matching = [n for n in self._taken if self._effects[n.name] == effect]
+            if matching:
+                self._taken = [n for n in self._taken if n not in matching]
                 return effect
         return "none"
 

@@ -123,12 +123,12 @@ def _samples(name: str, where: str) -> Iterator[Sample]:
     with file:
         with reading(where):
             datasets = _datasets(file)
-            lengths = {len(one) for one in datasets}
+            lengths = {len(dataset) for dataset in datasets}
             if len(lengths) > 1:
                 raise DataError(f"{where}: has datasets of {sorted(lengths)} rows")
         for row in range(lengths.pop()):
             with reading(where):
-                sample = Sample(*(one[row] for one in datasets))
+                sample = Sample(*(dataset[row] for dataset in datasets))
             yield sample
 
 
@@ -139,10 +139,10 @@ def _datasets(file: h5py.File) -> list[h5py.Dataset]:
             f"{file.filename}: has no dataset {' and no '.join(missing)}; expected "
             f"files with {', '.join(Sample._fields)}"
         )
-    found = [file[name] for name in Sample._fields]
-    for one in found:
-        check_row(file.filename, one)
-    return found
+    datasets = [file[name] for name in Sample._fields]
+    for dataset in datasets:
+        check_row(file.filename, dataset)
+    return datasets
 
 
 def check_row(path: str | Path, dataset: h5py.Dataset) -> None:

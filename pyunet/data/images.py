@@ -115,9 +115,9 @@ def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStac
     path = Path(path)
     files = image_files(path)
     parts = [read_image_file(f, palette_as_index=palette_as_index) for f in files]
-    resolution = next((found for _, found in parts if found), None)
-    whole = _joined([array for array, _ in parts], files)
-    return ImageStack(whole, _name_of(path), files, resolution)
+    resolution = next((size for _, size in parts if size), None)
+    array = _joined([array for array, _ in parts], files)
+    return ImageStack(array, _name_of(path), files, resolution)
 
 
 def read_volumes(path: str | Path, *, palette_as_index: bool = False) -> ImageStack:
@@ -162,8 +162,8 @@ def read_volumes(path: str | Path, *, palette_as_index: bool = False) -> ImageSt
                 f"has {len(volumes[0])} of {_describe(volumes[0])}: all volumes of one "
                 "folder must be alike"
             )
-    whole = np.stack([array.transpose(1, 0, 2, 3) for array in volumes])
-    return ImageStack(whole, _name_of(path), files, parts[0][1])
+    array = np.stack([array.transpose(1, 0, 2, 3) for array in volumes])
+    return ImageStack(array, _name_of(path), files, parts[0][1])
 
 
 def _joined(parts: list[NDArray[Any]], files: list[Path]) -> NDArray[Any]:
@@ -236,10 +236,10 @@ def image_files(path: Path) -> list[Path]:
     visible = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
     images = [p for p in visible if p.suffix.lower() in (*TIFF, *PICTURES)]
     if not images:
-        found = ", ".join(sorted({p.suffix or p.name for p in visible})[:5])
+        endings = ", ".join(sorted({p.suffix or p.name for p in visible})[:5])
         raise DataError(
             f"{path}: the folder has no TIFF, PNG or other image file"
-            + (f", only {found}" if found else ": it is empty")
+            + (f", only {endings}" if endings else ": it is empty")
         )
     return sorted(images, key=natural_order)
 
@@ -311,16 +311,16 @@ def arrange_slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:
     others = [i for i in range(len(axes)) if i not in (*colour, *plane)]
     moved = array.transpose(*others, *colour, *plane)
     channels = array.shape[colour[0]] if colour else 1
-    whole = moved.reshape(-1, channels, *moved.shape[-2:])
+    slices = moved.reshape(-1, channels, *moved.shape[-2:])
     if "S" in axes and channels in (2, 4):
-        whole = whole[:, :-1]
-    return whole * np.uint8(255) if whole.dtype == bool else whole
+        slices = slices[:, :-1]
+    return slices * np.uint8(255) if slices.dtype == bool else slices
 
 
 def tiff_resolution(tiff: tifffile.TiffFile) -> Resolution | None:
     """Give the pixel size that a TIFF file states."""
-    if tiff.ome_metadata and (found := ome_pixel_size(tiff.ome_metadata)):
-        return Resolution(1 / found[2], 1 / found[1], 1, "um", found[0])
+    if tiff.ome_metadata and (size_um := ome_pixel_size(tiff.ome_metadata)):
+        return Resolution(1 / size_um[2], 1 / size_um[1], 1, "um", size_um[0])
     tags = tiff.pages.first.tags
     if "XResolution" not in tags or "YResolution" not in tags:
         return None

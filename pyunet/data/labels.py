@@ -133,19 +133,19 @@ def interpret_labels(
     labels: masks, 255 is the inside of cells (class 1, 44.4 % of pixels), 0 is \
 membrane or background (class 0); 9 cells in 1 slice(s)
     """
-    whole = _whole_numbers(array, name)
-    values = np.unique(whole)
+    integers = _whole_numbers(array, name)
+    values = np.unique(integers)
     if len(values) < 2:
         raise DataError(
             f"{name}: every pixel is {values[0]}; labels need two values or more"
         )
     if kind == "auto":
-        kind = _find_kind(whole, values, name)
+        kind = _find_kind(integers, values, name)
     if kind == "binary":
-        return _binary(whole, values, inside, name)
+        return _binary(integers, values, inside, name)
     if kind == "classes":
-        return _classes(whole, values, name)
-    return _instances(whole, name)
+        return _classes(integers, values, name)
+    return _instances(integers, name)
 
 
 def select_slices(labels: Labels, part: slice, *, name: str = "labels") -> Labels:

@@ -48,8 +48,8 @@ def read_nearest(image: NDArray[Number], coordinates: Field) -> NDArray[Number]:
             _folded(np.floor(axis[part] + np.float32(0.5)), size)
             for axis, size in zip(coordinates, image.shape, strict=True)
         ]
-        whole = [place.astype(_index_type(image)) for place in places]
-        result[part] = flat.take(_flat_index(whole, image.shape), mode="clip")
+        indices = [place.astype(_index_type(image)) for place in places]
+        result[part] = flat.take(_flat_index(indices, image.shape), mode="clip")
     return result
 
 
@@ -83,14 +83,14 @@ def read_linear(
         for axis, length in enumerate(size)
     ]
     for part in _blocks(coordinates.shape[1:]):
-        whole, shares = [], []
+        indices, shares = [], []
         for axis, length in zip(coordinates, size, strict=True):
             place = _folded(axis[part], length)
             low = place.astype(_index_type(channels[0]))
             np.minimum(low, max(length - 2, 0), out=low)
-            whole.append(low)
+            indices.append(low)
             shares.append(place - low.astype(np.float32))
-        index = _flat_index(whole, size)
+        index = _flat_index(indices, size)
         for channel, target in zip(channels, result, strict=True):
             target[part] = _blend(channel.reshape(-1), index, steps, shares)
     return result
@@ -162,9 +162,9 @@ def _index_type(image: NDArray[Any]) -> Any:
     return np.int32 if image.size < 1 << 31 else np.intp
 
 
-def _flat_index(whole: list[Any], size: tuple[int, ...]) -> NDArray[np.intp]:
-    index = whole[0]
-    for along, length in zip(whole[1:], size[1:], strict=True):
+def _flat_index(indices: list[Any], size: tuple[int, ...]) -> NDArray[np.intp]:
+    index = indices[0]
+    for along, length in zip(indices[1:], size[1:], strict=True):
         index = index * length
         index += along
     return np.asarray(index, np.intp)

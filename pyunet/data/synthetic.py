@@ -163,8 +163,8 @@ def _give_room(
 def _draw_mitochondria(shade: Plane, border: Plane, rng: np.random.Generator) -> None:
     """Darken ellipsoids in cell bodies, with a dark rim and stripes inside."""
     room = np.argwhere(border > 7)
-    wanted = min(len(room), int(shade.size / 7000) + 1)
-    for z, y, x in room[rng.choice(len(room), wanted, replace=False)]:
+    number = min(len(room), int(shade.size / 7000) + 1)
+    for z, y, x in room[rng.choice(len(room), number, replace=False)]:
         depth, height, width = rng.uniform((2, 5, 7), (5, 8, 14))
         angle, period, phase = rng.uniform((0, 3.5, 0), (np.pi, 5, 6))
         box = tuple(

@@ -133,9 +133,9 @@ def _places(size: int, radius: float, rng: np.random.Generator) -> NDArray[np.fl
     crowd = broad_noise(rng, (size, size), 2.5 * radius)
     covered = rng.uniform(0.05, 1.0)
     at = np.clip(points, 0, size - 1).astype(int)
-    here = crowd[at[:, 0], at[:, 1]] >= np.quantile(crowd, 1 - covered)
-    here[0] = True
-    points = points[here]
+    kept = crowd[at[:, 0], at[:, 1]] >= np.quantile(crowd, 1 - covered)
+    kept[0] = True
+    points = points[kept]
     taken = np.zeros(len(points), bool)
     for number, others in enumerate(cKDTree(points).query_ball_point(points, spacing)):
         taken[number] = not taken[others].any()

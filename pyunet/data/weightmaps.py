@@ -169,7 +169,7 @@ class _Nearest:
 
     def along(self, axis: int, reach: int, far: np.int32) -> _Nearest:
         """Let every pixel learn what the pixels of its line know."""
-        found = _Nearest(
+        result = _Nearest(
             self.first.copy(), self.cell.copy(), self.second.copy(), self.other.copy()
         )
         length = self.first.shape[axis]
@@ -179,11 +179,11 @@ class _Nearest:
                 (slice(None, -step), slice(step, None)),
             ):
                 at = (slice(None),) * axis
-                mine, theirs = found._view((*at, here)), self._view((*at, there))
+                mine, theirs = result._view((*at, here)), self._view((*at, there))
                 mine._learn(theirs.first + np.int32(step**2), theirs.cell, far)
                 if axis > 0:
                     mine._learn(theirs.second + np.int32(step**2), theirs.other, far)
-        return found
+        return result
 
     def _view(self, index: tuple[slice, ...]) -> _Nearest:
         return _Nearest(

@@ -61,15 +61,15 @@ def find_instances(
     """
     if how not in get_args(How):
         raise DataError(f"instances {how!r}: expected components or watershed")
-    found = np.zeros(labels.shape, np.int64)
+    objects = np.zeros(labels.shape, np.int64)
     for value in np.unique(labels):
         if value not in classes if classes else value == 0:
             continue
         regions = _regions(labels == value, connectivity=1).astype(np.int64)
         if how == "watershed":
             regions = _parted(regions)
-        found += np.where(regions > 0, regions + found.max(initial=0), 0)
-    return _numbered(found, min_size_px)
+        objects += np.where(regions > 0, regions + objects.max(initial=0), 0)
+    return _numbered(objects, min_size_px)
 
 
 def _regions(values: NDArray[Any], *, connectivity: int) -> NDArray[np.intp]:
@@ -100,11 +100,11 @@ def _parted(components: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.asarray(parted, np.int64)
 
 
-def _numbered(found: NDArray[np.int64], min_size_px: int) -> IntArray:
+def _numbered(objects: NDArray[np.int64], min_size_px: int) -> IntArray:
     """Leave out small objects, and number the others by their first pixels."""
-    values, first, sizes = np.unique(found, return_index=True, return_counts=True)
+    values, first, sizes = np.unique(objects, return_index=True, return_counts=True)
     kept = (values > 0) & (sizes >= min_size_px)
-    numbers = np.zeros(int(found.max(initial=0)) + 1, np.int32)
+    numbers = np.zeros(int(objects.max(initial=0)) + 1, np.int32)
     numbers[values[kept][np.argsort(first[kept])]] = np.arange(1, kept.sum() + 1)
-    result: IntArray = numbers[found]
+    result: IntArray = numbers[objects]
     return result

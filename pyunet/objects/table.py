@@ -58,27 +58,29 @@ def object_rows(
     axes = "zyx"[-objects.ndim :]
     unit = "px" if pixel_size_um is None else "um"
     sizes = [1.0] * objects.ndim if pixel_size_um is None else list(pixel_size_um)
-    found = measure.regionprops_table(  # type: ignore[no-untyped-call]
+    properties = measure.regionprops_table(  # type: ignore[no-untyped-call]
         objects,
         labels,
         properties=("label", "area", "centroid", "bbox", "intensity_max"),
     )
     rows = []
-    for i in range(len(found["label"])):
-        number = int(found["intensity_max"][i])
+    for i in range(len(properties["label"])):
+        number = int(properties["intensity_max"][i])
         row: Row = {
-            "label": int(found["label"][i]),
+            "label": int(properties["label"][i]),
             "class": classes[number] if number < len(classes) else number,
-            size_column(objects.ndim, unit): float(found["area"][i] * np.prod(sizes)),
+            size_column(objects.ndim, unit): float(
+                properties["area"][i] * np.prod(sizes)
+            ),
         }
         for title, key, shift in (
             ("centroid", "centroid-{}", 0.5), ("first", "bbox-{}", 0.0),
         ):  # fmt: skip
             for k, axis in enumerate(axes):
-                place = float(found[key.format(k)][i]) + shift
+                place = float(properties[key.format(k)][i]) + shift
                 row[f"{title}_{axis}_{unit}"] = place * sizes[k]
         for k, axis in enumerate(axes):
-            last = float(found[f"bbox-{objects.ndim + k}"][i])
+            last = float(properties[f"bbox-{objects.ndim + k}"][i])
             row[f"last_{axis}_{unit}"] = last * sizes[k]
         rows.append(row)
     return rows

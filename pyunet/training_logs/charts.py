@@ -83,12 +83,12 @@ def write_charts(path: Path, charts: Sequence[Chart], *, smooth: int = 1) -> Non
         The file cannot be written, or its ending is no picture's.
     """
     figure = draw(charts, smooth=smooth)
-    wanted = path.suffix[1:].lower() or "png"
-    known = sorted(figure.canvas.get_supported_filetypes())
-    if wanted not in known:
-        raise DataError(f"{path}: expected a picture, .{', .'.join(known)}")
+    format_ = path.suffix[1:].lower() or "png"
+    formats = sorted(figure.canvas.get_supported_filetypes())
+    if format_ not in formats:
+        raise DataError(f"{path}: expected a picture, .{', .'.join(formats)}")
     with atomic_path(path) as draft:
-        figure.savefig(draft, format=wanted)
+        figure.savefig(draft, format=format_)
 
 
 def draw(charts: Sequence[Chart], *, smooth: int = 1) -> Figure:
@@ -138,11 +138,11 @@ def running_mean(points: Mapping[int, float], width: int) -> dict[int, float]:
     {0: 3.0, 1: 2.0, 2: 2.0, 3: 2.0}
     """
     places, before = sorted(points), (width - 1) // 2
-    found = {}
+    means = {}
     for index, place in enumerate(places):
         near = places[max(0, index - before) : index + width - before]
-        found[place] = sum(points[other] for other in near) / len(near)
-    return found
+        means[place] = sum(points[other] for other in near) / len(near)
+    return means
 
 
 def _lines(log: TrainingLog, place: int, *, alone: bool) -> Iterator[tuple[str, Line]]:

@@ -85,15 +85,15 @@ def read_line(line: str) -> Said | None:
 
 
 def _said(line: str) -> Said | None:
-    if found := _OUTPUT.search(line):
-        net, number, name, value, weight = found.groups()
+    if match := _OUTPUT.search(line):
+        net, number, name, value, weight = match.groups()
         return Output(net.lower(), int(number), name, float(value), weight is not None)
-    if found := _SCORE.search(line):
-        return Output("test", int(found[1]), "score", float(found[2]), False)
-    if found := _TESTING.search(line):
-        return BeginOfTest(int(found[1]), int(found[2] or 0))
-    if found := _LOSS.search(line):
-        return Loss(int(found[1]), float(found[3]), found[2] is not None)
-    if found := _RATE.search(line):
-        return Rate(int(found[1]), float(found[2]))
+    if match := _SCORE.search(line):
+        return Output("test", int(match[1]), "score", float(match[2]), False)
+    if match := _TESTING.search(line):
+        return BeginOfTest(int(match[1]), int(match[2] or 0))
+    if match := _LOSS.search(line):
+        return Loss(int(match[1]), float(match[3]), match[2] is not None)
+    if match := _RATE.search(line):
+        return Rate(int(match[1]), float(match[2]))
     return None

@@ -59,13 +59,13 @@ def read_log(path: Path) -> TrainingLog:
     file = path / LOG if path.is_dir() else path
     with reading(file):
         lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    found = read_lines(lines, name_of(path))
-    if not (found.loss or found.train or found.test):
+    log = read_lines(lines, name_of(path))
+    if not (log.loss or log.train or log.test):
         raise DataError(
             f"{file}: has no line such as 'Iteration 100, loss = 0.5'; expected the "
             "log of a training by Caffe"
         )
-    return found
+    return log
 
 
 def read_lines(lines: Iterable[str], name: str) -> TrainingLog:
@@ -78,9 +78,9 @@ def read_lines(lines: Iterable[str], name: str) -> TrainingLog:
     """
     log = _Growing()
     for line in lines:
-        said = read_line(line)
-        if said is not None:
-            log.add(said)
+        event = read_line(line)
+        if event is not None:
+            log.add(event)
     return TrainingLog(
         name,
         log.loss,
@@ -94,12 +94,12 @@ def read_lines(lines: Iterable[str], name: str) -> TrainingLog:
 def read_logs(paths: Sequence[Path]) -> list[TrainingLog]:
     """Read several logs; those of equal names get their paths as names."""
     names = [name_of(path) for path in paths]
-    found = []
+    logs = []
     for path, name in zip(paths, names, strict=True):
         log = read_log(path)
         alone = names.count(name) == 1
-        found.append(log if alone else _renamed(log, str(path)))
-    return found
+        logs.append(log if alone else _renamed(log, str(path)))
+    return logs
 
 
 def name_of(path: Path) -> str:
@@ -110,10 +110,10 @@ def name_of(path: Path) -> str:
     >>> name_of(Path("runs/wide/train.log")), name_of(Path("lenet.log"))
     ('wide', 'lenet')
     """
-    whole = path.absolute()
-    if whole.name == LOG:
-        return whole.parent.name
-    return whole.name.removesuffix(".log")
+    absolute = path.absolute()
+    if absolute.name == LOG:
+        return absolute.parent.name
+    return absolute.name.removesuffix(".log")
 
 
 def _renamed(log: TrainingLog, name: str) -> TrainingLog:
@@ -133,21 +133,21 @@ class _Growing:
     _iteration: int = 0
     _net: int = 0
 
-    def add(self, said: Said) -> None:
-        if isinstance(said, Output):
-            net = self._net if said.net == "test" else 0
-            places = self.outputs[said.net].setdefault((net, said.name), {})
-            places.setdefault(said.number, {})[self._iteration] = said.value
-            if said.is_loss:
-                self.losses.add(_label(net, said.name))
+    def add(self, event: Said) -> None:
+        if isinstance(event, Output):
+            net = self._net if event.net == "test" else 0
+            places = self.outputs[event.net].setdefault((net, event.name), {})
+            places.setdefault(event.number, {})[self._iteration] = event.value
+            if event.is_loss:
+                self.losses.add(_label(net, event.name))
             return
-        self._go_to(said.iteration)
-        if isinstance(said, BeginOfTest):
-            self._net = said.net
-        elif isinstance(said, Loss):
-            self.loss[said.iteration] = said.value
-        elif isinstance(said, Rate):
-            self.rate[said.iteration] = said.value
+        self._go_to(event.iteration)
+        if isinstance(event, BeginOfTest):
+            self._net = event.net
+        elif isinstance(event, Loss):
+            self.loss[event.iteration] = event.value
+        elif isinstance(event, Rate):
+            self.rate[event.iteration] = event.value
 
     def _go_to(self, iteration: int) -> None:
         """Go on; if that is backwards, forget what is computed again."""
@@ -166,13 +166,13 @@ class _Growing:
 
 
 def _named(outputs: dict[tuple[int, str], dict[int, Curve]]) -> dict[str, Curve]:
-    found = {}
+    named = {}
     for (net, name), places in outputs.items():
         curves = [places[place] for place in sorted(places)]
         for index, curve in enumerate(curves):
             place = f"[{index}]" if len(curves) > 1 else ""
-            found[_label(net, f"{name}{place}")] = curve
-    return found
+            named[_label(net, f"{name}{place}")] = curve
+    return named
 
 
 def _label(net: int, name: str) -> str:

@@ -121,8 +121,8 @@ def _append(name: str, table: Mapping[str, Any]) -> Entry:
         text = before.encode() + tomli_w.dumps({name: table}).encode()
     except UnicodeEncodeError as error:
         raise DataError(f"{name}: {error.object!r} cannot be stored") from error
-    with atomic_path(path) as whole:
-        whole.write_bytes(text)
+    with atomic_path(path) as draft:
+        draft.write_bytes(text)
     return read_manifest(path)[name]
 
 

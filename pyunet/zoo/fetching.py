@@ -56,12 +56,12 @@ def files_of(entry: Entry) -> Files:
             f"{entry.name}: is an archive of several models; 'pyunet zoo fetch "
             f"{entry.name}' unpacks them, 'pyunet zoo list' then names them"
         )
-    found = state(entry)
-    if found == "to fetch":
+    status = state(entry)
+    if status == "to fetch":
         raise DataError(
             f"{entry.name}: is not here yet; 'pyunet zoo fetch {entry.name}' brings it"
         )
-    if found == "missing":
+    if status == "missing":
         raise DataError(
             f"{entry.name}: its file {entry.weights_path} is not there; this copy of "
             "the project has no weights for it"
@@ -166,10 +166,10 @@ def _pin(entry: Entry, source: str, got: str) -> None:
 def _put(entry: Entry, fresh: list[Path]) -> list[Path]:
     """Move files to their places, where they do not count yet."""
     (entry.cache / FETCHED).unlink(missing_ok=True)
-    found = [path.replace(entry.cache / path.name) for path in fresh]
+    placed = [path.replace(entry.cache / path.name) for path in fresh]
     if entry.collection:
-        _take_in(entry, found)
-    return found
+        _take_in(entry, placed)
+    return placed
 
 
 def _download(entry: Entry, sha256: str) -> tuple[str, Path]:
@@ -185,31 +185,31 @@ def _download(entry: Entry, sha256: str) -> tuple[str, Path]:
     raise DataError(f"{entry.name}: no address is known")
 
 
-def _unpack(entry: Entry, whole: Path, aside: Path) -> list[Path]:
+def _unpack(entry: Entry, archive: Path, aside: Path) -> list[Path]:
     """Take the files of a model out of what came, into a folder of their own."""
     aside.mkdir()
     if entry.collection:
-        wanted = _pairs(archives.member_names(whole))
+        members = _pairs(archives.member_names(archive))
     elif entry.member:
-        wanted = [name for name in (entry.member, entry.definition) if name]
+        members = [name for name in (entry.member, entry.definition) if name]
     else:
-        return [whole.replace(aside / entry.weights_path.name)]
-    found = {name: aside / Path(name).name for name in wanted}
-    archives.take_out(whole, found)
-    return list(found.values())
+        return [archive.replace(aside / entry.weights_path.name)]
+    targets = {name: aside / Path(name).name for name in members}
+    archives.take_out(archive, targets)
+    return list(targets.values())
 
 
 def _pairs(names: Iterable[str]) -> list[str]:
     """Find the models of an archive: a definition and the weights beside it."""
-    known = set(names)
-    wanted = []
-    for name in sorted(known):
+    present = set(names)
+    pairs = []
+    for name in sorted(present):
         other = name.removesuffix(DEFINITION) + WEIGHTS
-        if name.endswith(DEFINITION) and other in known:
-            wanted += [name, other]
-    if not wanted:
+        if name.endswith(DEFINITION) and other in present:
+            pairs += [name, other]
+    if not pairs:
         raise DataError(f"has no {DEFINITION} with a {WEIGHTS} beside it")
-    return wanted
+    return pairs
 
 
 def _check_weights(path: Path, *, trusted: bool) -> None:
@@ -243,12 +243,12 @@ def _is_whole(path: Path) -> bool:
     return bool(net.layer or net.layers)
 
 
-def _take_in(entry: Entry, found: list[Path]) -> None:
+def _take_in(entry: Entry, placed: list[Path]) -> None:
     """Make the models of a collection known, but for those that are."""
-    known = entries()
-    for path in found:
+    registered = entries()
+    for path in placed:
         name = path.name.removesuffix(DEFINITION)
-        if not path.name.endswith(DEFINITION) or name in known:
+        if not path.name.endswith(DEFINITION) or name in registered:
             continue
         weights = f"{name}{WEIGHTS}"
         register(
@@ -309,6 +309,6 @@ def _record(entry: Entry) -> dict[str, Any]:
 def _compare(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    found = sha256_of(path)
-    if found != sha256:
-        raise DataError(f"{path}: has sha256 {found}, expected {sha256}")
+    actual = sha256_of(path)
+    if actual != sha256:
+        raise DataError(f"{path}: has sha256 {actual}, expected {sha256}")

@@ -53,9 +53,9 @@ def find_model(model: str | Path) -> Path:
     for folder in _folders():
         if len(path.parts) == 1 and (folder / path / DEPLOY).is_file():
             return folder / path / DEPLOY
-    known = ", ".join(model_names()) or "none"
+    names = ", ".join(model_names()) or "none"
     raise DataError(
-        f"{model}: no such file, folder or model; models that come with pyunet: {known}"
+        f"{model}: no such file, folder or model; models that come with pyunet: {names}"
     )
 
 
@@ -90,20 +90,20 @@ def find_definition(model: str | Path) -> Path:
     if path.is_file():
         return path
     if path.is_dir():
-        found = sorted(path.glob(f"*{DEFINITION}"))
-        if len(found) == 1:
-            return found[0]
-        have = ", ".join(one.name for one in found) or "none"
+        definitions = sorted(path.glob(f"*{DEFINITION}"))
+        if len(definitions) == 1:
+            return definitions[0]
+        have = ", ".join(definition.name for definition in definitions) or "none"
         raise DataError(f"{path}: expected one file *{DEFINITION}, got {have}")
     name = path.name.removesuffix(DEFINITION)
     for folder in _folders():
         inside = folder / name / f"{name}{DEFINITION}"
         if len(path.parts) == 1 and inside.is_file():
             return inside
-    known = ", ".join(_names(f"*{DEFINITION}")) or "none"
+    names = ", ".join(_names(f"*{DEFINITION}")) or "none"
     raise DataError(
         f"{model}: no such file, folder or model; models that come with pyunet and "
-        f"have a {DEFINITION}: {known}"
+        f"have a {DEFINITION}: {names}"
     )
 
 
@@ -123,8 +123,8 @@ def model_names() -> list[str]:
 
 def _names(pattern: str) -> list[str]:
     """Name the folders of the package's models that have a file."""
-    found = {path.parent.name for f in _folders() for path in f.glob(f"*/{pattern}")}
-    return sorted(found)
+    names = {path.parent.name for f in _folders() for path in f.glob(f"*/{pattern}")}
+    return sorted(names)
 
 
 def _folders() -> list[Path]:

@@ -70,7 +70,7 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
     """Read what lies below ``/data``; names of layers may have slashes."""
     import h5py
 
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
 
     met: set[int] = set()
 
@@ -85,13 +85,13 @@ def _from_hdf5(source: Path) -> dict[str, NDArray[Any]]:
                 note(item, f"{above}{name}/")
             elif item.dtype.kind == "f" and item.shape is not None:
                 check_held(source, item.nbytes, source.stat().st_size)
-                found[f"{above}{name}"] = item[()]
+                arrays[f"{above}{name}"] = item[()]
 
     wrong = "no weights that can be read"
     with reading(source, wrong), h5py.File(source, "r") as file:
         if isinstance(file.get("data"), h5py.Group):
             note(file["data"], "")
-    return found
+    return arrays
 
 
 def _from_binary(source: Path) -> dict[str, NDArray[Any]]:

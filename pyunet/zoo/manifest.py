@@ -221,7 +221,7 @@ def read_manifest(path: Path) -> dict[str, Entry]:
     ...     read_manifest(path)["a"].what
     'cells'
     """
-    found = {}
+    models = {}
     for name, table in read_toml(path).items():
         where = f"{path}: [{name}]"
         if not isinstance(table, dict) or {"name", "folder"} & set(table):
@@ -229,8 +229,8 @@ def read_manifest(path: Path) -> dict[str, Entry]:
         if Path(name).name != name or name.startswith("."):
             raise DataError(f"{where}: expected a name without folders")
         entry = from_table(Entry, {"name": name, **table}, where)
-        found[name] = replace(entry, folder=path.parent)
-    return found
+        models[name] = replace(entry, folder=path.parent)
+    return models
 
 
 def entries() -> dict[str, Entry]:
@@ -254,13 +254,13 @@ def find_entry(name: str) -> Entry:
     DataError
         None has it; the text names those that are known.
     """
-    known = entries()
-    if name not in known:
+    models = entries()
+    if name not in models:
         raise DataError(
-            f"{name}: no trained model of this name; known are {', '.join(known)} "
+            f"{name}: no trained model of this name; known are {', '.join(models)} "
             "(pyunet zoo list); 'pyunet zoo add' takes in your own"
         )
-    return known[name]
+    return models[name]
 
 
 def state(entry: Entry) -> State:

@@ -37,13 +37,13 @@ def run(args: argparse.Namespace) -> int:
     from pyunet.data.training_set import TileSource
     from pyunet_checks.preview import preview_png
 
-    wanted = recipe(args)
-    wanted = replace(wanted, samples=min(wanted.samples, MOST))
+    settings = recipe(args)
+    settings = replace(settings, samples=min(settings.samples, MOST))
     grey, labels = load(args)
     print(labels.sentence)
-    source = TileSource(grey, labels, wanted)
+    source = TileSource(grey, labels, settings)
     draws = list(itertools.islice(source.draws(), MOST))
-    preview_png(args.out, grey, labels, draws, wanted)
+    preview_png(args.out, grey, labels, draws, settings)
     numbers = ", ".join(str(draw.number) for draw in draws)
     say(f"{args.out}: {len(draws)} tiles, of image {numbers}")
     return 0

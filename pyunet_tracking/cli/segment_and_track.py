@@ -221,9 +221,9 @@ def _link(
         "fill_holes": args.fill_holes,
     }
     if args.linking == "laptrack":
-        masks, found = link_frames(labels, **options)
+        masks, new_tracks = link_frames(labels, **options)
         yield from masks
-        tracks += found
+        tracks += new_tracks
     else:
         tracker = GreedyTracker(**options)
         yield from map(tracker.update, labels)

@@ -80,8 +80,8 @@ def read_array(path: Path, *, name: str = "", indices: bool = False) -> Array:
     elif kind in PICTURES:
         array = _picture(path, indices)
     else:
-        known = ", ".join([*PICTURES, *ARRAYS, *VOLUMES])
-        raise DataError(f"{path}: is of an unknown kind; expected one of {known}")
+        endings = ", ".join([*PICTURES, *ARRAYS, *VOLUMES])
+        raise DataError(f"{path}: is of an unknown kind; expected one of {endings}")
     if array.dtype.kind not in "uifb" or not array.size:
         raise DataError(
             f"{path}: holds {array.dtype} of shape {array.shape}; expected numbers"
@@ -210,8 +210,8 @@ def fit(labels: Array, size: tuple[int, ...]) -> Array:
     """
     parts: tuple[slice, ...] = (slice(None), *map(slice, size))
     cut = labels[parts]
-    wanted = zip(size, cut.shape[1:], strict=True)
-    return np.pad(cut, [(0, 0), *((0, want - has) for want, has in wanted)])
+    lengths = zip(size, cut.shape[1:], strict=True)
+    return np.pad(cut, [(0, 0), *((0, want - has) for want, has in lengths)])
 
 
 def _numpy(path: Path, name: str) -> Array:
@@ -252,27 +252,27 @@ def _hdf5(path: Path, name: str) -> Array:
     import h5py
 
     with h5py.File(path, "r") as file:
-        found: list[str] = []
+        names: list[str] = []
         file.visititems(
             lambda key, item: (
-                found.append(key) if isinstance(item, h5py.Dataset) else None
+                names.append(key) if isinstance(item, h5py.Dataset) else None
             )
         )
-        dataset = file[_only(path, found, name)]
+        dataset = file[_only(path, names, name)]
         _check(path, dataset.nbytes)
         array = np.asarray(dataset[()])
         return array[None] if array.ndim in (2, 3) else array
 
 
-def _only(path: Path, found: list[str], name: str) -> str:
-    if name in found:
+def _only(path: Path, names: list[str], name: str) -> str:
+    if name in names:
         return name
-    if name or len(found) != 1:
-        wanted = f"'{name}'" if name else "one array"
+    if name or len(names) != 1:
+        expected = f"'{name}'" if name else "one array"
         raise DataError(
-            f"{path}: has {', '.join(found) or 'no array'}; expected {wanted}"
+            f"{path}: has {', '.join(names) or 'no array'}; expected {expected}"
         )
-    return found[0]
+    return names[0]
 
 
 def _channels_first(array: Array) -> Array:

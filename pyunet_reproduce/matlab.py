@@ -73,20 +73,20 @@ def _version_4(path: Path) -> dict[str, NDArray[Any]]:
     size = path.stat().st_size
     for _, shape, _ in io.whosmat(path):
         check_held(path, math.prod(shape), size, 1)
-    found = io.loadmat(path).items()
-    return {key: value for key, value in found if isinstance(value, np.ndarray)}
+    items = io.loadmat(path).items()
+    return {key: value for key, value in items if isinstance(value, np.ndarray)}
 
 
 def _arrays(
     path: Path, content: bytes, order: str
 ) -> Iterator[tuple[str, NDArray[Any]]]:
     for element in _elements(path, content, order):
-        whole = element
+        inner = element
         if element.kind == COMPRESSED:
             unpacked = _unpacked(element.data)
-            whole = next(_elements(path, unpacked, order), element)
-        if whole.kind == MATRIX:
-            yield from _matrix(path, whole.data, order)
+            inner = next(_elements(path, unpacked, order), element)
+        if inner.kind == MATRIX:
+            yield from _matrix(path, inner.data, order)
 
 
 def _elements(path: Path, content: bytes, order: str) -> Iterator[_Element]:

@@ -109,9 +109,9 @@ def find_cases(recipe: Recipe, part: str, data: Path) -> list[Case]:
             )
     pair = functools.partial(_pair, data=data, images=images, key=files.key)
     labels = pair(truth, files.label_key, "label")
-    found = _matching(data, [pattern for pattern in files.masks if pattern != EYE])
-    masks = pair(found, files.mask_key, "mask") if found else {}
-    if files.masks and not found and EYE not in files.masks:
+    mask_files = _matching(data, [pattern for pattern in files.masks if pattern != EYE])
+    masks = pair(mask_files, files.mask_key, "mask") if mask_files else {}
+    if files.masks and not mask_files and EYE not in files.masks:
         raise DataError(f"{data}: has no {' or '.join(files.masks)}")
     cases: list[Case] = []
     for path in images:
@@ -188,24 +188,26 @@ def nearest(labels: NDArray[Number], size: Sequence[int]) -> NDArray[Number]:
 def _matching(data: Path, patterns: Sequence[str]) -> list[Path]:
     for pattern in patterns:
         with reading(data, f"cannot be searched for {pattern!r}"):
-            found = [
+            matches = [
                 path
                 for path in data.glob(pattern)
                 if path.is_file() and not path.name.startswith(".")
             ]
-        if found:
-            return sorted(found, key=lambda path: natural_order(path.relative_to(data)))
+        if matches:
+            return sorted(
+                matches, key=lambda path: natural_order(path.relative_to(data))
+            )
     return []
 
 
-def _listed(data: Path, files: Files, found: list[Path]) -> list[Path]:
+def _listed(data: Path, files: Files, images: list[Path]) -> list[Path]:
     if not files.listed_in:
-        return found
+        return images
     path = data / files.listed_in
     with reading(path):
         lines = path.read_text(encoding="utf-8").split("\n")
     names = {Path(line.split()[0]).name.split(".")[0] for line in lines if line.strip()}
-    return [image for image in found if image.name.split(".")[0] in names]
+    return [image for image in images if image.name.split(".")[0] in names]
 
 
 def _name(path: Path) -> str:
@@ -228,37 +230,37 @@ def _key(path: Path, data: Path, pattern: str) -> str:
     if not pattern:
         return path.name.split(".")[0]
     with reading(path, f"cannot be paired by {pattern!r}"):
-        found = re.search(pattern, inside)
-    if found is None:
+        match = re.search(pattern, inside)
+    if match is None:
         raise DataError(f"{path}: the name has no {pattern}, by which files are paired")
-    return "/".join(part or "" for part in found.groups())
+    return "/".join(part or "" for part in match.groups())
 
 
 def _pair(
-    found: list[Path], other_key: str, what: str, *,
+    files: list[Path], other_key: str, what: str, *,
     data: Path, images: list[Path], key: str,
 ) -> dict[Path, list[Path]]:  # fmt: skip
     """Give the labels (or masks) of each image."""
-    if not found:
+    if not files:
         return {}
     if other_key == ORDER:
-        if len(found) != len(images):
+        if len(files) != len(images):
             raise DataError(
-                f"{data}: {len(images)} images and {len(found)} {what}s, which are "
+                f"{data}: {len(images)} images and {len(files)} {what}s, which are "
                 "paired in their order; expected as many of both"
             )
-        return {one: [other] for one, other in zip(images, found, strict=True)}
-    known: dict[str, list[Path]] = defaultdict(list)
-    for path in found:
-        known[_key(path, data, other_key or key)].append(path)
+        return {image: [other] for image, other in zip(images, files, strict=True)}
+    by_key: dict[str, list[Path]] = defaultdict(list)
+    for path in files:
+        by_key[_key(path, data, other_key or key)].append(path)
     pairs = {path: _key(path, data, key) for path in images}
-    lacking = [path for path, one in pairs.items() if one not in known]
+    lacking = [path for path, name in pairs.items() if name not in by_key]
     if lacking and (what == "mask" or len(lacking) == len(images)):
         raise DataError(
-            f"{lacking[0]}: has no {what}; the {len(found)} {what}s are for "
-            f"{', '.join(list(known)[:3])} ..."
+            f"{lacking[0]}: has no {what}; the {len(files)} {what}s are for "
+            f"{', '.join(list(by_key)[:3])} ..."
         )
-    return {path: known[one] for path, one in pairs.items() if one in known}
+    return {path: by_key[name] for path, name in pairs.items() if name in by_key}
 
 
 def _further(path: Path, data: Path, files: Files) -> list[Path]:
@@ -360,7 +362,10 @@ def _nearest_colour(picture: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any
     colour = picture[:3].astype(np.int64)
     if len(colour) == 1:
         colour = np.repeat(colour, 3, axis=0)
-    away = [np.square(colour - one[:, None, None]).sum(axis=0) for one in colours]
+    away = [
+        np.square(colour - reference[:, None, None]).sum(axis=0)
+        for reference in colours
+    ]
     return np.asarray(np.argmin(away, axis=0))
 
 

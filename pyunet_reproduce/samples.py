@@ -64,20 +64,20 @@ def survey(recipe: Recipe, cases: Sequence[tuple[str, Case]], read: Read) -> Sur
     sizes: dict[tuple[int, ...], list[tuple[str, Case]]] = defaultdict(list)
     for part, case in tqdm(cases, "reading", unit="image", disable=None):
         example = read(part, case)
-        known = _at_net_size(example, example.classes).ravel()
-        pixels += np.bincount(known, minlength=classes + 1)[:classes]
+        classes_seen = _at_net_size(example, example.classes).ravel()
+        pixels += np.bincount(classes_seen, minlength=classes + 1)[:classes]
         sizes[example.image.shape].append((part, case))
     groups = []
     for shape, alike in sizes.items():
         # image, weights, classes, instances
-        one = 4 * int(np.prod(shape)) + 9 * int(np.prod(shape[1:]))
-        groups += list(_batches(alike, max(1, BYTES_AT_A_TIME // one)))
+        example_bytes = 4 * int(np.prod(shape)) + 9 * int(np.prod(shape[1:]))
+        groups += list(_batches(alike, max(1, BYTES_AT_A_TIME // example_bytes)))
     return Survey(next(iter(sizes))[0], pixels, groups)
 
 
 def tiles(
     recipe: Recipe,
-    found: Survey,
+    surveyed: Survey,
     read: Read,
     *,
     output: tuple[int, ...],
@@ -101,13 +101,13 @@ def tiles(
     Sample
         As many as ``recipe.training.samples``.
     """
-    weights = (*_class_weights(recipe, found.pixels), 0.0)
-    total = sum(map(len, found.groups))
-    wanted = recipe.training.samples
+    weights = (*_class_weights(recipe, surveyed.pixels), 0.0)
+    total = sum(map(len, surveyed.groups))
+    asked = recipe.training.samples
     done = cases = 0
-    for number, group in enumerate(found.groups):
+    for number, group in enumerate(surveyed.groups):
         cases += len(group)
-        count = round(wanted * cases / total) - done
+        count = round(asked * cases / total) - done
         done += count
         if not count:
             continue
@@ -121,7 +121,7 @@ def tiles(
             augmentation=recipe.training.augmentation,
             border_weight=recipe.training.border_weight,
             class_weights=weights[: highest + 1],
-            seed=seed * len(found.groups) + number,
+            seed=seed * len(surveyed.groups) + number,
         )
         images = np.stack([example.image for example in examples])
         yield from TileSource(images, labels, how)
@@ -133,15 +133,15 @@ def _class_weights(recipe: Recipe, pixels: NDArray[np.int64]) -> list[float]:
         return [1.0] * len(pixels)
     if weights == "balanced":
         present = np.where(pixels > 0, pixels, pixels.max())
-        return [float(one) for one in pixels.max() / present]
-    return [float(one) for one in weights]
+        return [float(weight) for weight in pixels.max() / present]
+    return [float(weight) for weight in weights]
 
 
 def _labels(recipe: Recipe, examples: Sequence[Example]) -> Labels:
-    classes = np.stack([_at_net_size(one, one.classes) for one in examples])
+    classes = np.stack([_at_net_size(example, example.classes) for example in examples])
     if not recipe.training.border_weight:
         return Labels(classes, np.zeros(classes.shape, np.int32), recipe.title)
-    objects = [_objects(recipe, one) for one in examples]
+    objects = [_objects(recipe, example) for example in examples]
     return Labels(classes, np.stack(objects), recipe.title)
 
 

@@ -47,7 +47,7 @@ class View:
 
     Attributes
     ----------
-    truth, found : ndarray of int, shape ([Z,] Y, X)
+    truth, prediction : ndarray of int, shape ([Z,] Y, X)
         Classes; 0 where nothing counts.
     probability : ndarray of float, same shape
         Of class 1 (not class 0, with more classes).
@@ -59,7 +59,7 @@ class View:
     """
 
     truth: NDArray[np.intp]
-    found: NDArray[np.intp]
+    prediction: NDArray[np.intp]
     probability: NDArray[np.float64]
     counts: NDArray[np.bool_]
     objects: NDArray[np.int32]
@@ -71,16 +71,16 @@ class View:
         counts = example.counts
         levels = stored.astype(np.intp)
         if stored.dtype == np.uint8:
-            found, levels = levels, np.where(levels > 0, FINEST, 0)
+            prediction, levels = levels, np.where(levels > 0, FINEST, 0)
         else:
-            found = (levels > FINEST / 2).astype(np.intp)
+            prediction = (levels > FINEST / 2).astype(np.intp)
         truth = np.where(counts, example.classes, 0).astype(np.intp)
         objects = example.instances
         if not objects.any():
             objects = _regions(truth)
         return cls(
             truth,
-            np.where(counts, found, 0),
+            np.where(counts, prediction, 0),
             np.where(counts, levels, 0) / FINEST,
             counts,
             objects,
@@ -95,12 +95,12 @@ class Tally:
     Attributes
     ----------
     classes : int
-    wanted : set of str
+    names : set of str
         Full names of the scores.
     """
 
     classes: int
-    wanted: set[str]
+    names: set[str]
     ranks: NDArray[np.int64] = field(
         default_factory=lambda: np.zeros((2, FINEST + 1), np.int64)
     )
@@ -110,7 +110,7 @@ class Tally:
 
     def add(self, view: View) -> None:
         """Take in one image."""
-        families = {name.partition(".")[0] for name in self.wanted}
+        families = {name.partition(".")[0] for name in self.names}
         if "ranking" in families:
             for positive in (0, 1):
                 chosen = view.levels[view.counts & ((view.truth > 0) == positive)]
@@ -123,19 +123,20 @@ class Tally:
             self.per_image.setdefault(family, []).append(PER_IMAGE[family](view))
 
     def result(self) -> Scores:
-        """Give all scores that are wanted."""
-        known: Scores = {}
+        """Give the scores of these names."""
+        results: Scores = {}
         if self.ranks.any():
-            known |= _named("ranking", _ranking(self.ranks))
+            results |= _named("ranking", _ranking(self.ranks))
         if self.overlaps:
-            known |= _named("overlap", _overlap(np.array(self.overlaps)))
+            results |= _named("overlap", _overlap(np.array(self.overlaps)))
         if self.stack:
-            known |= _named("isbi2012", _isbi(self.stack))
+            results |= _named("isbi2012", _isbi(self.stack))
         for family, scores in self.per_image.items():
-            means = {name: _mean([one[name] for one in scores]) for name in scores[0]}
-            known |= _named(family, means)
+            means = {name: _mean([each[name] for each in scores]) for name in scores[0]}
+            results |= _named(family, means)
         return _chosen(
-            {name for name in self.wanted if not name.startswith("cost.")}, known
+            {name for name in self.names if not name.startswith("cost.")},
+            results,
         )
 
 
@@ -171,7 +172,7 @@ def evaluate(
     DataError
         A score that no family has.
     """
-    asked = {(one.part, one.score) for one in recipe.fills}
+    asked = {(fill.part, fill.score) for fill in recipe.fills}
     asked |= {("", name) for name in recipe.also}
     tallies = {
         part: Tally(recipe.labels.classes, {name for of, name in asked if of == part})
@@ -184,9 +185,9 @@ def evaluate(
             tallies[name].add(view)
     results = {part: tally.result() for part, tally in tallies.items()}
     costs = [(part, name) for part, name in asked if name.startswith("cost.")]
-    known = net_cost(deploy) if costs else {}
+    costs_of_net = net_cost(deploy) if costs else {}
     for part, name in costs:
-        results[part][name] = _chosen({name}, known)[name]
+        results[part][name] = _chosen({name}, costs_of_net)[name]
     return results
 
 
@@ -200,13 +201,13 @@ def net_cost(deploy: Path) -> Scores:
     blob = net.blobs["data"]
     blob.reshape(*blob.shape[:2], *(axis.input_for(COST_TILE) for axis in axes))
     net.reshape()
-    found = cost.evaluate(net)
+    net_costs = cost.evaluate(net)
     return _named(
         "cost",
         {
-            "gflops": found.gflops,
-            "multiply_adds": found.multiply_adds / GIGA,
-            "parameters": float(found.parameters),
+            "gflops": net_costs.gflops,
+            "multiply_adds": net_costs.multiply_adds / GIGA,
+            "parameters": float(net_costs.parameters),
         },
     )
 
@@ -231,11 +232,11 @@ def _ranking(counted: NDArray[np.int64]) -> Scores:
 
 def _confusion(view: View, classes: int) -> NDArray[np.int64]:
     """Count true and false positives and negatives of each class, shape (4, K)."""
-    known, found = view.truth[view.counts], view.found[view.counts]
-    tp = np.bincount(known[known == found], minlength=classes)
-    true = np.bincount(known, minlength=classes)
-    positive = np.bincount(found, minlength=classes)
-    return np.array([tp, positive - tp, true - tp, known.size - true - positive + tp])
+    truth, prediction = view.truth[view.counts], view.prediction[view.counts]
+    tp = np.bincount(truth[truth == prediction], minlength=classes)
+    true = np.bincount(truth, minlength=classes)
+    positive = np.bincount(prediction, minlength=classes)
+    return np.array([tp, positive - tp, true - tp, truth.size - true - positive + tp])
 
 
 def _overlap(counts: NDArray[np.int64]) -> Scores:
@@ -275,33 +276,33 @@ def _saliency(view: View) -> Scores:
 def _objects(view: View) -> Scores:
     from pyunet_metrics import objects
 
-    found = _regions(view.found)
-    scores = objects.evaluate(view.objects[None], found[None])["per_image"]
+    predicted = _regions(view.prediction)
+    scores = objects.evaluate(view.objects[None], predicted[None])["per_image"]
     return {name: float(values[0]) for name, values in scores.items()}
 
 
 def _distance(view: View) -> Scores:
     from pyunet_metrics import distance
 
-    return distance.evaluate(view.truth > 0, view.found > 0)
+    return distance.evaluate(view.truth > 0, view.prediction > 0)
 
 
 def _mean(values: ArrayLike) -> float:
     """Give the mean of the numbers that are defined."""
-    known = np.asarray(values, np.float64)
-    known = known[~np.isnan(known)]
-    return float(known.mean()) if known.size else math.nan
+    defined = np.asarray(values, np.float64)
+    defined = defined[~np.isnan(defined)]
+    return float(defined.mean()) if defined.size else math.nan
 
 
 def _regions(classes: NDArray[np.intp]) -> NDArray[np.int32]:
     return np.asarray(ndimage.label(classes > 0)[0], np.int32)
 
 
-def _chosen(wanted: set[str], known: Scores) -> Scores:
-    missing = sorted(wanted - known.keys())
+def _chosen(names: set[str], scores: Scores) -> Scores:
+    missing = sorted(names - scores.keys())
     if missing:
-        raise DataError(f"score {missing[0]}; expected one of {', '.join(known)}")
-    return {name: known[name] for name in sorted(wanted)}
+        raise DataError(f"score {missing[0]}; expected one of {', '.join(scores)}")
+    return {name: scores[name] for name in sorted(names)}
 
 
 def _named(family: str, scores: Scores) -> Scores:

@@ -146,14 +146,14 @@ def measure(recipe: Recipe, runs: Sequence[Run], *, by: str) -> list[Measured]:
     -------
     list of Measured
     """
-    wanted = dict.fromkeys(
+    rows = dict.fromkeys(
         (row.dataset, row.metric, fill.part, fill.score, fill.scale)
         for fill, row in filled(recipe)
         if row.has_net
     )
-    wanted |= dict.fromkeys((recipe.title, name, "", name, 1.0) for name in recipe.also)
+    rows |= dict.fromkeys((recipe.title, name, "", name, 1.0) for name in recipe.also)
     result = []
-    for dataset, metric, part, score, scale in wanted:
+    for dataset, metric, part, score, scale in rows:
         seeds = sorted({run.seed for run in runs})
         means = [
             mean_and_spread(
@@ -180,13 +180,13 @@ def measure(recipe: Recipe, runs: Sequence[Run], *, by: str) -> list[Measured]:
     return result
 
 
-def result_table(recipe: Recipe, found: Sequence[Measured]) -> Table:
+def result_table(recipe: Recipe, measured: Sequence[Measured]) -> Table:
     """Give a recipe's published values beside the measured ones."""
     rows = []
-    known = {(one.dataset, one.metric): one for one in found}
+    by_metric = {(value.dataset, value.metric): value for value in measured}
     for fill, row in filled(recipe):
-        one = known.get((row.dataset, row.metric)) if row.has_net else None
-        shown = one.shown() if one else _state(row)
+        value = by_metric.get((row.dataset, row.metric)) if row.has_net else None
+        shown = value.shown() if value else _state(row)
         rows.append(
             (
                 row.dataset,
@@ -195,20 +195,20 @@ def result_table(recipe: Recipe, found: Sequence[Measured]) -> Table:
                 row.model,
                 fill.score,
                 shown,
-                _of(one, recipe.split.folds),
+                _of(value, recipe.split.folds),
             )
         )
-    for one in found:
-        if one.metric in recipe.also:
+    for value in measured:
+        if value.metric in recipe.also:
             rows.append(
                 (
-                    one.dataset,
+                    value.dataset,
                     NONE,
                     NONE,
                     NONE,
-                    one.metric,
-                    one.shown(),
-                    _of(one, recipe.split.folds),
+                    value.metric,
+                    value.shown(),
+                    _of(value, recipe.split.folds),
                 )
             )
     header = ("data set", "metric", "published", "by model", "score", "measured", "of")
@@ -218,7 +218,7 @@ def result_table(recipe: Recipe, found: Sequence[Measured]) -> Table:
 def all_rows() -> Table:
     """Give all published rows: which recipe fills them, what was measured so far."""
     recipes = [read_recipe(name) for name in recipe_names()]
-    found = read_measured()
+    measured = read_measured()
     rows = []
     for row in published():
         names = [
@@ -227,9 +227,10 @@ def all_rows() -> Table:
             if any(row == other for _, other in filled(recipe))
         ]
         ours = [
-            one
-            for one in found
-            if (one.dataset, one.metric) == (row.dataset, row.metric) and row.has_net
+            value
+            for value in measured
+            if (value.dataset, value.metric) == (row.dataset, row.metric)
+            and row.has_net
         ]
         rows.append(
             (
@@ -239,9 +240,9 @@ def all_rows() -> Table:
                 row.model,
                 ", ".join(names),
                 "implemented" if row.has_net and names else _state(row),
-                "; ".join(one.shown() for one in ours) or NONE,
-                "; ".join(one.by for one in ours) or NONE,
-                "; ".join(one.on for one in ours) or NONE,
+                "; ".join(value.shown() for value in ours) or NONE,
+                "; ".join(value.by for value in ours) or NONE,
+                "; ".join(value.on for value in ours) or NONE,
             )
         )
     header = (
@@ -285,11 +286,11 @@ def write_results(
     paths : list of Path
         What was written.
     """
-    found = measure(recipe, runs, by=by)
-    table = result_table(recipe, found)
+    measured = measure(recipe, runs, by=by)
+    table = result_table(recipe, measured)
     report = {
         "recipe": recipe.name,
-        "measured": [vars(one) for one in found],
+        "measured": [vars(value) for value in measured],
         "runs": [vars(run) for run in runs],
     }
     contents = {
@@ -297,7 +298,7 @@ def write_results(
         "table.txt": table.text() + "\n",
         "table.csv": table.csv(),
         "table.html": table.html(f"{recipe.title}: published and measured"),
-        "measured.toml": "\n".join(one.toml() for one in found),
+        "measured.toml": "\n".join(value.toml() for value in measured),
     }
     for name, text in contents.items():
         with atomic_path(out / name) as draft:
@@ -309,12 +310,12 @@ def _state(row: Published) -> str:
     return NONE if row.has_net else TO_COME
 
 
-def _of(one: Measured | None, folds: int) -> str:
+def _of(value: Measured | None, folds: int) -> str:
     """Say what a number is the mean of."""
-    if one is None:
+    if value is None:
         return NONE
-    seeds = f"{len(one.seeds)} seed" + "s" * (len(one.seeds) > 1)
+    seeds = f"{len(value.seeds)} seed" + "s" * (len(value.seeds) > 1)
     if folds == 1:
         return seeds
-    some = "all" if len(one.folds) == folds else ",".join(map(str, one.folds))
+    some = "all" if len(value.folds) == folds else ",".join(map(str, value.folds))
     return f"{seeds}, folds {some} of {folds}"

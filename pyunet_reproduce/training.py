@@ -98,25 +98,25 @@ def last_snapshot(prefix: Path) -> Path | None:
     ...     last_snapshot(Path(folder, "net")).name
     'net_iter_10.solverstate'
     """
-    found = {
+    snapshots = {
         int(match[1]): path
         for path in prefix.parent.glob(f"{prefix.name}_iter_*.solverstate")
         if (match := re.search(r"_iter_(\d+)$", path.stem))
     }
-    return found[max(found)] if found else None
+    return snapshots[max(snapshots)] if snapshots else None
 
 
-def _steps(solver: Any, wanted: int, label: str) -> float:
+def _steps(solver: Any, iterations: int, label: str) -> float:
     mean: float | None = None
     with (
         _asked_to_stop() as stop,
         tqdm(
-            total=wanted, initial=solver.iter, desc=label, unit="step", disable=None
+            total=iterations, initial=solver.iter, desc=label, unit="step", disable=None
         ) as progress,
     ):
-        while solver.iter < wanted:
+        while solver.iter < iterations:
             before = solver.iter
-            solver.step(min(STEPS, wanted - before))
+            solver.step(min(STEPS, iterations - before))
             now = float(solver.net.blobs["loss"].data)
             if now != now:
                 raise DataError(
@@ -126,7 +126,7 @@ def _steps(solver: Any, wanted: int, label: str) -> float:
             mean = now if mean is None else 0.95 * mean + 0.05 * now
             progress.update(solver.iter - before)
             progress.set_postfix(loss=f"{mean:.4f}")
-            if stop and solver.iter < wanted:
+            if stop and solver.iter < iterations:
                 solver.snapshot()
                 raise KeyboardInterrupt
     return float("nan") if mean is None else mean
@@ -142,15 +142,17 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
     try:
         # under nohup a terminal may close
-        asked_by = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
-        before = {one: signal.signal(one, note) for one in asked_by}
+        asked_by = [
+            number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
+        ]
+        before = {number: signal.signal(number, note) for number in asked_by}
     except ValueError:  # not the main thread: nobody can press Ctrl-C there
         before = {}
     try:
         yield asked
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _settings(solver_file: Path) -> Any:

@@ -178,7 +178,7 @@ def _cases(args: argparse.Namespace) -> Iterator[Case]:
     labels = read_labels(args.truth, kind=args.labels_are, inside=args.inside)
     frame = Frame(args.truth, labels.classes.shape, args.slices)
     truth = frame.cut(labels.classes, args.truth)
-    found = read_prediction(args.prediction, frame, instances=False)
+    prediction = read_prediction(args.prediction, frame, instances=False)
     images = None
     names = [f"slice {number}" for number in range(frame.start, frame.stop)]
     if args.images:
@@ -189,15 +189,15 @@ def _cases(args: argparse.Namespace) -> Iterator[Case]:
     for number, name in enumerate(names):
         yield Case(
             name,
-            _alike(truth[number], found),
-            found.classes[number],
+            _alike(truth[number], prediction),
+            prediction.classes[number],
             None if images is None else images[number],
         )
 
 
-def _alike(truth: NDArray[Any], found: Prediction) -> NDArray[Any]:
+def _alike(truth: NDArray[Any], prediction: Prediction) -> NDArray[Any]:
     """Tell inside from outside only, where the prediction tells no more apart."""
-    return (truth > 0).astype(int) if found.count == 2 else truth
+    return (truth > 0).astype(int) if prediction.count == 2 else truth
 
 
 def _evaluation(prediction: Path) -> list[Any]:

@@ -50,18 +50,20 @@ def finetuning_charts(table: Path, class_names: Sequence[str]) -> list[Chart]:
         A table of other classes, or a damaged one.
     """
     curves = Curves.read_csv(table, class_names)
-    found = curves.validation
+    validation = curves.validation
     losses = [Line("training", curves.training)]
-    if found:
+    if validation:
         losses.append(
-            Line("validation", {k: v.loss for k, v in found.items()}, 1, False, True)
+            Line(
+                "validation", {k: v.loss for k, v in validation.items()}, 1, False, True
+            )
         )
-    charts = [Chart("loss", losses)] if curves.training or found else []
-    for measure in MEASURES if found else ():
+    charts = [Chart("loss", losses)] if curves.training or validation else []
+    for measure in MEASURES if validation else ():
         lines = [
             Line(
                 name,
-                {k: getattr(v, measure)[number] for k, v in found.items()},
+                {k: getattr(v, measure)[number] for k, v in validation.items()},
                 number,
                 False,
                 True,

@@ -48,8 +48,8 @@ def describe_net(
     rows: list[Row] = [("net", str(deploy))]
     if weights is not None:
         load = load_definition if is_definition(deploy) else load_model
-        found = load(deploy, weights)
-        model = found[0] if isinstance(found, tuple) else found
+        loaded = load(deploy, weights)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
         rows.append(("weights", f"{weights} ({weights.stat().st_size / MIB:.1f} MiB)"))
         net = model.net
         if is_definition(deploy):
@@ -96,8 +96,8 @@ def describe_solver(text: str, *, name: str = "solver") -> list[Row]:
 def _shown(field: Any, value: Any) -> str:
     values = value if _is_list(value) else [value]
     if field.enum_type is not None:
-        values = [field.enum_type.values_by_number[one].name for one in values]
-    words = (f"{one:.7g}" if isinstance(one, float) else str(one) for one in values)
+        values = [field.enum_type.values_by_number[number].name for number in values]
+    words = (f"{each:.7g}" if isinstance(each, float) else str(each) for each in values)
     return ", ".join(words)
 
 
@@ -106,19 +106,22 @@ def _is_list(value: Any) -> bool:
 
 
 def _sizes(net: Any) -> list[Row]:
-    found = cost.evaluate(net)
+    costs = cost.evaluate(net)
     rows = [
         (what, f"{name}: {' x '.join(str(int(n)) for n in net.blobs[name].shape)}")
         for what, names in (("input", net.inputs), ("output", net.outputs))
         for name in names
     ]
-    with_weights = [layer for layer in found.layers if layer.parameters]
-    size = cost.FLOAT_BYTES * found.parameters / MIB
+    with_weights = [layer for layer in costs.layers if layer.parameters]
+    size = cost.FLOAT_BYTES * costs.parameters / MIB
     return [
         *rows,
-        ("layers with weights", f"{len(with_weights)} of {len(found.layers)}"),
-        ("parameters", f"{found.parameters:,} ({size:.1f} MiB)"),
-        ("multiply-adds", f"{found.multiply_adds:,} ({found.gflops:.2f} GFLOP)"),
+        ("layers with weights", f"{len(with_weights)} of {len(costs.layers)}"),
+        ("parameters", f"{costs.parameters:,} ({size:.1f} MiB)"),
+        (
+            "multiply-adds",
+            f"{costs.multiply_adds:,} ({costs.gflops:.2f} GFLOP)",
+        ),
     ]
 
 

@@ -82,24 +82,26 @@ def case_figures(case: Case) -> list[Figure]:
     >>> [made.caption for made in case_figures(Case("a", labels, labels))]
     ['truth', 'prediction', 'differences: too much orange, missed blue']
     """
-    truth, found = _middle(case.truth), _middle(case.found)
+    truth, prediction = _middle(case.truth), _middle(case.prediction)
     counts = None if case.counts is None else _middle(case.counts)
     image = np.zeros((1, *truth.shape)) if case.image is None else case.image
     if image.ndim > 3:
         image = image[:, image.shape[1] // 2]
     if image.shape[-2:] != truth.shape:
         image = _nearest(image, truth.shape)
-    panels = comparison_panels(image, truth, found)
+    panels = comparison_panels(image, truth, prediction)
     names = ["image", "truth", "prediction", "overlay"]
     if case.image is None:
         panels, names = panels[1:3], names[1:3]
-    panels.append(differences(truth, found, counts))
+    panels.append(differences(truth, prediction, counts))
     names.append("differences: too much orange, missed blue")
     return [figure(*pair) for pair in zip(panels, names, strict=True)]
 
 
 def differences(
-    truth: NDArray[Any], found: NDArray[Any], counts: NDArray[np.bool_] | None = None
+    truth: NDArray[Any],
+    prediction: NDArray[Any],
+    counts: NDArray[np.bool_] | None = None,
 ) -> Picture:
     """Paint pixels that are right white, too much orange, missed blue.
 
@@ -108,7 +110,7 @@ def differences(
 
     Parameters
     ----------
-    truth, found : ndarray of int, shape (Y, X)
+    truth, prediction : ndarray of int, shape (Y, X)
     counts : ndarray of bool, same shape, optional
 
     Returns
@@ -121,10 +123,10 @@ def differences(
     [[230, 120, 0], [0, 90, 200], [255, 255, 255]]
     """
     picture = np.full((*truth.shape, 3), WHITE, np.uint8)
-    wrong = truth != found
+    wrong = truth != prediction
     picture[wrong] = (150, 60, 170)
     picture[wrong & (truth == 0)] = (230, 120, 0)
-    picture[wrong & (found == 0)] = (0, 90, 200)
+    picture[wrong & (prediction == 0)] = (0, 90, 200)
     if counts is not None:
         picture[~counts] = (205, 205, 205)
     return picture
@@ -142,8 +144,8 @@ def weight_figures(example: WeightExample) -> list[Figure]:
     """
     labels = example.labels.astype(np.intp)
     inner = [
-        slice((have - wanted) // 2, (have - wanted) // 2 + wanted)
-        for have, wanted in zip(example.image.shape[-2:], labels.shape, strict=True)
+        slice((length - target) // 2, (length - target) // 2 + target)
+        for length, target in zip(example.image.shape[-2:], labels.shape, strict=True)
     ]
     part = example.image[:, inner[0], inner[1]]
     image, truth, *_ = comparison_panels(part, labels, labels)
@@ -202,12 +204,12 @@ def kernel_figure(weights: NDArray[Any], caption: str) -> Figure:
     height, width = (extent + 2 for extent in tiles.shape[1:3])
     columns = min(len(tiles), MOST_COLUMNS)
     rows = math.ceil(len(tiles) / columns)
-    whole = np.full((rows * height + 1, columns * width + 1, 3), WHITE, np.uint8)
+    pixels = np.full((rows * height + 1, columns * width + 1, 3), WHITE, np.uint8)
     for number, tile in enumerate(tiles):
         row, column = divmod(number, columns)
         top_, left = row * height + 1, column * width + 1
-        whole[top_ : top_ + height - 2, left : left + width - 2] = tile
-    return figure(whole, caption, side=max(whole.shape))
+        pixels[top_ : top_ + height - 2, left : left + width - 2] = tile
+    return figure(pixels, caption, side=max(pixels.shape))
 
 
 def _middle(array: NDArray[Any]) -> NDArray[Any]:
@@ -217,7 +219,7 @@ def _middle(array: NDArray[Any]) -> NDArray[Any]:
 def _nearest(image: NDArray[Any], size: Sequence[int]) -> NDArray[Any]:
     """Bring (C, Y, X) to the size of its truth, which the net saw smaller."""
     rows, columns = (
-        (np.arange(wanted) * have // wanted)
-        for have, wanted in zip(image.shape[-2:], size, strict=True)
+        (np.arange(target) * length // target)
+        for length, target in zip(image.shape[-2:], size, strict=True)
     )
     return image[:, rows[:, None], columns]

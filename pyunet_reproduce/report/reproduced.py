@@ -54,7 +54,10 @@ def read_reproduced(folder: Path) -> Run:
     DataError
         A plan that cannot be read.
     """
-    runs = [_Reproduced(one, read_notes(one / PLAN)) for one in _folders(folder)]
+    runs = [
+        _Reproduced(run_folder, read_notes(run_folder / PLAN))
+        for run_folder in _folders(folder)
+    ]
     first = runs[0]
     absent = {"curves": NO_LOG}
     cases = example = None
@@ -134,7 +137,9 @@ class _Reproduced:
         for (part, case), values in zip(there, stored, strict=True):
             example = read_case(self.recipe, part, case)
             view = View.of(example, values)
-            yield Case(case.name, view.truth, view.found, example.image, view.counts)
+            yield Case(
+                case.name, view.truth, view.prediction, example.image, view.counts
+            )
 
     def weight_example(self) -> WeightExample:
         """Draw one training tile as the training did, from the first image alone."""
@@ -144,10 +149,10 @@ class _Reproduced:
             return read_case(recipe, part, case)
 
         chosen = self.fold.train[:1]
-        found = survey(recipe, chosen, read)
-        output = output_tile(recipe, found.channels)
+        surveyed = survey(recipe, chosen, read)
+        output = output_tile(recipe, surveyed.channels)
         seed = int(self.plan["seed"])
-        sample = next(tiles(recipe, found, read, output=output, seed=seed))
+        sample = next(tiles(recipe, surveyed, read, output=output, seed=seed))
         image, label, weights = sample.data, sample.label[0], sample.weights[0]
         if label.ndim > 2:
             middle = len(label) // 2
@@ -167,26 +172,26 @@ def _folders(folder: Path) -> list[Path]:
     if (folder / PLAN).is_file():
         return [folder]
     numbers = {
-        one.parent: tuple(map(int, found.groups()))
-        for one in folder.glob(f"seed*_fold*/{PLAN}")
-        if (found := RUN.fullmatch(one.parent.name))
+        run_folder.parent: tuple(map(int, match.groups()))
+        for run_folder in folder.glob(f"seed*_fold*/{PLAN}")
+        if (match := RUN.fullmatch(run_folder.parent.name))
     }
     if not numbers:
         raise DataError(f"{folder}: has no run seedN_foldN of pyunet reproduce")
     seed = min(numbers.values())[0]
     return sorted(
-        (one for one in numbers if numbers[one][0] == seed),
-        key=lambda one: numbers[one],
+        (run_folder for run_folder in numbers if numbers[run_folder][0] == seed),
+        key=lambda run_folder: numbers[run_folder],
     )
 
 
 def _tables(folder: Path, runs: Sequence[_Reproduced]) -> list[Table]:
-    found = []
+    tables = []
     table = folder / TABLE
     if table.is_file():
         with table.open(encoding="utf-8", newline="") as file, reading(table):
             header, *rows = csv.reader(file)
-        found.append(Table("Published and measured", header, rows))
+        tables.append(Table("Published and measured", header, rows))
     for run in runs:
         if run.scored:
             scores = read_notes(run.folder / SCORES)["scores"]
@@ -195,8 +200,8 @@ def _tables(folder: Path, runs: Sequence[_Reproduced]) -> list[Table]:
                 for part, of_part in scores.items()
                 for name, value in of_part.items()
             ]
-            found.append(Table(f"Scores of {run.folder.name}", (), rows))
-    return found
+            tables.append(Table(f"Scores of {run.folder.name}", (), rows))
+    return tables
 
 
 def _sizes(extents: Sequence[int]) -> str:

@@ -22,7 +22,7 @@ class Case:
     Attributes
     ----------
     name : str
-    truth, found : ndarray of int, shape ([Z,] Y, X)
+    truth, prediction : ndarray of int, shape ([Z,] Y, X)
         Classes; 0 is background.
     image : ndarray or None, shape (C, [Z,] Y, X)
     counts : ndarray of bool or None, shape ([Z,] Y, X)
@@ -31,7 +31,7 @@ class Case:
 
     name: str
     truth: NDArray[Any]
-    found: NDArray[Any]
+    prediction: NDArray[Any]
     image: NDArray[Any] | None = None
     counts: NDArray[np.bool_] | None = None
 

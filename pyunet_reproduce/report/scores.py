@@ -84,8 +84,8 @@ def score_cases(cases: Iterable[Case], *, classes: int = 2) -> Scored:
     Examples
     --------
     >>> truth = np.array([[0, 0, 1, 1]])
-    >>> found = score_cases([Case("a", truth, np.array([[0, 1, 1, 1]]))])
-    >>> found.cases[0].accuracy, found.confusion.tolist()
+    >>> scored = score_cases([Case("a", truth, np.array([[0, 1, 1, 1]]))])
+    >>> scored.cases[0].accuracy, scored.confusion.tolist()
     (0.75, [[1, 1], [0, 2]])
     """
     result = Scored(confusion=np.zeros((classes, classes), np.int64))
@@ -103,44 +103,43 @@ def score_cases(cases: Iterable[Case], *, classes: int = 2) -> Scored:
 
 
 def _counts(case: Case) -> NDArray[np.int64]:
-    truth, found = _pixels(case)
-    count = int(max(truth.max(initial=0), found.max(initial=0))) + 1
-    pairs = np.bincount(truth * count + found, minlength=count * count)
+    truth, prediction = _pixels(case)
+    count = int(max(truth.max(initial=0), prediction.max(initial=0))) + 1
+    pairs = np.bincount(truth * count + prediction, minlength=count * count)
     return pairs.reshape(count, count)
 
 
 def _pixels(case: Case) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    if case.truth.shape != case.found.shape:
+    if case.truth.shape != case.prediction.shape:
         raise DataError(
             f"{case.name}: truth of {case.truth.shape} pixels, prediction of "
-            f"{case.found.shape}: expected the same shape for both"
+            f"{case.prediction.shape}: expected the same shape for both"
         )
     kept: Any = ... if case.counts is None else case.counts
-    return case.truth[kept].ravel().astype(np.intp), case.found[kept].ravel().astype(
-        np.intp
-    )
+    truth, prediction = case.truth[kept], case.prediction[kept]
+    return truth.astype(np.intp), prediction.astype(np.intp)
 
 
 def _score(case: Case, classes: int) -> CaseScore:
-    truth, found = _pixels(case)
+    truth, prediction = _pixels(case)
     if not truth.size:
         raise DataError(f"{case.name}: no pixel counts; expected at least one")
-    iou = overlap.iou(truth, found, classes)
+    iou = overlap.iou(truth, prediction, classes)
     return CaseScore(
         case.name,
         overlap.mean(iou),
-        overlap.pixel_accuracy(truth, found, classes),
+        overlap.pixel_accuracy(truth, prediction, classes),
         tuple(iou.tolist()),
-        tuple(overlap.dice(truth, found, classes).tolist()),
+        tuple(overlap.dice(truth, prediction, classes).tolist()),
     )
 
 
-def _sum(whole: NDArray[np.int64], part: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sum(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
     """Add tables of different numbers of classes."""
-    size = max(len(whole), len(part))
+    size = max(len(first), len(second))
     total = np.zeros((size, size), np.int64)
-    for one in (whole, part):
-        total[: len(one), : len(one)] += one
+    for counts in (first, second):
+        total[: len(counts), : len(counts)] += counts
     return total
 
 
@@ -148,21 +147,21 @@ class _Extremes:
     """Keeps pictures of the worst and the best images only."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[float, int, CaseScore, list[Figure]]] = []
+        self._kept: list[tuple[float, int, CaseScore, list[Figure]]] = []
         self._count = 0
 
     def add(self, score: CaseScore, case: Case) -> None:
         """Take in an image; draw it only if it is among them."""
         value, number = score.mean_iou, self._count
         self._count += 1
-        place = bisect.bisect(self._found, (value, number))
-        crowded = len(self._found) == 2 * SHOWN
+        place = bisect.bisect(self._kept, (value, number))
+        crowded = len(self._kept) == 2 * SHOWN
         if crowded and place == SHOWN:
             return
-        self._found.insert(place, (value, number, score, case_figures(case)))
+        self._kept.insert(place, (value, number, score, case_figures(case)))
         if crowded:
             # the middle one of seven is neither among the worst nor the best three
-            del self._found[SHOWN]
+            del self._kept[SHOWN]
 
     def split(
         self,
@@ -170,6 +169,6 @@ class _Extremes:
         list[tuple[CaseScore, list[Figure]]], list[tuple[CaseScore, list[Figure]]]
     ]:
         """Give the worst, the worst first, and the best, the best first."""
-        both = [(score, figures) for _, _, score, figures in self._found]
+        both = [(score, figures) for _, _, score, figures in self._kept]
         half = (len(both) + 1) // 2
         return both[:half], both[half:][::-1]

@@ -151,8 +151,8 @@ def _scores(run: Run, scored: Scored | None, why: str) -> Section:
         return Section("scores", "Scores", why, tables)
     names = _class_names(run, len(scored.confusion))
     shown = names if len(names) <= MOST_COLUMNS else []
-    header = ["image", "mean IoU", "pixels right", *(f"IoU {one}" for one in shown)]
-    rows = [_score_row(one.name, one, len(shown)) for one in scored.cases]
+    header = ["image", "mean IoU", "pixels right", *(f"IoU {label}" for label in shown)]
+    rows = [_score_row(label.name, label, len(shown)) for label in scored.cases]
     tables.append(Table("Images", header, rows))
     tables.append(Table("Mean over the images", (), _means(scored.cases)))
     return Section("scores", "Scores", "", tables)
@@ -165,9 +165,9 @@ def _score_row(name: str, score: CaseScore, classes: int) -> list[str]:
 
 
 def _means(cases: Sequence[CaseScore]) -> list[tuple[str, str]]:
-    iou = [one.mean_iou for one in cases]
-    dice = [float(np.nanmean(one.dice)) for one in cases]
-    right = [one.accuracy for one in cases]
+    iou = [case.mean_iou for case in cases]
+    dice = [float(np.nanmean(case.dice)) for case in cases]
+    right = [case.accuracy for case in cases]
     each = {"mean IoU": iou, "mean Dice": dice, "pixels right": right}
     return [
         (name, f"{np.mean(values):.4f} (from {min(values):.4f} to {max(values):.4f})")
@@ -222,5 +222,5 @@ def _weights(run: Run, why: str) -> Section:
 
 
 def _class_names(run: Run, count: int) -> list[str]:
-    known = list(run.class_names[:count])
-    return known + [f"class {number}" for number in range(len(known), count)]
+    names = list(run.class_names[:count])
+    return names + [f"class {number}" for number in range(len(names), count)]

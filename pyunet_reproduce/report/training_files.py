@@ -38,7 +38,9 @@ def describe_training_set(list_file: Path) -> list[tuple[str, str]]:
     for name in names:
         where = f"{name} (named in {list_file})"
         with reading(where), h5py.File(name, "r") as file:
-            shapes = {key: (one.shape, one.dtype) for key, one in _arrays(file)}
+            shapes = {
+                key: (dataset.shape, dataset.dtype) for key, dataset in _arrays(file)
+            }
             count += next(iter(shapes.values()))[0][0] if shapes else 0
             arguments = file.attrs.get("arguments", "{}")
     rows = [("list", str(list_file)), ("files", str(len(names)))]
@@ -78,21 +80,21 @@ def _listed(list_file: Path) -> list[str]:
 
 
 def _arrays(file: h5py.File) -> Iterator[tuple[str, Any]]:
-    for key, one in file.items():
-        if isinstance(one, h5py.Dataset) and one.ndim > 1:
-            yield key, one
+    for key, dataset in file.items():
+        if isinstance(dataset, h5py.Dataset) and dataset.ndim > 1:
+            yield key, dataset
 
 
 def _made_with(arguments: Any) -> list[tuple[str, str]]:
     try:
-        found = json.loads(arguments)
+        options = json.loads(arguments)
     except (ValueError, TypeError, RecursionError):
         return []
-    if not isinstance(found, dict):
+    if not isinstance(options, dict):
         return []
     return [
         (f"made with {key}", str(value))
-        for key, value in found.items()
+        for key, value in options.items()
         if value not in (None, False)
     ]
 
@@ -108,10 +110,10 @@ def _class_shares(list_file: Path) -> list[tuple[str, str]]:
                 labels = sample.label.ravel().astype(np.intp)
             if not 0 <= labels.min(initial=0) <= labels.max(initial=0) <= LARGEST:
                 return []
-            found = np.bincount(labels)
-            size = max(len(counts), len(found))
+            pixels = np.bincount(labels)
+            size = max(len(counts), len(pixels))
             counts = np.pad(counts, (0, size - len(counts)))
-            counts[: len(found)] += found
+            counts[: len(pixels)] += pixels
     except DataError:
         return []
     shares = ", ".join(

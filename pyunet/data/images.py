@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,6 @@ PICTURES = {
     ".pnm": "PPM",
     ".ppm": "PPM",
 }
-ACCEPTED = "a TIFF, PNG, GIF, JPEG, BMP or PNM file or a folder of them"
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class Resolution:
     unit: int = 1
     unit_name: str | None = None
     spacing: float | None = None
+
+
+Image = tuple[NDArray[Any], Resolution | None]
 
 
 @dataclass(frozen=True)
@@ -234,7 +237,7 @@ def image_files(path: Path) -> list[Path]:
             raise DataError(f"{path}: no such file or folder; expected {ACCEPTED}")
         return sorted(found_files, key=natural_order)
     visible = [p for p in path.iterdir() if p.is_file() and p.name[0] != "."]
-    images = [p for p in visible if p.suffix.lower() in (*TIFF, *PICTURES)]
+    images = [p for p in visible if p.suffix.lower() in READERS]
     if not images:
         endings = ", ".join(sorted({p.suffix or p.name for p in visible})[:5])
         raise DataError(
@@ -260,9 +263,7 @@ def natural_order(path: Path) -> list[tuple[bool, int, str]]:
     ]
 
 
-def read_image_file(
-    file: Path, *, palette_as_index: bool = False
-) -> tuple[NDArray[Any], Resolution | None]:
+def read_image_file(file: Path, *, palette_as_index: bool = False) -> Image:
     """Read one file: slices (N, C, Y, X) and the size of their pixels.
 
     Raises
@@ -271,16 +272,11 @@ def read_image_file(
         No image, of another kind than its name says, or damaged.
     """
     suffix = file.suffix.lower()
-    kind = "TIFF" if suffix in TIFF else PICTURES.get(suffix)
-    if kind is None:
+    if suffix not in READERS:
         raise DataError(
             f"{file}: is not an image that can be read; expected {ACCEPTED}"
         )
-    if kind == "TIFF":
-        array, resolution = _read_tiff(file)
-    else:
-        plain = with_numbers if palette_as_index else with_colours
-        array, resolution = read_picture(file, (kind,), plain), None
+    array, resolution = READERS[suffix](file, palette_as_index)
     if array.dtype.kind not in "uif" or array.size == 0:
         raise DataError(
             f"{file}: has values of type {array.dtype} and shape {array.shape}; "
@@ -289,7 +285,7 @@ def read_image_file(
     return array, resolution
 
 
-def _read_tiff(file: Path) -> tuple[NDArray[Any], Resolution | None]:
+def _read_tiff(file: Path, _: bool) -> Image:
     with opened_tiff(file) as tiff:
         kinds = sorted({(s.axes, s.shape, str(s.dtype)) for s in tiff.series})
         if len({(axes[-2:], shape[-2:]) for axes, shape, _ in kinds}) > 1:
@@ -300,6 +296,19 @@ def _read_tiff(file: Path) -> tuple[NDArray[Any], Resolution | None]:
         check_images(file, tiff)
         parts = [arrange_slices(s.asarray(), s.axes, file) for s in tiff.series]
         return np.concatenate(parts), tiff_resolution(tiff)
+
+
+def _read_picture(file: Path, palette_as_index: bool) -> Image:
+    plain = with_numbers if palette_as_index else with_colours
+    return read_picture(file, (PICTURES[file.suffix.lower()],), plain), None
+
+
+# by the ending of the file's name: what reads slices (N, C, Y, X) and their pixel size
+READERS: dict[str, Callable[[Path, bool], Image]] = {
+    **dict.fromkeys(TIFF, _read_tiff),
+    **dict.fromkeys(PICTURES, _read_picture),
+}
+ACCEPTED = f"a {', '.join(READERS)} file or a folder of them"
 
 
 def arrange_slices(array: NDArray[Any], axes: str, file: Path) -> NDArray[Any]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from pyunet_metrics.inputs import Prediction
 
 HELP = "Score a segmentation: pixel error, Rand, V_rand, V_info, IoU, Dice, and more."
-FAMILIES = ("isbi", "overlap", "ranking", "distance", "objects", "saliency")
 EPILOG = """\
 The first four are those of the ISBI 2012 challenge, each at its best threshold;
 V_rand and V_info after border thinning. IoU and Dice are means over the classes.
@@ -95,7 +94,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--metrics",
         nargs="+",
-        choices=(*FAMILIES, "tracking"),
         default=[],
         metavar="FAMILY",
         help="families of metrics (default: the table of six)",

@@ -125,7 +125,9 @@ class TestRefuses:
 
     def test_another_kind_of_file(self, tmp_path):
         (tmp_path / "a.txt").write_text("hello")
-        with pytest.raises(DataError, match=r"a\.txt: is not an image .* a \.tif, .* \.png"):
+        with pytest.raises(
+            DataError, match=r"a\.txt: is not an image .* a \.tif, .* \.png"
+        ):
             read_stack(tmp_path / "a.txt")
 
     @pytest.mark.parametrize("name", ["a.tif", "a.png"])

@@ -117,7 +117,7 @@ def _pixels(case: Case) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         )
     kept: Any = ... if case.counts is None else case.counts
     truth, prediction = case.truth[kept], case.prediction[kept]
-    return truth.astype(np.intp), prediction.astype(np.intp)
+    return truth.ravel().astype(np.intp), prediction.ravel().astype(np.intp)
 
 
 def _score(case: Case, classes: int) -> CaseScore:

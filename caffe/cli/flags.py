@@ -59,6 +59,11 @@ class Flags(CommonFlags):
         "float32",
         "What 'train', 'test' and 'time' round to: float32, bf16, or tf32 (GPUs).",
     )
+    dialects: str = flag(
+        "",
+        "Dialects, separated by ',': the first that has a layer's type is meant where "
+        "several have it.",
+    )
     output: str = flag("", "The file that 'upgrade' writes.")
     crop: str = flag(
         "explicit",
@@ -72,6 +77,11 @@ class Flags(CommonFlags):
     sighup_effect: str = flag(
         "snapshot", "What to do on SIGHUP: snapshot, stop or none."
     )
+
+    @property
+    def preferred(self) -> list[str]:
+        """Names in `dialects`."""
+        return [name for name in self.dialects.split(",") if name]
 
 
 _Kind = TypeVar("_Kind", bound=CommonFlags)

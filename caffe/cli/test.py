@@ -31,6 +31,7 @@ def run(flags: Flags) -> int:
     from caffe.engine.solvers import report
 
     caffe.set_precision(flags.precision)
+    caffe.prefer_dialects(*flags.preferred)
     net = caffe.Net(
         flags.model, caffe.TEST, level=flags.level, stages=flags.stage.split(",")
     )

@@ -37,6 +37,7 @@ def run(flags: Flags) -> int:
     import caffe
 
     caffe.set_precision(flags.precision)
+    caffe.prefer_dialects(*flags.preferred)
     net = caffe.Net(
         flags.model,
         _PHASES[flags.phase],

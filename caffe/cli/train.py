@@ -66,11 +66,12 @@ def _train_as(flags: Flags, place: ranks.Place) -> None:
 def _train(
     flags: Flags, param: Any, requests: Requests, uid: bytes | None = None
 ) -> None:
-    from caffe.engine import common
+    from caffe.engine import catalogue, common
     from caffe.engine.solvers import get_solver
     from caffe.engine.solvers.records import Records
 
     common.set_precision(flags.precision)
+    catalogue.prefer_dialects(*flags.preferred)
     with ExitStack() as stack:
         folder = Path(flags.log) if flags.log and common.root_solver() else None
         if folder is not None:

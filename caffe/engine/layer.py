@@ -1,4 +1,4 @@
-"""What a layer is to the engine, and the catalogue of layer types.
+"""What a layer is to the engine; `caffe.engine.catalogue` holds the types.
 
 A layer only computes. It declares its arity and its parameters, answers which
 shapes it makes, and turns bottoms into tops. Everything it sees of the world is a
@@ -11,9 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
-from importlib import import_module
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -23,7 +21,6 @@ from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.packing import Packing
 from caffe.engine.spans import SpanRule, meet, mixes_positions
 from caffe.errors import CheckError
-from caffe.proto.dialects import dialects
 
 Shape = tuple[int, ...]
 Blobs = Sequence[Blob]
@@ -110,8 +107,9 @@ class Operator(ABC):
 
     Attributes
     ----------
-    type : str
-        Caffe's type string, set by `register`.
+    type, dialect : str
+        Caffe's type string, and the name of the dialect that brings the class (BVLC's
+        own: ""); both are set by `register`.
     bottoms, tops : (int, int or None)
         Least and greatest number of bottoms and tops; None: any number.
     equal_bottoms_tops : bool
@@ -160,6 +158,7 @@ class Operator(ABC):
     """
 
     type: ClassVar[str]
+    dialect: ClassVar[str] = ""
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     equal_bottoms_tops: ClassVar[bool] = False
@@ -186,6 +185,25 @@ class Operator(ABC):
         self.param = param
         self.aliases_bottom = self.aliases(param)
         self.setup(param, context)
+
+    @classmethod
+    def claims(cls, param: Any, blobs: int | None) -> bool | None:
+        """Tell whether a layer is of this class, where several dialects have its type.
+
+        Parameters
+        ----------
+        param : LayerParameter
+        blobs : int or None
+            How many blobs the layer has in the weights that the net is built with;
+            None: it is built without.
+
+        Returns
+        -------
+        bool or None
+            True: it has fields, or as many blobs, as only this class has; False: as
+            this class has not; None: nothing shows.
+        """
+        return None
 
     @classmethod
     def aliases(cls, param: Any) -> bool:
@@ -344,60 +362,6 @@ class BlobOperator(Operator):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Refuse: `run_forward` needs the blobs."""
         raise CheckError("this layer runs on blobs")
-
-
-_CATALOGUE: dict[str, type[Operator]] = {}
-_Class = TypeVar("_Class", bound=type[Operator])
-
-
-def register(type_name: str) -> Callable[[_Class], _Class]:
-    """Enter a class in the catalogue under Caffe's type string.
-
-    Raises
-    ------
-    CheckError
-        If the type is already taken.
-    """
-
-    def enter(cls: _Class) -> _Class:
-        if type_name in _CATALOGUE:
-            raise CheckError(f"layer type '{type_name}' is registered twice")
-        cls.type = type_name
-        _CATALOGUE[type_name] = cls
-        return cls
-
-    return enter
-
-
-@cache
-def _load_dialects() -> None:
-    for dialect in dialects():
-        import_module(dialect.layers)
-
-
-def layer_type_list() -> list[str]:
-    """Names of all layer types, sorted."""
-    _load_dialects()
-    return sorted(_CATALOGUE)
-
-
-def layer_class(type_name: str) -> type[Operator]:
-    """Class of a layer type.
-
-    Raises
-    ------
-    CheckError
-        If no such type is known; the text lists the known ones.
-    """
-    if type_name not in _CATALOGUE:
-        _load_dialects()
-    try:
-        return _CATALOGUE[type_name]
-    except KeyError:
-        known = ", ".join(layer_type_list())
-        raise CheckError(
-            f"unknown layer type '{type_name}'; known types: {known}"
-        ) from None
 
 
 def canonical_axis(axis: int, ndim: int) -> int:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from caffe.engine import gaps, graph, snapshot, whole_arrays
 from caffe.engine.blob import Blob
-from caffe.engine.layer import layer_type_list as layer_type_list
 from caffe.engine.log import log
 from caffe.engine.memory import memory_errors
 from caffe.engine.node import naming
@@ -98,22 +98,26 @@ class Net(Trainable, Numbered):
             param.CopyFrom(network_file)
         param.state.phase = phase
         param.state.stage.extend(stages or [])
-        self._build(param, source, fill=weights is None)
-        if weights is not None:
-            path = os.fspath(weights)
+        path = None if weights is None else os.fspath(weights)
+        self._build(param, source, path)
+        if path is not None:
             left = snapshot.copy_trained_from(self, path, complete=complete)
             self._wiring.fill()
             if phase == caffe_pb2.TEST:
                 gaps.warn(left, path)
 
-    def _build(self, param: Any, source: str, *, fill: bool) -> None:
+    def _build(self, param: Any, source: str, weights: str | None) -> None:
         try:
             filtered = graph.filter_net(param)
             shown = text.to_text(filtered)
             heading = "Initializing net from parameters: "
             log("net.cpp:59", f"{heading}\n{shown.rstrip()}", several=True)
             self._param = graph.insert_splits(filtered)
-            self._wiring = Wiring(self._param, fill=fill)
+            self._wiring = Wiring(
+                self._param,
+                fill=weights is None,
+                blob_counts=cache(partial(snapshot.blob_counts, weights)),
+            )
         except CaffeError as error:
             raise type(error)(f"{source}{error}") from error
         self.name: str = param.name

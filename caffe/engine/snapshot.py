@@ -139,6 +139,23 @@ def find_gaps(entries: Iterable[Any], path: PathLike) -> list[Gap]:
         return gaps.of_layers(entries, layers, path)
 
 
+def blob_counts(path: PathLike | None) -> dict[str, int]:
+    """Count the blobs of every layer in a file of weights; of no file, none.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated or something else.
+    """
+    if path is None:
+        return {}
+    if _is_hdf5(path):
+        with hdf5.opened(path) as file:
+            return {name: len(group) for name, group in _weights_of(file, path).items()}
+    with opened_weights(path) as layers:
+        return {layer.name: len(layer.blobs) for layer in layers}
+
+
 def copy_trained_from_hdf5(
     net: Trained, path: PathLike, *, complete: bool = False
 ) -> list[Gap]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from typing import Any
@@ -11,9 +11,9 @@ from typing import Any
 import torch
 
 from caffe.engine import common, fillers
-from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
 from caffe.engine.blob import Blob, BlobVec
-from caffe.engine.layer import BlobOperator, Context, Operator, layer_class
+from caffe.engine.catalogue import layer_class
+from caffe.engine.layer import BlobOperator, Context, Operator
 from caffe.engine.log import log
 from caffe.engine.node import Learnable, Node, ParamEntry, naming
 from caffe.errors import CheckError
@@ -35,9 +35,18 @@ class Wiring:
         Filtered, with splits.
     fill : bool, default True
         Fill the parameters now; False: `fill` is called when weights were loaded.
+    blob_counts : callable, optional
+        Number of blobs by layer in the weights that will be loaded. Called only where
+        it tells which layer a type means.
     """
 
-    def __init__(self, net: Any, *, fill: bool = True) -> None:
+    def __init__(
+        self,
+        net: Any,
+        *,
+        fill: bool = True,
+        blob_counts: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         self.train = net.state.phase == caffe_pb2.TRAIN
         self.nodes: list[Node] = []
         self.blobs: OrderedDict[str, Blob] = OrderedDict()
@@ -48,6 +57,7 @@ class Wiring:
         self.learnable: list[Learnable] = []
         self.entries: list[ParamEntry] = []
         self._fills = fill
+        self._blob_counts = blob_counts
         self._available: set[str] = set()
         self._needs: dict[str, bool] = {}
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
@@ -130,7 +140,9 @@ class Wiring:
 
     def _class_of(self, layer: Any) -> type[Operator]:
         try:
-            return layer_class(layer.type)
+            return layer_class(
+                layer.type, layer, lambda: self._blob_counts().get(layer.name)
+            )
         except CheckError as error:
             raise CheckError(f"layer '{layer.name}': {error}") from None
 

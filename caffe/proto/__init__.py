@@ -8,4 +8,13 @@
 ===============  ==============================================================
 """
 
-from caffe.proto import caffe_pb2 as caffe_pb2
+from importlib import import_module
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    # not at once: caffe_pb2 imports the dialects, which say what they are by the
+    # class that stands here
+    if name != "caffe_pb2":
+        raise AttributeError(f"module 'caffe.proto' has no attribute '{name}'")
+    return import_module("caffe.proto.caffe_pb2")

@@ -20,7 +20,7 @@ from caffe.proto.dialects import Dialect, dialects
 from caffe.proto.schema import built, numbered_as
 
 
-def parse_net(raw: bytes) -> Any:
+def parse_binary(raw: bytes) -> Any:
     """Parse a binary net, whichever of the forks wrote it.
 
     Parameters

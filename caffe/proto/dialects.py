@@ -105,18 +105,27 @@ def dialects() -> tuple[Dialect, ...]:
     Raises
     ------
     CheckError
-        If a package's entry point can't be imported, or is no `Dialect`.
+        If a package's entry point can't be imported, is no `Dialect`, or declares its
+        fields in a file that can't be read.
     """
     ours = (import_module(name).dialect for name in _OURS)
     return (*ours, *map(_loaded, sorted(entry_points(group=_GROUP))))
+
+
+def dialect_of(module: str) -> str:
+    """Name of the dialect that has its layers in a module; "": none has."""
+    for dialect in dialects():
+        if dialect.layers and f"{module}.".startswith(f"{dialect.layers}."):
+            return dialect.name
+    return ""
 
 
 def _loaded(entry: EntryPoint) -> Dialect:
     where = f"entry point '{entry.name} = {entry.value}' of group '{_GROUP}'"
     try:
         dialect = entry.load()
-    except (ImportError, AttributeError) as error:
+        if isinstance(dialect, Dialect) and dialect.declared is not None:
+            return dialect
+    except (ImportError, AttributeError, CheckError) as error:
         raise CheckError(f"{where}: {error}") from error
-    if not isinstance(dialect, Dialect):
-        raise CheckError(f"{where}: expected a Dialect, got {type(dialect).__name__}")
-    return dialect
+    raise CheckError(f"{where}: expected a Dialect, got {type(dialect).__name__}")

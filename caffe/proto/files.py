@@ -22,8 +22,8 @@ from google.protobuf.message import DecodeError
 
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
-from caffe.proto.binary import parse_net
-from caffe.proto.text import check_pointer, read_bytes, read_text
+from caffe.proto.binary import parse_binary
+from caffe.proto.text import check_pointer, parse_text, read_bytes, read_text
 from caffe.proto.upgrade import Crop, upgrade_net, upgrade_solver
 
 _KINDS = {
@@ -66,8 +66,45 @@ def read_net(path: str | PathLike[str], *, crop: Crop = "explicit") -> Any:
     CheckError
         If the net cannot be upgraded.
     """
-    net = read_text(path, caffe_pb2.NetParameter())
-    with _named(path):
+    return _todays_text(read_text(path, caffe_pb2.NetParameter()), path, crop)
+
+
+def parse_net(text: str, *, name: str = "<text>", crop: Crop = "explicit") -> Any:
+    """Read a net from text and upgrade it, as `read_net` does with a file.
+
+    Parameters
+    ----------
+    text
+        That of a ``.prototxt`` of any Caffe version.
+    name
+        What errors call it.
+    crop
+        As for `read_net`.
+
+    Returns
+    -------
+    NetParameter
+        The net in today's form.
+
+    Raises
+    ------
+    PrototxtError
+        If the text does not follow the schema; starts with ``name:line:column:``.
+    CheckError
+        If the net cannot be upgraded.
+
+    Examples
+    --------
+    >>> parse_net('layers { name: "p" type: POWER }').layer[0].type
+    'Power'
+    """
+    return _todays_text(
+        parse_text(text, caffe_pb2.NetParameter(), name=name), name, crop
+    )
+
+
+def _todays_text(net: Any, name: str | PathLike[str], crop: Crop) -> Any:
+    with _named(name):
         upgrade_net(net, crop=crop)
     return net
 
@@ -97,18 +134,49 @@ def read_solver(path: str | PathLike[str]) -> Any:
     CheckError
         If the solver or a net inside cannot be upgraded.
     """
-    solver = read_text(path, caffe_pb2.SolverParameter())
-    with _named(path):
+    solver = _todays_solver(read_text(path, caffe_pb2.SolverParameter()), path)
+    if not solver.HasField("snapshot_prefix"):
+        solver.snapshot_prefix = str(Path(path).with_suffix(""))
+    elif os.path.isdir(solver.snapshot_prefix):  # noqa: PTH112 - any text will do
+        solver.snapshot_prefix = str(Path(solver.snapshot_prefix, Path(path).stem))
+    return solver
+
+
+def parse_solver(text: str, *, name: str = "<text>") -> Any:
+    """Read a solver from text and upgrade it and the nets inside.
+
+    Parameters
+    ----------
+    text
+        That of a solver's ``.prototxt`` of any Caffe version.
+    name
+        What errors call it.
+
+    Returns
+    -------
+    SolverParameter
+        The solver in today's form; a ``snapshot_prefix`` is as it is given, if at all.
+
+    Raises
+    ------
+    PrototxtError
+        If the text does not follow the schema; starts with ``name:line:column:``.
+    CheckError
+        If the solver or a net inside cannot be upgraded.
+    """
+    return _todays_solver(
+        parse_text(text, caffe_pb2.SolverParameter(), name=name), name
+    )
+
+
+def _todays_solver(solver: Any, name: str | PathLike[str]) -> Any:
+    with _named(name):
         upgrade_solver(solver)
         for field in ("net_param", "train_net_param"):
             if solver.HasField(field):
                 upgrade_net(getattr(solver, field))
         for net in solver.test_net_param:
             upgrade_net(net)
-    if not solver.HasField("snapshot_prefix"):
-        solver.snapshot_prefix = str(Path(path).with_suffix(""))
-    elif os.path.isdir(solver.snapshot_prefix):  # noqa: PTH112 - any text will do
-        solver.snapshot_prefix = str(Path(solver.snapshot_prefix, Path(path).stem))
     return solver
 
 
@@ -195,7 +263,7 @@ def todays_net(path: str | PathLike[str], raw: bytes, crop: Crop) -> Any:
     path
         The file, for messages.
     raw, crop
-        As in `caffe.proto.binary.parse_net` and `upgrade_net`.
+        As in `caffe.proto.binary.parse_binary` and `upgrade_net`.
 
     Raises
     ------
@@ -206,7 +274,7 @@ def todays_net(path: str | PathLike[str], raw: bytes, crop: Crop) -> Any:
     google.protobuf.message.DecodeError, UnicodeDecodeError
         If the bytes can't be parsed.
     """
-    net = parse_net(raw)
+    net = parse_binary(raw)
     _check_names(path, net)
     with _named(path):
         upgrade_net(net, crop=crop)

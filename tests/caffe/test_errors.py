@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import caffe
-from caffe.engine.layer import layer_class
+from caffe.engine.catalogue import layer_class
 from caffe.errors import LONGEST, CaffeError, CheckError, OutOfMemoryError, one_line
 from caffe.proto import caffe_pb2
 from caffe.proto.text import parse_text

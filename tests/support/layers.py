@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from google.protobuf import text_format
 
-import caffe.engine.layers  # noqa: F401 (fills the catalogue)
+from caffe.engine.catalogue import layer_class
 from caffe.engine.fillers import fill
-from caffe.engine.layer import Context, Operator, layer_class
+from caffe.engine.layer import Context, Operator
 from caffe.proto import caffe_pb2
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "layers"

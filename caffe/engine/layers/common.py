@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Half,
@@ -17,7 +18,6 @@ from caffe.engine.layer import (
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import drawing, text
 from caffe.errors import CheckError

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.kernels import plain
 from caffe.engine.kernels.convolution import Options, convolve, workspace
 from caffe.engine.layer import (
@@ -22,7 +23,6 @@ from caffe.engine.layer import (
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text, window_option
 from caffe.engine.packing import Packing

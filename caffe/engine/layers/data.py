@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from caffe.engine.catalogue import register
 from caffe.engine.fillers import fill
-from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.engine.sources.hdf5 import HDF5Batches, HDF5Rows
 from caffe.engine.sources.prefetch import PrefetchingLayer, Reader, new_seed, share

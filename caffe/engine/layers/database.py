@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine.layer import Context, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context
 from caffe.engine.sources import images
 from caffe.engine.sources.databases import open_database
 from caffe.engine.sources.datums import DatumBatches

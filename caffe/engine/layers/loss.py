@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from caffe.engine.layer import Context, Shape, Tensors, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Shape, Tensors
 from caffe.engine.layers.shared import (
     LossLayer,
     Normalizer,

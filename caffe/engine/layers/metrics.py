@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Operator,
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import (
     as_labels,

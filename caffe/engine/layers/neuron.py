@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from caffe.engine.layer import Context, Half, Operator, Shape, Tensors, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Half, Operator, Shape, Tensors
 from caffe.errors import CheckError
 
 _BNLL_THRESHOLD = 50  # beyond it the exponential is not computed

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Operator,
     ParameterSpec,
     Shape,
     Tensors,
-    register,
 )
 from caffe.engine.layers.shared import text
 from caffe.engine.spans import SpanRule, meet

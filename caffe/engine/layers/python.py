@@ -7,7 +7,8 @@ from importlib import import_module
 from typing import Any
 
 from caffe.engine.blob import BlobVec
-from caffe.engine.layer import BlobOperator, Blobs, Context, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import BlobOperator, Blobs, Context
 from caffe.errors import CheckError
 
 

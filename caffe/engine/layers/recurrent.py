@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Arity,
     Context,
@@ -17,7 +18,6 @@ from caffe.engine.layer import (
     ParameterSpec,
     Shape,
     Tensors,
-    register,
 )
 from caffe.engine.layers.shared import text
 from caffe.errors import CheckError

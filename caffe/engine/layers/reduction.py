@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Arity,
     Context,
@@ -15,7 +16,6 @@ from caffe.engine.layer import (
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import text
 from caffe.engine.spans import SpanRule, across

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Half,
@@ -16,7 +17,6 @@ from caffe.engine.layer import (
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import cut, legacy_axis, text
 from caffe.engine.spans import SpanRule, across

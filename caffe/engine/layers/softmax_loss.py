@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import (
     LossLayer,

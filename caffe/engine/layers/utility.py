@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Operator,
@@ -15,7 +16,6 @@ from caffe.engine.layer import (
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text
 from caffe.engine.spans import SpanRule, across

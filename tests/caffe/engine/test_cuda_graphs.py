@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
+from caffe.engine.catalogue import layer_class
 from caffe.engine.cuda_graphs import (
     MOST_CAPTURES,
     MOST_GRAPHS,
@@ -14,7 +14,6 @@ from caffe.engine.cuda_graphs import (
     Replayed,
     divide,
 )
-from caffe.engine.layer import layer_class
 from caffe.errors import CheckError
 from tests.support.recording import Tape
 

@@ -43,7 +43,7 @@ vector.blobs[0].data.extend([1, 1])
 assert raw == vector.SerializeToString()
 assert files.read_solver(folder / "solver_old.prototxt").type == "AdaGrad"
 pool = b"\\n\\x01p\\x12\\x07Pooling" + bytes.fromhex("ca070418032002")
-net = binary.parse_net(b"\\xa2\\x06" + bytes([len(pool)]) + pool)
+net = binary.parse_binary(b"\\xa2\\x06" + bytes([len(pool)]) + pool)
 assert list(net.layer[0].pooling_param.kernel_size) == [3]
 assert list(net.layer[0].pooling_param.stride) == [2]
 try:

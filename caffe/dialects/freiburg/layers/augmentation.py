@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.errors import CheckError
 

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from caffe.dialects.freiburg import munkres
+from caffe.engine.catalogue import register
 from caffe.engine.layer import (
     Context,
     Operator,
     Shape,
     Tensors,
     canonical_axis,
-    register,
 )
 from caffe.engine.layers.shared import (
     as_labels,

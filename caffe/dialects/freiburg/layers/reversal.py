@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from caffe.engine.layer import Context, Tensors, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Tensors
 from caffe.engine.layers.neuron import NeuronLayer
 
 

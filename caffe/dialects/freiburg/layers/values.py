@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from caffe.engine.layer import Context, Operator, Shape, Tensors, register
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.errors import CheckError
 

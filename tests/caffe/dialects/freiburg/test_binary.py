@@ -9,7 +9,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from caffe.proto import caffe_pb2
-from caffe.proto.binary import parse_net
+from caffe.proto.binary import parse_binary
 from caffe.proto.files import read_net_binary
 
 # Part of Freiburg's schema: fields as "label type name number".
@@ -188,4 +188,4 @@ def test_what_is_written_with_the_schemas_numbers_reads_back_unchanged(
 
 def test_bytes_that_no_build_wrote_do_not_parse():
     with pytest.raises(DecodeError):
-        parse_net(b"\xa2\x06\x05\x0a\x09abc")
+        parse_binary(b"\xa2\x06\x05\x0a\x09abc")

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import caffe.engine.layers  # noqa: F401 (fills the catalogue)
-from caffe.engine.layer import layer_class, layer_type_list
+from caffe.engine.catalogue import layer_class, layer_type_list
 
 TESTS = Path(__file__).parents[3]
 CLASSES = {name: layer_class(name) for name in layer_type_list()}

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 
 import caffe
 from caffe.engine import log
-from caffe.engine.layer import layer_class
+from caffe.engine.catalogue import layer_class
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from tests.support.layers import REFERENCE

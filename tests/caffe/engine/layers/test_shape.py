@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from caffe.engine.layer import layer_class
+from caffe.engine.catalogue import layer_class
 from caffe.errors import CheckError
 from tests.support.layers import (
     check_gradient,

@@ -1,7 +1,7 @@
 """Look at a data set before training, and say in plain words what is wrong with it.
 
-`folders` reads images, labels, weights and test images as they lie on the disk;
-`hdf5` reads HDF5 files as Caffe does. Both give findings: what was found
-where, what it means for training, and how to mend it. A set without findings can be
+`folders` reads images, labels, weights and test images from files and folders;
+`hdf5` reads HDF5 files as Caffe does. Both return findings: what is
+wrong where, what it means for training, and how to fix it. A set without findings can be
 trained on. Nothing is changed.
 """

@@ -1,4 +1,4 @@
-"""Check images, labels and weights as they lie on the disk."""
+"""Check images, labels and weights in files and folders."""
 
 from __future__ import annotations
 

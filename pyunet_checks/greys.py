@@ -58,7 +58,7 @@ def check_size(source: Source, smallest: tuple[int, ...] | None) -> list[Finding
 
 
 def check_copies(source: Source) -> list[Finding]:
-    """Find images that occur twice, exactly or but for noise."""
+    """Find images that occur twice, exactly or up to noise."""
     findings = []
     seen: dict[bytes, Picture] = {}
     details: list[tuple[Picture, matching.Plane]] = []
@@ -74,7 +74,7 @@ def check_copies(source: Source) -> list[Finding]:
         for other, theirs in details:
             alike = float((detail * theirs).sum()) if _alike(detail, theirs) else 0.0
             if alike > SAME:
-                what = f"is {other.name} but for noise (correlation {alike:.3f})"
+                what = f"is {other.name} up to noise (correlation {alike:.3f})"
                 findings.append(Finding("duplicate", where, what))
                 break
         details.append((picture, detail))

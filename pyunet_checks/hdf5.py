@@ -110,7 +110,7 @@ def _listed_files(path: Path) -> tuple[list[Path], list[Finding]]:
     except (OSError, UnicodeDecodeError):
         return [], [Finding("no-hdf5", str(path), "neither HDF5 nor a list of files")]
     if path.suffix in (".h5", ".hdf5"):
-        return [], [Finding("no-hdf5", str(path), "is no HDF5 file")]
+        return [], [Finding("no-hdf5", str(path), "is not an HDF5 file")]
     if not names:
         return [], [Finding("list-empty", str(path), "names no file")]
     findings = []
@@ -126,7 +126,7 @@ def _listed_files(path: Path) -> tuple[list[Path], list[Finding]]:
 
 def _check_file(path: Path, shapes: dict[Path, tuple[int, ...]]) -> list[Finding]:
     if not h5py.is_hdf5(path):
-        return [Finding("no-hdf5", str(path), "is no HDF5 file")]
+        return [Finding("no-hdf5", str(path), "is not an HDF5 file")]
     try:
         with reading(path), h5py.File(path, "r") as file:
             return _check_datasets(path, file, shapes)
@@ -145,7 +145,7 @@ def _check_datasets(
     sets = {name: file[name] for name in ("data", "label", "weights") if name in file}
     for name, values in sets.items():
         if not isinstance(values, h5py.Dataset) or values.shape is None:
-            return [Finding("no-dataset", str(path), f"{name} is no array")]
+            return [Finding("no-dataset", str(path), f"{name} is not an array")]
         check_row(path, values)
     findings = [
         Finding("dtype", str(path), f"{name} has values of type {values.dtype}")

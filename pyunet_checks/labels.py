@@ -32,7 +32,7 @@ TOLERATED = 0.02
 def check_labels(
     source: Source, *, classes: int | None = None, told: bool = False
 ) -> list[Finding]:
-    """Find labels that cannot be what they should be.
+    """Find labels whose values cannot be classes or objects.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ def is_instances(pictures: Sequence[Picture]) -> bool:
 
 
 def _unusable(picture: Picture) -> tuple[str, str] | None:
-    """Say why nothing more can be asked of a label image."""
+    """Return why a label image cannot be checked further."""
     array = picture.array
     if len(array) > 1 and (array != array[:1]).any():
         return "label-colour", f"{len(array)} different colour channels"
@@ -185,7 +185,7 @@ def _missing(
 def _polarity(
     pictures: Sequence[Picture], high: int, role: str, where: str, *, told: bool
 ) -> list[Finding]:
-    """Find inverted masks: by share among the others, or all by how they hang together.
+    """Find inverted masks: by share among the others, or all by how connected they are.
 
     The inside of cells falls apart into regions, what is around them hangs together.
     """
@@ -232,7 +232,7 @@ def _numbered(numbers: NDArray[Any], connectivity: int) -> NDArray[np.intp]:
 def _objects(
     pictures: Sequence[Picture], values: dict[int, int], role: str, where: str
 ) -> list[Finding]:
-    """Find numbers with several objects, and objects that are two."""
+    """Find numbers shared by several objects, and objects that are two grown together."""
     findings = []
     instances = is_instances(pictures)
     if not instances and len(values) > 2:

@@ -27,7 +27,7 @@ Views = list[tuple[matching.Plane, matching.Plane]]
 def check_pairs(
     images: Source, labels: Source, *, kinds: tuple[str, str, str]
 ) -> list[Finding]:
-    """Find labels that lie beside, across or on other images than their own.
+    """Find labels that are shifted, turned, or that belong to another image.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Read what a path means, image by image, and go on after what cannot be read."""
+"""Read a file or folder image by image; unreadable files become findings."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Picture:
 
     @cached_property
     def plane(self) -> NDArray[np.float32]:
-        """Mean of the channels, (Y, X); what is no number is 0."""
+        """Mean of the channels, (Y, X); NaN counts as 0."""
         mean = self.array.astype(np.float32).mean(axis=0)
         return np.asarray(np.nan_to_num(mean, posinf=0, neginf=0))
 
@@ -92,7 +92,7 @@ class Source:
 
 
 def read_source(path: Path, role: str, part: slice | None = None) -> Source:
-    """Read a file, folder or pattern; findings instead of errors.
+    """Read a file, folder or pattern; errors become findings.
 
     Parameters
     ----------

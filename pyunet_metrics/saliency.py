@@ -32,7 +32,7 @@ def evaluate(truth: ArrayLike, prediction: ArrayLike) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        No units; 1 is best, but for ``mae`` and ``hce``, where 0 is.
+        No units; 1 is best, except for ``mae`` and ``hce``, where 0 is.
 
         - ``s_measure``: region and object similarity, alpha 0.5; 0 to 1 [1]_
         - ``e_adaptive``, ``e_mean``, ``e_max``: enhanced alignment at the threshold

@@ -92,7 +92,7 @@ truth of the Cell Tracking Challenge
         raise DataError(f"{result} with {truth}: {error}") from error
     if not scores["Valid"]:
         reasons = "; ".join(str(each.message) for each in told[:3])
-        raise DataError(f"{result}: is no valid result: {reasons}")
+        raise DataError(f"{result}: is not a valid result: {reasons}")
     return {
         "SEG": math.nan,
         **{name: float(value) for name, value in scores.items()},

@@ -135,7 +135,7 @@ def _nifti(path: Path) -> Array:
         try:
             image = nibabel.load(path)
         except nibabel.filebasedimages.ImageFileError as error:
-            raise DataError(f"{path}: is no NIfTI file") from error
+            raise DataError(f"{path}: is not a NIfTI file") from error
         _check(path, math.prod(image.shape) * image.get_data_dtype().itemsize)
         volume = np.asarray(image.dataobj)
     # x, y, z in the file
@@ -143,7 +143,7 @@ def _nifti(path: Path) -> Array:
 
 
 def _check(path: Path, claimed: int) -> None:
-    """Refuse what a file can't hold, or what there is no memory for."""
+    """Refuse an array that the file cannot contain or that does not fit into memory."""
     check_held(path, claimed, path.stat().st_size)
     check_memory(path, claimed)
 

@@ -57,11 +57,11 @@ def read_matlab(path: Path) -> dict[str, NDArray[Any]]:
         return _version_4(path)
     order = {b"IM": "<", b"MI": ">"}.get(content[126:HEAD])
     if order is None:
-        raise DataError(f"{path}: is no MATLAB file")
+        raise DataError(f"{path}: is not a MATLAB file")
     version = content[125 if order == "<" else 124]
     if version != 1:
         raise DataError(
-            f"{path}: is of MATLAB's version 7.3 or another; expected what "
+            f"{path}: has MATLAB's version 7.3 or an unknown one; expected what "
             "save -v7 writes"
         )
     return dict(_arrays(path, content[HEAD:], order))

@@ -150,7 +150,7 @@ def _read(model: str, name: str, kind: str) -> Any:
 
     path = find_model(model).parent / f"{name}.prototxt"
     message = getattr(caffe_pb2, kind)()
-    with reading(path, "is no prototxt"):
+    with reading(path, "is not a prototxt"):
         text_format.Parse(path.read_text(encoding="utf-8"), message)
     return message
 

@@ -1,4 +1,4 @@
-"""Recipes: how one published result is to be had, as data (TOML).
+"""Recipes: how one published result is reproduced, as data (TOML).
 
 A recipe is a file ``recipes/NAME.toml``; its tables are the classes of this module and
 its keys their attributes. A key that is not known is refused.

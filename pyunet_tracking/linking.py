@@ -145,7 +145,7 @@ class _Cost:
         return 1 - common / float(areas - common)
 
     def division(self, first: Sequence[float], second: Sequence[float]) -> float:
-        """Give the share of the later object that lies beside the earlier one."""
+        """Return the share of the later object outside the earlier one."""
         (frame, number), (later, following) = self._ordered(first, second)
         common = self._common(frame, later).get((number, following), 0)
         return 1 - common / float(self._areas[later][following])

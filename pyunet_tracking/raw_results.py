@@ -1,4 +1,4 @@
-"""``raw_results.h5`` of the 2015 release, made frame by frame, to go on after a stop.
+"""``raw_results.h5`` of the 2015 release, written frame by frame, so that a stopped run can continue.
 
 The file holds ``scores`` (float32) and ``labels`` (uint8) as MATLAB's ``hdf5write``
 left them: HDF5 lists MATLAB's dimensions backwards, so what was (X, Y, K, T) there is
@@ -34,7 +34,7 @@ class RawResults:
     folder : Path
         Where the file goes; made if it is not there.
     key : str
-        Says what the scores come from. Scores of another key are computed anew.
+        Says what the scores come from. Scores of another key are computed again.
     frames : int
     shape : sequence of int
         (K, [Z,] Y, X) of one frame's scores.

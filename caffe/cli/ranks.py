@@ -209,12 +209,12 @@ def _see_to(ranks: Collection[_Rank], requests: Requests) -> None:
         raise PeerError(
             f"rank {worst.process.name} (process {worst.process.pid}) has given no "
             f"sign of life for {most * _BEAT_S:g} s, it was stopped or hangs: all "
-            "ranks are ended; -snapshot goes on from the last snapshot"
+            "ranks are ended; continue from the last snapshot with -snapshot"
         )
     if requests.stops >= _AT_ONCE:
         raise CaffeError(
             f"asked to stop {requests.stops} times: all ranks are ended at once; "
-            "-snapshot goes on from the last snapshot"
+            "continue from the last snapshot with -snapshot"
         )
 
 

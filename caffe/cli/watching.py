@@ -58,7 +58,7 @@ def kept_log(folder: Path, *, resumed: bool) -> Iterator[None]:
 
 
 class _Kept:
-    """A log beside the one at the terminal, which may not be writable for ever."""
+    """A copy of the log in a file, without which training continues if it fails."""
 
     def __init__(self, path: Path, file: TextIO) -> None:
         self._path, self._file = path, file
@@ -83,7 +83,7 @@ class _Kept:
         except OSError as error:  # a full disk: the terminal still has all
             self._broken = True
             what = f"{self._path}: cannot be written: {error.strerror}"
-            told = line("caffe.cpp:447", f"{what}: training goes on without it", "W")
+            told = line("caffe.cpp:447", f"{what}: training continues without it", "W")
             self._write(told)
 
     def close(self) -> None:

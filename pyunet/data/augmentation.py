@@ -243,7 +243,7 @@ def vary_grey(
     rng : numpy Generator
         Source of randomness.
     magnitude : float
-        0 (no change, but for clipping) up to below 1.
+        From 0 (only clipping changes anything) to below 1.
 
     Returns
     -------

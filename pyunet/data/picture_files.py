@@ -29,9 +29,9 @@ def read_picture(
     kinds : tuple of str
         Formats, as Pillow names them; what the file is decides, not its name.
     plain : callable
-        Brings it to a mode whose numbers are wanted, as `with_colours` does.
+        Converts it to a mode of Pillow's whose values are kept, as `with_colours` does.
     content : BytesIO, optional
-        What is read in the file's place: it, unpacked.
+        The file's unpacked content, which is read instead of the file.
 
     Raises
     ------
@@ -42,9 +42,9 @@ def read_picture(
         claimed = image.width * image.height * len(image.getbands())
         check_held(file, claimed, file.stat().st_size)
         check_memory(file, claimed)
-        brought = plain(image)
-    array = np.asarray(brought)
-    if brought.mode == "I":
+        converted = plain(image)
+    array = np.asarray(converted)
+    if converted.mode == "I":
         array = array.astype(np.uint16)
     return array[None, None] if array.ndim == 2 else array.transpose(2, 0, 1)[None]
 
@@ -59,12 +59,12 @@ def _opened_picture(
 
 
 def with_colours(image: Image.Image) -> Image.Image:
-    """Bring a picture to grey, or to red, green and blue."""
+    """Convert a picture to grey, or to red, green and blue."""
     return image.convert("RGB") if image.mode == "P" else with_numbers(image)
 
 
 def with_numbers(image: Image.Image) -> Image.Image:
-    """Bring a picture to grey, to the numbers of its palette, or to colours."""
+    """Convert a picture to grey, to the numbers of its palette, or to colours."""
     if image.mode in ("1", "LA"):
         return image.convert("L")
     if image.mode in ("RGBA", "CMYK", "YCbCr"):

@@ -1,7 +1,7 @@
 """Images of round cells and nuclei, of several kinds of light microscopy, with truth.
 
 Outlines are ellipses with some harmonics, apart or touching; where two would overlap,
-each has the pixels that are deeper inside of it, but for a thin line between them.
+each has the pixels that are deeper inside it, except for a thin line between them.
 What a microscope makes of them is in `pyunet.data.synthetic_optics`.
 """
 

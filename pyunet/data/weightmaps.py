@@ -27,7 +27,7 @@ def border_weights(
 ) -> NDArray[np.float32]:
     """Compute the border term ``w0 exp(-(d1 + d2)^2 / 2 sigma^2)`` of one image.
 
-    Exact but for terms below 1e-7, which are 0: distances need to be known only up
+    Exact except for terms below 1e-7, which are 0: distances need to be known only up
     to ``sigma * sqrt(2 ln(w0 / 1e-7))``, 30 pixels by default. Time grows with the
     pixels and with sigma, not with the number or size of cells.
 

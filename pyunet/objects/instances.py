@@ -37,7 +37,7 @@ def find_instances(
         distance to the border, smoothed by 1 pixel, is at least 0.75 pixels lower than
         on both sides (Vincent and Soille 1991 on the distance transform).
     classes : sequence of int
-        Those whose objects are wanted; default: all but 0. Objects of two classes are
+        Classes whose objects to find; default: all but 0. Objects of two classes are
         never one.
     min_size_px : int, default 0
         Smaller objects are left out.

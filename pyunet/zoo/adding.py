@@ -102,7 +102,7 @@ def register(name: str, table: Mapping[str, Any]) -> Entry:
 
 
 def _check(name: str, table: Mapping[str, Any]) -> None:
-    """Refuse what is no model, before anything is written."""
+    """Refuse an invalid model before anything is written."""
     plain = name.isprintable() and Path(name).name == name
     if not name or not plain or name.startswith("."):
         raise DataError(f"name {name!r}: expected a name without folders")

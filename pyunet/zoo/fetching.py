@@ -49,7 +49,7 @@ def files_of(entry: Entry) -> Files:
     Raises
     ------
     DataError
-        It is not; the text says what brings it.
+        It is not; the text says which command downloads it.
     """
     if entry.collection:
         raise DataError(
@@ -59,7 +59,7 @@ def files_of(entry: Entry) -> Files:
     status = state(entry)
     if status == "to fetch":
         raise DataError(
-            f"{entry.name}: is not here yet; 'pyunet zoo fetch {entry.name}' brings it"
+            f"{entry.name}: is not here yet; 'pyunet zoo fetch {entry.name}' downloads it"
         )
     if status == "missing":
         raise DataError(
@@ -244,7 +244,7 @@ def _is_whole(path: Path) -> bool:
 
 
 def _take_in(entry: Entry, placed: list[Path]) -> None:
-    """Make the models of a collection known, but for those that are."""
+    """Register the collection's models that are not registered yet."""
     registered = entries()
     for path in placed:
         name = path.name.removesuffix(DEFINITION)
@@ -301,7 +301,7 @@ def _record(entry: Entry) -> dict[str, Any]:
             record["files"].items()
     except DataError as error:
         raise DataError(
-            f"{error}; 'pyunet zoo fetch {entry.name} --again' makes it anew"
+            f"{error}; 'pyunet zoo fetch {entry.name} --again' downloads it again"
         ) from error
     return record
 

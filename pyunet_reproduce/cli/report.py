@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HELP = "write one page about a training: model, data, curves, scores, pictures"
 EPILOG = """\
 RUN_DIR is a folder of pyunet finetune or pyunet reproduce (or one run in it), or the
-folder of caffe train --log. The options add parts or take the place of what was found
+folder of caffe train --log. The options add parts or replace what was found
 there. A part that is not there is left out, and the page says so. Images are scored by
 IoU of the classes; the worst and the best are shown.
 
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--truth", type=Path, metavar="LABELS", help="their hand labels")
     add(
         "--prediction", type=Path, metavar="OUT",
-        help="what was found: a folder of pyunet segment, labels or probabilities",
+        help="the prediction: a folder of pyunet segment, labels or probabilities",
     )  # fmt: skip
     add_label_meaning(parser)
     add_slices(parser, "score only these slices of the truth")
@@ -143,7 +143,7 @@ def _given(args: argparse.Namespace, run: Run) -> Run:
 
 
 def _with_solver(run: Run) -> Run:
-    """Take the solver beside the net, unless a log has told the training's own."""
+    """Take the solver beside the net, unless the log contains the training's own."""
     from pyunet.boundary import reading
 
     if run.solver or run.deploy is None:

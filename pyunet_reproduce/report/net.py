@@ -67,12 +67,12 @@ def describe_net(
 
 
 def describe_solver(text: str, *, name: str = "solver") -> list[Row]:
-    """List what a solver's prototxt sets, but for names of files.
+    """List what a solver's prototxt sets, except for file names.
 
     Raises
     ------
     DataError
-        A text that is no solver.
+        A text that is not a solver.
 
     Examples
     --------

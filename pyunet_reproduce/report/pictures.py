@@ -72,7 +72,7 @@ def figure(picture: Picture, caption: str, *, side: int = SIDE) -> Figure:
 
 
 def case_figures(case: Case) -> list[Figure]:
-    """Show an image, its truth, what was found, and where the two differ.
+    """Show an image, its truth, its prediction, and where the two differ.
 
     Of volumes the middle slice is shown. Without an image there is no overlay.
 

@@ -30,7 +30,7 @@ OUT_DIR gets raw_results.h5 (scores, labels), binmask000.tif ... (255 is foregro
 mask000.tif ... (uint16, the labels of the tracks) and res_track.txt, whose lines are
 "label begin end parent". Any net will do: with several classes all but class 0 are
 foreground; a 3-D net takes the pages of a file as a volume.
-Stopped, the same command goes on after the last whole frame. With raw_results.h5 of
+If it is stopped, the same command continues after the last complete frame. With raw_results.h5 of
 the same frames, net and image options, only the tracking is done again.
 Programs that read every .tif of a folder as a mask, such as ctc_validate of
 py-ctcmetrics, want --no-binmasks.
@@ -123,7 +123,9 @@ def _check_options(args: argparse.Namespace, out: Path) -> None:
     from pyunet_tracking.release import GreedyTracker
 
     if (out.exists() or out.is_symlink()) and not out.is_dir():
-        raise DataError(f"{out}: is no folder; OUT_DIR wants one, or a new name")
+        raise DataError(
+            f"{out}: is not a folder; expected a folder or a new name for OUT_DIR"
+        )
     if followed(out) == followed(args.in_dir):
         raise DataError(f"{out}: is the folder of the frames; take another OUT_DIR")
     GreedyTracker(min_area_px=args.min_area, foi_border_px=args.foi_border)
@@ -177,7 +179,7 @@ def _segment(work: Segmentation, results: RawResults) -> None:
     except KeyboardInterrupt:
         done = len(work.frames) - len(results.missing())
         LOG.info(
-            "%d of %d frame(s) are kept; the same command goes on from there",
+            "%d of %d frame(s) are kept; the same command continues from there",
             done, len(work.frames),
         )  # fmt: skip
         raise

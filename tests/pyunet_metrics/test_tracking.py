@@ -47,7 +47,7 @@ class TestEvaluate:
         truth, result = sequence
         file = result / "res_track.txt"
         file.write_text(file.read_text() + "999 0 1 0\n")
-        text = "01_RES: is no valid result: Label 999 in res_track but not in mask"
+        text = "01_RES: is not a valid result: Label 999 in res_track but not in mask"
         with pytest.raises(DataError, match=text):
             tracking.evaluate(truth, result)
 

@@ -77,7 +77,7 @@ class TestVolumes:
     def test_of_damaged_nifti_are_refused(self, tmp_path):
         pytest.importorskip("nibabel")
         (tmp_path / "a.nii").write_bytes(b"nothing")
-        with pytest.raises(DataError, match="is no NIfTI file"):
+        with pytest.raises(DataError, match="is not a NIfTI file"):
             read_array(tmp_path / "a.nii")
 
     @pytest.mark.parametrize("compressed", [False, True])

@@ -39,5 +39,5 @@ def test_what_is_no_such_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"a\.mat: .* version 7\.3"):
         read_matlab(path)
     path.write_bytes(b"nothing of the kind" * 20)
-    with pytest.raises(DataError, match=r"a\.mat: is no MATLAB file"):
+    with pytest.raises(DataError, match=r"a\.mat: is not a MATLAB file"):
         read_matlab(path)

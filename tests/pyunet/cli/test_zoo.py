@@ -68,7 +68,7 @@ def test_path_prints_what_a_script_needs(weights, capsys):
         str(weights / "deploy.prototxt"), str(weights / "net.caffemodel"),
     ]  # fmt: skip
     err = said(capsys, "path", "theirs", status=1).err
-    assert "'pyunet zoo fetch theirs' brings it" in err
+    assert "'pyunet zoo fetch theirs' downloads it" in err
 
 
 def test_verify_fails_for_what_is_missing_or_changed(weights, capsys):

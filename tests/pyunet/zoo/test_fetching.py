@@ -234,7 +234,7 @@ class TestCollection:
 
 class TestFilesOf:
     def test_a_model_to_fetch_says_how(self, release):
-        with pytest.raises(DataError, match="'pyunet zoo fetch phseg' brings it"):
+        with pytest.raises(DataError, match="'pyunet zoo fetch phseg' downloads it"):
             files_of(release())
 
     def test_a_missing_file_is_named(self, listed):
@@ -272,7 +272,7 @@ class TestVerify:
     def test_a_damaged_record_says_how_to_mend_it(self, release, cache, text):
         fetch(release())
         (cache / "phseg" / "fetched.json").write_text(text)
-        with pytest.raises(DataError, match="fetch phseg --again' makes it anew"):
+        with pytest.raises(DataError, match="fetch phseg --again' downloads it again"):
             verify(release())
 
     def test_of_a_file_compares_it_with_the_list(self, listed):

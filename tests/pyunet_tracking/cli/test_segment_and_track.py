@@ -161,7 +161,7 @@ def test_a_stopped_run_goes_on_after_the_last_whole_frame(
 
     monkeypatch.setattr(Segmentation, "scores", stop_at_third)
     assert call(frames, out) == 130
-    assert "2 of 4 frame(s) are kept; the same command goes on" in (
+    assert "2 of 4 frame(s) are kept; the same command continues" in (
         capsys.readouterr().err
     )
     assert [path.name for path in out.iterdir()] == [".raw_results.parts"]
@@ -301,7 +301,7 @@ class TestRefuses:
 
     def test_an_output_that_is_a_file(self, frames, capsys):
         line = refused(capsys, frames, frames / "t000.tif")
-        assert "is no folder; OUT_DIR wants one" in line
+        assert "is not a folder; expected a folder" in line
 
     def test_frames_that_differ(self, frames, tmp_path, capsys):
         tifffile.imwrite(frames / "t003.tif", np.zeros((9, 9), np.uint8))

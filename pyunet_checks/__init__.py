@@ -2,6 +2,6 @@
 
 `folders` reads images, labels, weights and test images from files and folders;
 `hdf5` reads HDF5 files as Caffe does. Both return findings: what is
-wrong where, what it means for training, and how to fix it. A set without findings can be
-trained on. Nothing is changed.
+wrong where, what it means for training, and how to fix it. A set without findings can
+be trained on. Nothing is changed.
 """

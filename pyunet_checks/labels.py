@@ -232,7 +232,7 @@ def _numbered(numbers: NDArray[Any], connectivity: int) -> NDArray[np.intp]:
 def _objects(
     pictures: Sequence[Picture], values: dict[int, int], role: str, where: str
 ) -> list[Finding]:
-    """Find numbers shared by several objects, and objects that are two grown together."""
+    """Find numbers shared by several objects, and objects that look like two."""
     findings = []
     instances = is_instances(pictures)
     if not instances and len(values) > 2:

@@ -1,4 +1,4 @@
-"""``raw_results.h5`` of the 2015 release, written frame by frame, so that a stopped run can continue.
+"""``raw_results.h5`` of the 2015 release, frame by frame, so that runs can continue.
 
 The file holds ``scores`` (float32) and ``labels`` (uint8) as MATLAB's ``hdf5write``
 left them: HDF5 lists MATLAB's dimensions backwards, so what was (X, Y, K, T) there is

@@ -59,7 +59,8 @@ def files_of(entry: Entry) -> Files:
     status = state(entry)
     if status == "to fetch":
         raise DataError(
-            f"{entry.name}: is not here yet; 'pyunet zoo fetch {entry.name}' downloads it"
+            f"{entry.name}: is not here yet; "
+            f"'pyunet zoo fetch {entry.name}' downloads it"
         )
     if status == "missing":
         raise DataError(

@@ -30,8 +30,8 @@ OUT_DIR gets raw_results.h5 (scores, labels), binmask000.tif ... (255 is foregro
 mask000.tif ... (uint16, the labels of the tracks) and res_track.txt, whose lines are
 "label begin end parent". Any net will do: with several classes all but class 0 are
 foreground; a 3-D net takes the pages of a file as a volume.
-If it is stopped, the same command continues after the last complete frame. With raw_results.h5 of
-the same frames, net and image options, only the tracking is done again.
+The same command continues after the last complete frame. With raw_results.h5 of the
+same frames, net and image options, only the tracking is done again.
 Programs that read every .tif of a folder as a mask, such as ctc_validate of
 py-ctcmetrics, want --no-binmasks.
 

@@ -84,7 +84,7 @@ class Classifier(Net):
             a crop does not fit into `image_dims`.
         """
         if len(inputs) == 0:
-            raise CheckError("no image to classify; one or more are accepted")
+            raise CheckError("no image to classify; expected one or more")
         for index, image in enumerate(inputs):
             check_channels(self, image, f"image {index}")
         size = tuple(int(value) for value in self.image_dims)

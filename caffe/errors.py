@@ -10,7 +10,7 @@
     ├── OutOfMemoryError       too little memory (also a MemoryError)
     └── PeerError              a process of the same training that is not there
 
-Form of a text: what is wrong (with the value): what is accepted, and where. Names and
+Form of a text: what is wrong (with the value), what was expected, and where. Names and
 values in it come from files: whatever they are, the text is one line of limited length.
 """
 

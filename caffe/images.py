@@ -419,13 +419,13 @@ class Transformer:
             mean = mean[:, np.newaxis, np.newaxis]
         elif mean.ndim not in (2, 3):
             raise CheckError(
-                f"input '{in_}': Mean shape invalid: {mean.shape}; accepted: "
+                f"input '{in_}': Mean shape invalid: {mean.shape}; expected "
                 "(channels,), (height, width), (channels, height, width)"
             )
         elif (1, *mean.shape)[-3] != shape[0]:
             raise CheckError(
                 f"input '{in_}': Mean shape incompatible with input shape: "
-                f"{mean.shape} and {shape}; the mean of each channel is accepted too"
+                f"{mean.shape} and {shape}; the mean of each channel would do, too"
             )
         elif mean.shape[-2:] != shape[1:]:
             mean = _resized_mean(mean.reshape(-1, *mean.shape[-2:]), shape[1:])

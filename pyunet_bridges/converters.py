@@ -26,7 +26,7 @@ def converters() -> Any:
     if found is None:
         place = getattr(caffe, "__file__", "elsewhere")
         raise DataError(
-            f"the caffe of {place} has no converters: accepted is the one that comes "
+            f"the caffe of {place} has no converters: expected the one that comes "
             "with pyunet"
         )
     return found

@@ -114,7 +114,7 @@ class _Net:
         """Take an array of theirs, under the name that our net has for it."""
         if key not in self.arrays:
             raise DataError(
-                f"no '{key}' among the weights; wanted is the state_dict of the net "
+                f"no '{key}' among the weights; expected the state_dict of the net "
                 f"'{self.lines[0].split(chr(34))[1]}'"
             )
         ours = name or key
@@ -147,8 +147,9 @@ def _milesial(arrays: Arrays) -> Mapped:
         raise DataError(
             "'up1.up' has no weights: the net was made with bilinear=True. Its "
             "up-sampling (bilinear, align_corners=True) weighs pixels otherwise at "
-            "every size of the image and has no counterpart in Caffe; accepted are "
-            "nets with bilinear=False, whose 'up1.up' is a transposed convolution"
+            "every size of the image and has no counterpart in Caffe; "
+            "expected a net with bilinear=False, whose 'up1.up' is a transposed "
+            "convolution"
         )
     net = _Net("milesial", arrays)
 

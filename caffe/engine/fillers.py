@@ -65,7 +65,7 @@ def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
     if not blob.numel():
         raise CheckError(
             f"filler '{filler.type}' got shape {tuple(shape)}: "
-            "one element or more is accepted"
+            "expected one element or more"
         )
     _FILLERS[filler.type](filler, blob, generator)
     return blob
@@ -83,7 +83,7 @@ def _uniform(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> Non
     if not filler.max - filler.min <= torch.finfo(torch.float32).max:
         raise CheckError(
             f"filler 'uniform' has min {filler.min:g} and max {filler.max:g}: "
-            "a difference that is a float32 is accepted"
+            "expected a difference within float32"
         )
     blob.uniform_(filler.min, filler.max, generator=generator)
 
@@ -91,7 +91,7 @@ def _uniform(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> Non
 def _gaussian(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> None:
     if not filler.std > 0:
         raise CheckError(
-            f"filler 'gaussian' has std {filler.std:g}: a value above 0 is accepted"
+            f"filler 'gaussian' has std {filler.std:g}: expected a value above 0"
         )
     blob.normal_(filler.mean, filler.std, generator=generator)
     if filler.sparse >= 0:
@@ -102,7 +102,7 @@ def _gaussian(filler: Any, blob: torch.Tensor, generator: torch.Generator) -> No
 def _outputs(filler: Any, blob: torch.Tensor) -> int:
     if not blob.dim():
         raise CheckError(
-            f"filler '{filler.type}' got a blob without axes: 1 or more are accepted"
+            f"filler '{filler.type}' got a blob without axes: expected 1 or more"
         )
     return blob.shape[0]
 
@@ -137,7 +137,7 @@ def _bilinear(_: Any, blob: torch.Tensor, __: torch.Generator) -> None:
     if blob.dim() != 4 or blob.shape[2] != blob.shape[3]:
         raise CheckError(
             f"filler 'bilinear' got shape {tuple(blob.shape)}: "
-            "4 axes, the last two of one size, are accepted"
+            "expected 4 axes, the last two of one size"
         )
     size = blob.shape[3]
     half = math.ceil(size / 2)

@@ -82,7 +82,7 @@ class Group:
     def __init__(self, rank: int, count: int, uid: bytes) -> None:
         if not 0 <= rank < count:
             raise CheckError(
-                f"solver_rank is {rank}: 0 to {count - 1} is accepted, as solver_count "
+                f"solver_rank is {rank}: expected 0 to {count - 1}, as solver_count "
                 f"is {count}"
             )
         self.rank, self.count = rank, count
@@ -242,5 +242,5 @@ def _share_cores(count: int) -> None:
 def _meeting_place(uid: Any) -> str:
     path = Path(os.fsdecode(uid)) if isinstance(uid, (bytes, str)) else Path()
     if not path.is_absolute() or not path.parent.is_dir():
-        raise CheckError(f"uid {uid!r}: what caffe.NCCL.new_uid() gave is accepted")
+        raise CheckError(f"uid {uid!r}: expected what caffe.NCCL.new_uid() gave")
     return str(path)

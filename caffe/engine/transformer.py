@@ -88,11 +88,11 @@ class DataTransformer:
         """
         channels, height, width = image
         if min(image) < 1:
-            raise CheckError(f"the image has shape {image}: above 0 is accepted")
+            raise CheckError(f"the image has shape {image}: expected extents above 0")
         if min(height, width) < self.crop:
             raise CheckError(
-                f"the image has {height} x {width} pixels: crop_size {self.crop} or "
-                "more are accepted"
+                f"the image has {height} x {width} pixels: expected "
+                f"crop_size {self.crop} or more"
             )
         return (channels, self.crop or height, self.crop or width)
 
@@ -144,7 +144,7 @@ class DataTransformer:
         if self._mean is not None:
             if self._mean.shape != image:
                 raise CheckError(
-                    f"the image has shape {image}: {self._mean.shape} is accepted, the "
+                    f"the image has shape {image}: expected {self._mean.shape}, the "
                     "shape of the mean file"
                 )
             return self._mean
@@ -174,7 +174,7 @@ def read_mean(path: str) -> Floats:
     shape = values.shape[1:] if values.ndim > _AXES else values.shape
     if len(shape) != _AXES or values.size != np.prod(shape) or not values.size:
         raise FileError(
-            f"{path}: holds an array of shape {values.shape}: (1, channels, height, "
-            "width) is accepted"
+            f"{path}: holds an array of shape {values.shape}: expected "
+            "(1, channels, height, width)"
         )
     return values.reshape(shape)

@@ -132,10 +132,10 @@ def _nothing() -> Iterator[Arrays]:
 def _samples(values: Mapping[str, Any]) -> int:
     counts = {name: len(value) for name, value in values.items()}
     if not counts:
-        raise CheckError("no input is given: an array for each input is accepted")
+        raise CheckError("no input is given: expected an array for each input")
     if len(set(counts.values())) > 1:
         shown = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise CheckError(f"samples given: {shown}; one number for all is accepted")
+        raise CheckError(f"samples given: {shown}; expected one number for all")
     return next(iter(counts.values()))
 
 

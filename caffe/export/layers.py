@@ -21,7 +21,7 @@ _TAKEN = {"F", "mean", "nn", "places", "self", "squares", "torch", "values"}
 
 
 class NoCounterpartError(CheckError):
-    """A layer that the wanted format has no words for; the text names it."""
+    """A layer that the format cannot express; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _check_names(layers: Iterable[Layer]) -> None:
         if layer.blobs and layer.name in seen:
             raise CheckError(
                 f"layer name '{layer.name}' is used twice: weights go by the names of "
-                "layers, one of each is accepted"
+                "layers, expected each once"
             )
         seen.add(layer.name)
 

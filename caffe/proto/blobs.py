@@ -38,11 +38,9 @@ def shape_of(blob: Any) -> tuple[int, ...]:
     else:
         shape = tuple(blob.shape.dim)
     if len(shape) > _MOST_AXES:
-        raise CheckError(
-            f"a blob has {len(shape)} axes; at most {_MOST_AXES} are accepted"
-        )
+        raise CheckError(f"a blob has {len(shape)} axes; expected at most {_MOST_AXES}")
     if any(extent < 0 for extent in shape):
-        raise CheckError(f"a blob has shape {shape}; extents of 0 or more are accepted")
+        raise CheckError(f"a blob has shape {shape}; expected extents of 0 or more")
     return shape
 
 
@@ -136,7 +134,7 @@ def read(path: str | PathLike[str], wanted: str) -> NDArray[Any]:
         return to_array(caffe_pb2.BlobProto.FromString(raw))
     except (DecodeError, CheckError) as error:
         raise FileError(
-            f"{path}: is no whole BlobProto ({error}): {wanted} is accepted"
+            f"{path}: is not a complete BlobProto ({error}): expected {wanted}"
         ) from error
 
 

@@ -70,7 +70,7 @@ def read_text(path: str | PathLike[str], message: MessageT) -> MessageT:
     """
     raw = read_bytes(path)
     if b"\0" in raw:
-        raise FileError(f"{path}: is a binary file; a text file is accepted here")
+        raise FileError(f"{path}: is a binary file; expected a text file")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -149,7 +149,7 @@ def _without_foreign_comments(raw: bytes, path: str) -> str:
             except UnicodeDecodeError as error:
                 raise FileError(
                     f"{path}:{number}: byte 0x{kept[error.start]:02x} is not UTF-8 "
-                    "text; a text file in UTF-8 is accepted here"
+                    "text; expected a text file in UTF-8"
                 ) from error
     return b"\n".join(lines).decode("utf-8-sig")
 
@@ -227,7 +227,7 @@ def _missing(message: Any) -> list[str]:
 
 
 def _explain(complaint: str, message: Message) -> str:
-    """Say what is wrong and what is accepted, from a complaint of protobuf's."""
+    """Say what is wrong and what was expected, from an error of protobuf's."""
     find = message.DESCRIPTOR.file.pool
     if match := _NO_FIELD.search(complaint):
         owner, field = match.groups()
@@ -239,7 +239,7 @@ def _explain(complaint: str, message: Message) -> str:
         return f"no value {value} in {owner}; {_suggest(value, names)}"
     if match := _TWICE.search(complaint):
         owner, field = match.groups()
-        return f"field '{field}' of {owner} is given twice; once is accepted"
+        return f"field '{field}' of {owner} is given twice; expected once"
     if "codec can't" in complaint:  # the string ends in a backslash
         return f"invalid escape sequence in a string: {_BACKSLASH}"
     return complaint[:1].lower() + complaint[1:].rstrip(".")
@@ -260,7 +260,9 @@ def _suggest(word: str, names: list[str]) -> str:
     if near:
         return "did you mean " + " or ".join(folded[name] for name in near) + "?"
     shown = ", ".join(names[:16])
-    return f"accepted: {shown}" + (", ... (see caffe.proto)" if names[16:] else "")
+    return f"expected one of {shown}" + (
+        ", ... (see caffe.proto)" if names[16:] else ""
+    )
 
 
 def to_text(message: Message) -> str:

@@ -122,7 +122,7 @@ def upgrade_net(net: Any, *, crop: Crop = "explicit") -> bool:
     ('ReLU', 2.0)
     """
     if crop not in _CROP_MODES:
-        raise CheckError(f"crop={crop!r}: accepted: {', '.join(_CROP_MODES)}")
+        raise CheckError(f"crop={crop!r}: expected one of {', '.join(_CROP_MODES)}")
     changed, from_v1 = _upgrade_layers(net)
     if crop != "as_written":
         every = crop == "coordinate_maps"
@@ -163,7 +163,7 @@ def upgrade_solver(solver: Any) -> bool:
     if solver.HasField("type"):
         raise CheckError(
             f'both solver_type: {old} and type: "{solver.type}" are given; '
-            "one of them is accepted"
+            "expected one of them"
         )
     solver.type = _SOLVER_TYPES[old]
     solver.ClearField("solver_type")
@@ -177,7 +177,7 @@ def _upgrade_layers(net: Any) -> tuple[bool, list[int]]:
     if net.layer:
         raise CheckError(
             f"net '{net.name}' has both 'layer' and old 'layers' entries; "
-            "all of one kind are accepted"
+            "expected all of one kind"
         )
     old = [layer.HasField("layer") for layer in net.layers]
     if any(old):
@@ -185,7 +185,7 @@ def _upgrade_layers(net: Any) -> tuple[bool, list[int]]:
             raise CheckError(
                 f"net '{net.name}': layers {old.index(False)} is not of the oldest "
                 "form (layers { layer { ... } }) as others are; "
-                "all of one kind are accepted"
+                "expected all of one kind"
             )
         upgrade_v0(net)
     crops = []
@@ -258,14 +258,14 @@ def _input_shapes(net: Any) -> list[Any]:
         if len(net.input_shape) != count:
             raise CheckError(
                 f"net '{net.name}': {count} input and {len(net.input_shape)} "
-                "input_shape; as many of both are accepted"
+                "input_shape; expected the same number of both"
             )
         return list(net.input_shape)
     axes = 3 if count == 1 and len(dims) == 3 else 4
     if len(dims) != axes * count:
         raise CheckError(
             f"net '{net.name}': {count} input and {len(dims)} input_dim; "
-            "four input_dim per input are accepted, or three for one input"
+            "expected four input_dim per input, or three for one input"
         )
     return [
         caffe_pb2.BlobShape(dim=dims[start : start + axes])

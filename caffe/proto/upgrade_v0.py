@@ -122,7 +122,7 @@ def _fold_padding(net: Any) -> None:
             if kind not in ("conv", "pool"):
                 raise CheckError(
                     f"layer '{name}': bottom '{bottom}' is padded, but a '{kind}' "
-                    "layer cannot pad; conv and pool are accepted"
+                    "layer cannot pad; expected conv or pool"
                 )
             if len(layer.bottom) != 1 or len(source.bottom) != 1:
                 raise CheckError(
@@ -162,7 +162,7 @@ def _v1_type(old: Any) -> str:
     except KeyError:
         raise CheckError(
             f"layer '{old.name}': unknown old layer type '{old.type}'; "
-            f"accepted: {', '.join(_TYPES)}, padding"
+            f"expected one of {', '.join(_TYPES)}, padding"
         ) from None
 
 

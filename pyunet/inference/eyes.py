@@ -113,7 +113,7 @@ def extent_of(
     if not width_px / FARTHEST <= width <= width_px * FARTHEST:
         raise DataError(
             f"{name}: its field of view is {width:g} pixels wide, the model's "
-            f"{width_px:g}; accepted is up to {FARTHEST:g} times more or less"
+            f"{width_px:g}; expected up to {FARTHEST:g} times more or less"
         )
     scale = width_px / width
     if abs(scale - 1) < ALIKE:

@@ -175,7 +175,7 @@ def parse_passes(text: str) -> tuple[Pass, ...]:
     if len(numbers) > 1 and np.isfinite(numbers).all():
         return tuple(Pass(degrees % 360) for degrees in numbers)
     raise DataError(
-        f"average {text!r}: accepted are mirror, rotate, all, a number of rotated "
+        f"average {text!r}: expected mirror, rotate, all, a number of rotated "
         "versions such as 7, or angles in degrees such as 0,45,90"
     )
 

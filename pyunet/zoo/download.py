@@ -115,7 +115,7 @@ class _Resumed:
         import requests
 
         # compressed on its way, a part would not fit the next
-        headers = {"Accept-Encoding": "identity", **self._wanted()}
+        headers = {"Accept-Encoding": "identity", **self._range()}
         with requests.get(
             self.url, headers=headers, stream=True, timeout=timeout_s
         ) as answer:
@@ -125,7 +125,7 @@ class _Resumed:
             answer.raise_for_status()
             return self._keep(answer)
 
-    def _wanted(self) -> dict[str, str]:
+    def _range(self) -> dict[str, str]:
         """Ask for the rest, if the server can tell that it is of the same file."""
         if self._have and self.tag.is_file():
             return {
@@ -176,7 +176,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.TooManyRedirects):
         return "the server sends from one address to the next without end"
     if isinstance(error, requests.exceptions.InvalidSchema):
-        return "accepted are http and https"
+        return "expected http or https"
     if isinstance(error, requests.Timeout) or "timed out" in str(error):
         return f"no answer within {TIMEOUT_S:g} seconds"
     if isinstance(error, requests.ConnectionError):

@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     out, ending = args.out, ENDINGS[args.to]
     if not out.name.endswith(ending):
-        raise DataError(f"{out}: accepted for --to {args.to} is a name *{ending}")
+        raise DataError(f"{out}: expected a name *{ending} for --to {args.to}")
     if not out.parent.is_dir():
         raise DataError(f"{out}: there is no folder {out.parent}")
     source = open_source(args.model, args.weights)

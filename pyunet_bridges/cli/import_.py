@@ -77,7 +77,7 @@ def _check_out(out: Path) -> None:
     from pyunet.errors import DataError
 
     if not out.name.endswith((".caffemodel", ".caffemodel.h5")):
-        raise DataError(f"{out}: accepted are names *.caffemodel and *.caffemodel.h5")
+        raise DataError(f"{out}: expected a name *.caffemodel or *.caffemodel.h5")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:

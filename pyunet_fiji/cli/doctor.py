@@ -83,9 +83,9 @@ def run(args: argparse.Namespace) -> int:
     if args.mend:
         return _mend(args.mend)
     if args.weights and not args.model:
-        raise DataError(f"--weights {args.weights}: --model is wanted with it")
+        raise DataError(f"--weights {args.weights}: expected --model with it")
     if args.ssh and args.only:
-        raise DataError("--only: accepted without --ssh")
+        raise DataError("--only: expected no --ssh")
     request = Request(
         only=tuple(args.only or ()),
         folder=args.folder,

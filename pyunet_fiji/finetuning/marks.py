@@ -94,7 +94,7 @@ def _read_labels(path: Path) -> NDArray[Any]:
     array = read_hyperstack(path, labels=True).array
     if array.shape[1] > 1 and (array != array[:, :1]).any():
         raise DataError(
-            f"{path}: labels with {array.shape[1]} different colour channels; accepted "
-            "is one number a pixel (grey or palette)"
+            f"{path}: labels with {array.shape[1]} different colour channels; expected "
+            "one number per pixel (grey or palette)"
         )
     return array[:, 0]

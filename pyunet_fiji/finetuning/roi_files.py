@@ -80,14 +80,14 @@ def read_overlay(path: str | Path) -> Overlay | None:
     if len(pictures) < len(rois):
         raise DataError(
             f"{path}: {len(pictures)} picture(s) in the overlay beside "
-            f"{len(rois) - len(pictures)} other ROI(s); accepted is one kind alone"
+            f"{len(rois) - len(pictures)} other ROI(s); expected only one kind"
         )
     planes = [_decoded(stored[number], path) for *_, number in sorted(pictures)]
     shapes = {plane.shape for plane in planes}
     if len(shapes) > 1 or planes[0].ndim != 2:
         raise DataError(
-            f"{path}: pictures of {sorted(shapes)} pixels in the overlay; accepted are "
-            "grey ones of one size"
+            f"{path}: pictures of {sorted(shapes)} pixels in the overlay; "
+            "expected grey ones of one size"
         )
     return Overlay((), _unstretched(np.stack(planes)[None]))
 

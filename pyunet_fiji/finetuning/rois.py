@@ -136,8 +136,8 @@ class RoiMarks:
         if not name.group and len(class_names) == FIRST_CLASS:
             return FIRST_CLASS
         raise DataError(
-            f"{self.name}: a ROI of class {name.group!r}; accepted are "
-            f"{', '.join(class_names)} and {IGNORE_NAME}"
+            f"{self.name}: a ROI of class {name.group!r}; "
+            f"expected {', '.join(class_names)} or {IGNORE_NAME}"
         )
 
     def _planes(
@@ -169,8 +169,8 @@ class RoiMarks:
                 return [_Area(_pixels(roi, plane), None, roi.position)]
         what = subtype if kind in AREAS else kind
         raise DataError(
-            f"{self.name}: ROI {roi.name!r} is of kind {what.lower()}; accepted are "
-            "areas and points"
+            f"{self.name}: ROI {roi.name!r} is of kind {what.lower()}; "
+            "expected areas or points"
         )
 
 

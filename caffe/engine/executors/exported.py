@@ -45,7 +45,7 @@ class Exported:
     def __init__(self, wiring: Wiring, backend: str) -> None:
         if backend not in _ENGINES:
             known = ", ".join(f"'{name}'" for name in _ENGINES)
-            raise CheckError(f"backend is '{backend}': {known} are accepted")
+            raise CheckError(f"backend is '{backend}': expected one of {known}")
         _check(wiring)
         self._wiring = wiring
         self._library = _ENGINES[backend](backend)
@@ -130,7 +130,7 @@ def _model(wiring: Wiring) -> _Model:
     size = message.ByteSize()
     if size >= _LIMIT:
         raise CheckError(
-            f"the net has {size / 2**30:.1f} GB of weights: up to 2 GB are accepted "
+            f"the net has {size / 2**30:.1f} GB of weights: expected up to 2 GB "
             "by this backend"
         )
     outputs = translation.outputs
@@ -162,8 +162,7 @@ def _check(wiring: Wiring) -> None:
         with naming(node.name, node.type):
             if node.op.side_effects or node.op.remembers:
                 raise CheckError(
-                    "its forward does more than fill its tops: backend 'torch' is "
-                    "accepted"
+                    "its forward does more than fill its tops: expected backend 'torch'"
                 )
 
 
@@ -198,16 +197,16 @@ class _Library(ABC):
                 raise OutOfMemoryError(f"out of memory on the CPU: {text}") from error
             raise CheckError(f"{self._name} refuses the net: {text}") from error
 
-    def _refuse(self, precision: str, accepted: str) -> CheckError:
+    def _refuse(self, precision: str, expected: str) -> CheckError:
         return CheckError(
-            f"precision is '{precision}': {accepted} accepted by backend '{self._name}'"
+            f"precision is '{precision}': backend '{self._name}' expected {expected}"
         )
 
 
 class _OnnxRuntime(_Library):
     def compiled(self, model: _Model, precision: str) -> Run:
         if precision != "float32":
-            raise self._refuse(precision, "'float32' is")
+            raise self._refuse(precision, "'float32'")
         ort = self._module
         options = ort.SessionOptions()
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -242,7 +241,7 @@ class _OpenVino(_Library):
     def compiled(self, model: _Model, precision: str) -> Run:
         types = {"float32": "f32", "bf16": "bf16"}
         if precision not in types:
-            raise self._refuse(precision, "'float32' and 'bf16' are")
+            raise self._refuse(precision, "'float32' or 'bf16'")
         ov = self._module
         options = {
             "PERFORMANCE_HINT": "LATENCY",

@@ -115,7 +115,7 @@ class DatumBatches:
         if shape != wanted:
             raise FileError(
                 f"{self._database.path}: {shown(key)}: an image of shape {shape}: "
-                f"{wanted} is accepted, as of the first row of the batch"
+                f"expected {wanted}, as of the first row of the batch"
             )
 
     def _seek(self, key: bytes) -> None:
@@ -126,7 +126,7 @@ class DatumBatches:
         if self._next is None or self._next[0] != key:
             raise FileError(
                 f"{self._database.path}: has no {shown(key)}, where it should go on: "
-                "the database is accepted as it was when the state was saved"
+                "expected the database as it was when the state was saved"
             )
 
     def _record(self) -> tuple[bytes, Callable[[], bytes]]:

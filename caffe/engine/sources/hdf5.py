@@ -43,10 +43,10 @@ def read_list(source: str) -> list[str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file"
         raise FileError(
-            f"{source}: {reason}: a text file with names of HDF5 files is accepted"
+            f"{source}: {reason}: expected a text file with names of HDF5 files"
         ) from None
     if not names:
-        raise FileError(f"{source}: names no file: one HDF5 file a line is accepted")
+        raise FileError(f"{source}: names no file: expected one HDF5 file per line")
     return names
 
 
@@ -196,14 +196,14 @@ class HDF5Rows:
             if not item.shape or item.dtype.kind not in "fiub":
                 raise FileError(
                     f"{name}: dataset '{dataset}' holds {item.dtype} of shape "
-                    f"{item.shape}: numbers with at least one axis are accepted"
+                    f"{item.shape}: expected numbers with at least one axis"
                 )
             shapes[dataset] = tuple(item.shape)
         rows = {dataset: shape[0] for dataset, shape in shapes.items()}
         if len(set(rows.values())) > 1 or 0 in rows.values():
             counts = ", ".join(f"'{key}' {value}" for key, value in rows.items())
             raise FileError(
-                f"{name}: rows are {counts}: the same number above 0 is accepted"
+                f"{name}: rows are {counts}: expected the same number above 0"
             )
         return shapes
 
@@ -284,8 +284,8 @@ class HDF5Batches:
             state["rows"] = self._order(state, _ROWS, count, place)
         elif len(state["rows"]) != count:
             raise FileError(
-                f"{self._files.names[index]}: has {count} rows: {len(state['rows'])} "
-                "are accepted, as when the state was saved"
+                f"{self._files.names[index]}: has {count} rows: expected "
+                f"{len(state['rows'])}, as when the state was saved"
             )
         self._check_shapes(index, tops)
         end = min(row + total - done, count)
@@ -322,7 +322,7 @@ class HDF5Batches:
         if sorted(order) != list(range(len(self._files.names))):
             raise FileError(
                 f"{self._files.source}: lists {len(self._files.names)} files: "
-                f"{len(order)} are accepted, as when the state was saved"
+                f"expected {len(order)}, as when the state was saved"
             )
         return int(order[int(state["file"])])
 
@@ -332,6 +332,6 @@ class HDF5Batches:
             if shapes[name][1:] != top.shape[1:]:
                 raise FileError(
                     f"{self._files.names[index]}: rows of dataset '{name}' have shape "
-                    f"{shapes[name][1:]}: {top.shape[1:]} is accepted, as of the first "
+                    f"{shapes[name][1:]}: expected {top.shape[1:]}, as of the first "
                     "row of the batch"
                 )

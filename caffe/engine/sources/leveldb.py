@@ -59,7 +59,7 @@ class LevelDBReader:
         # asked for a folder that holds none, LevelDB would put files there
         if not Path(path, "CURRENT").is_file():
             raise FileError(
-                f"{path}: no LevelDB database: a folder with a file CURRENT is accepted"
+                f"{path}: no LevelDB database: expected a folder with a file CURRENT"
             )
         key = os.path.realpath(path)
         with _opening:
@@ -69,7 +69,7 @@ class LevelDBReader:
                 self._refuse(error)
             _open[key] = self._handle
         if next(self.records(), None) is None:
-            raise FileError(f"{path}: has no records: at least one is accepted")
+            raise FileError(f"{path}: has no records: expected at least one")
 
     def records(self, start: bytes = b"") -> Iterator[Record]:
         """Go through the records from a key on; see `LMDBReader.records`."""

@@ -98,7 +98,7 @@ class ImageBatches:
         if int(state["images"]) != len(self._lines):
             raise FileError(
                 f"{self._source}: lists {len(self._lines)} images: "
-                f"{int(state['images'])} are accepted, as when the state was saved"
+                f"expected {int(state['images'])}, as when the state was saved"
             )
         data: NDArray[np.float32] = np.empty(0, np.float32)
         labels = np.empty(self._options.batch, np.float32)
@@ -110,9 +110,9 @@ class ImageBatches:
                 data = np.empty((self._options.batch, *image.shape), np.float32)
             if image.shape != data.shape[1:]:
                 raise FileError(
-                    f"{name}: an image of shape {image.shape}: {data.shape[1:]} is "
-                    "accepted, as of the first image of the batch (give new_height and "
-                    "new_width, or crop_size)"
+                    f"{name}: an image of shape {image.shape}: expected "
+                    f"{data.shape[1:]}, as of the first image of the batch "
+                    "(give new_height and new_width, or crop_size)"
                 )
             data[place], labels[place] = image, label
         after = {**state, "row": begin + self._options.batch * self._ranks}

@@ -215,7 +215,7 @@ class PrefetchingLayer(Operator):
         """Make the reader, which looks at its files."""
         depth = int(param.data_param.prefetch)
         if depth == 0:
-            raise CheckError("prefetch is 0: a number above 0 is accepted")
+            raise CheckError("prefetch is 0: expected a number above 0")
         reader = self.reader(param, context)
         self._context = context
         self._ahead = Prefetcher(reader.read, depth)

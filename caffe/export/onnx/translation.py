@@ -95,12 +95,12 @@ def translate(
         If a layer, or an option of it, has no counterpart; the text names it.
     """
     if not OPSETS[0] <= opset <= OPSETS[1]:
-        raise CheckError(f"opset is {opset}: {OPSETS[0]} to {OPSETS[1]} are accepted")
+        raise CheckError(f"opset is {opset}: expected {OPSETS[0]} to {OPSETS[1]}")
     unknown = set(dynamic) - set(KINDS)
     if unknown:
         raise CheckError(
             f"dynamic holds {', '.join(map(repr, sorted(unknown)))}: "
-            f"{', '.join(map(repr, KINDS))} are accepted"
+            f"expected some of {', '.join(map(repr, KINDS))}"
         )
     check_layers(wiring.nodes)
     kinds = [kind for kind in KINDS if kind in dynamic]
@@ -149,7 +149,7 @@ class _Walk:
             for blob, value in finals.items()
         }
         if not outputs:
-            raise CheckError("the net computes nothing: 1 output or more is accepted")
+            raise CheckError("the net computes nothing: expected 1 output or more")
         graph.outputs = list(outputs.values())
         return Translation(graph, outputs, self._kinds)
 

@@ -94,9 +94,9 @@ def test_the_generator_decides():
             "unknown filler type 'he'; known types: bilinear, constant, gau",
         ),
         ('type: "uniform" min: 2 max: 1', "has min 2 above max 1"),
-        ('type: "gaussian" std: 0', "has std 0: a value above 0 is accepted"),
+        ('type: "gaussian" std: 0', "has std 0: expected a value above 0"),
         ('type: "xavier" sparse: 3', "'xavier' has sparse: 3, which only 'gaussian'"),
-        ('type: "bilinear"', r"got shape \(4, 3\): 4 axes, the last two of one size"),
+        ('type: "bilinear"', r"got shape \(4, 3\): expected 4 axes, the last two"),
     ],
 )
 def test_refuses(text, match):
@@ -125,7 +125,7 @@ def test_uniform_wants_an_order_of_its_bounds(option):
 
 @pytest.mark.parametrize("option", ["max: inf", "min: -inf", "min: -3e38 max: 3e38"])
 def test_uniform_wants_a_finite_width(option):
-    with pytest.raises(CheckError, match="difference that is a float32"):
+    with pytest.raises(CheckError, match="difference within float32"):
         filled(f'type: "uniform" {option}')
 
 

@@ -151,7 +151,7 @@ class TestGroup:
 
     @pytest.mark.parametrize("rank", [-1, 2])
     def test_a_rank_outside_the_count_is_refused(self, rank):
-        with pytest.raises(CheckError, match=f"is {rank}: 0 to 1 is accepted"):
+        with pytest.raises(CheckError, match=f"is {rank}: expected 0 to 1"):
             parallel.Group(rank, 2, parallel.NCCL.new_uid())
 
     def test_two_processes_exchange_means_and_requests(self, monkeypatch):

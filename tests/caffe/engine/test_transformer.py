@@ -117,11 +117,14 @@ class TestDataTransformer:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ({"crop_size": 7}, "the image has 6 x 8 pixels: crop_size 7 or more"),
+            (
+                {"crop_size": 7},
+                "the image has 6 x 8 pixels: expected crop_size 7 or more",
+            ),
             ({"mean_value": [1, 2]}, "mean_value has 2 values: Specify either 1"),
             (
                 {"mean_file": "mean.binaryproto"},
-                r"has shape \(1, 6, 8\): \(3, 6, 8\) is accepted, the shape of",
+                r"has shape \(1, 6, 8\): expected \(3, 6, 8\), the shape of",
             ),
         ],
     )
@@ -130,7 +133,9 @@ class TestDataTransformer:
             transformer(**options).transform(np.zeros((1, 6, 8), np.uint8))
 
     def test_refuses_an_empty_image(self):
-        with pytest.raises(CheckError, match=r"shape \(1, 0, 8\): above 0 is accepted"):
+        with pytest.raises(
+            CheckError, match=r"shape \(1, 0, 8\): expected extents above 0"
+        ):
             transformer().transform(np.zeros((1, 0, 8), np.uint8))
 
 
@@ -145,11 +150,11 @@ class TestReadMean:
         ("content", "match"),
         [
             (None, "cannot read it: No such file or directory"),
-            (b"\xff\xff", r"is no whole BlobProto .*: a mean image is accepted"),
-            (b"", r"holds an array of shape \(0,\)|is no whole BlobProto"),
-            ((2, 1, 2, 3), r"shape \(2, 1, 2, 3\): \(1, channels, height, width\) is"),
-            ((2, 3), r"shape \(2, 3\): \(1, channels, height, width\) is accepted"),
-            ((1, 1, 0, 3), r"shape \(1, 1, 0, 3\): \(1, channels"),
+            (b"\xff\xff", r"is not a complete BlobProto .*: expected a mean image"),
+            (b"", r"holds an array of shape \(0,\)|is not a complete BlobProto"),
+            ((2, 1, 2, 3), r"shape \(2, 1, 2, 3\): expected \(1, channels, height"),
+            ((2, 3), r"shape \(2, 3\): expected \(1, channels, height, width\)"),
+            ((1, 1, 0, 3), r"shape \(1, 1, 0, 3\): expected \(1, channels"),
         ],
     )
     def test_refuses(self, tmp_path, content, match):

@@ -60,5 +60,5 @@ def test_unknown_names_missing_inputs_and_other_lengths_are_refused(net):
         net.forward_backward_all(x=np.zeros((2, 3)), q=np.zeros(2))
     with pytest.raises(caffe.CheckError, match="no input is given"):
         net.forward_all()
-    with pytest.raises(caffe.CheckError, match="y 3, n 2; one number for all"):
+    with pytest.raises(caffe.CheckError, match="y 3, n 2; expected one number for all"):
         net.forward_backward_all(x=np.zeros((3, 3)), y=np.zeros((3, 3)), n=np.zeros(2))

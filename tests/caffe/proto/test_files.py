@@ -73,7 +73,7 @@ def test_a_solver_with_two_types_is_refused_by_name(tmp_path):
         read_solver(path)
     assert str(caught.value) == (
         f'{path}: both solver_type: ADAM and type: "SGD" are given; '
-        "one of them is accepted"
+        "expected one of them"
     )
 
 

@@ -116,7 +116,7 @@ def test_blobs_of_the_old_shape_do_too(dims):
 
 
 def test_more_than_32_axes_are_refused():
-    with pytest.raises(CheckError, match="33 axes; at most 32"):
+    with pytest.raises(CheckError, match="33 axes; expected at most 32"):
         shape_of(caffe_pb2.BlobProto(shape={"dim": [1] * 33}))
 
 

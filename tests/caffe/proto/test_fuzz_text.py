@@ -141,5 +141,5 @@ def test_a_long_chain_before_a_crop_is_followed(tmp_path):
 
 
 def test_a_long_word_is_shortened_in_the_middle():
-    with pytest.raises(PrototxtError, match=r"no field 'aaa.* \.\.\. .*accepted: name"):
+    with pytest.raises(PrototxtError, match=r"no field 'aaa.* \.\.\. .*one of name"):
         parse_text("a" * 5000 + ": 1", caffe_pb2.ParamSpec())

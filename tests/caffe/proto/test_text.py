@@ -75,13 +75,14 @@ def test_pooling_takes_one_kernel_size_or_one_per_axis():
         ),
         (
             "foo: 1",
-            "net.prototxt:1:1: no field 'foo' in NetParameter; accepted: name, layers, "
+            "net.prototxt:1:1: no field 'foo' in NetParameter; expected one of name, "
+            "layers, "
             "input, input_dim, force_backward, state, debug_info, input_shape, layer",
         ),
         (
             "layer {\n pooling_param { pool: MEDIAN } }",
             "net.prototxt:2:24: no value MEDIAN in PoolingParameter.PoolMethod; "
-            "accepted: MAX, AVE, STOCHASTIC",
+            "expected one of MAX, AVE, STOCHASTIC",
         ),
         (
             "layer { include { phase: train } }",
@@ -93,17 +94,17 @@ def test_pooling_takes_one_kernel_size_or_one_per_axis():
         ),
         (
             "state { phase: 7 }",
-            "net.prototxt:1:16: no value 7 in Phase; accepted: TRAIN, TEST",
+            "net.prototxt:1:16: no value 7 in Phase; expected one of TRAIN, TEST",
         ),
         (
             'name: "a"\nname: "b"',
             "net.prototxt:2:7: field 'name' of NetParameter is given twice; "
-            "once is accepted",
+            "expected once",
         ),
         (
             "layer { pooling_param { }\n pooling_param { } }",
             "net.prototxt:2:16: field 'pooling_param' of LayerParameter is given "
-            "twice; once is accepted",
+            "twice; expected once",
         ),
         ("input_dim: 3.5", "net.prototxt:1:12: couldn't parse integer: 3.5"),
         ("name: unet", "net.prototxt:1:7: expected string but found: 'unet'"),
@@ -117,7 +118,7 @@ def test_wrong_text_is_named_by_line_and_column_with_what_is_accepted(text, expe
 
 
 def test_a_long_list_of_accepted_names_is_cut():
-    with pytest.raises(PrototxtError, match=r"accepted: name, .* \(see caffe.proto\)$"):
+    with pytest.raises(PrototxtError, match=r"one of name, .* \(see caffe.proto\)$"):
         parse_net("layer { zzz: 1 }")
 
 
@@ -154,10 +155,10 @@ def test_comments_may_be_in_another_encoding(tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"\n\x03net\x00\x01", ": is a binary file; a text file is accepted here"),
+        (b"\n\x03net\x00\x01", ": is a binary file; expected a text file"),
         (
             b"# gr\xfcn\nname: '#gr\xfcn'",
-            ":2: byte 0xfc is not UTF-8 text; a text file in UTF-8 is accepted here",
+            ":2: byte 0xfc is not UTF-8 text; expected a text file in UTF-8",
         ),
     ],
 )

@@ -91,7 +91,7 @@ def test_padding_before_an_old_pooling_layer_is_folded_into_it():
             'layers { layer { name: "p" type: "padding" pad: 1 } bottom: "x" top: "p" }'
             'layers { layer { name: "r" type: "relu" } bottom: "p" top: "r" }',
             "layer 'r': bottom 'p' is padded, but a 'relu' layer cannot pad; "
-            "conv and pool are accepted",
+            "expected conv or pool",
         ),
         (
             'layers { layer { name: "r" type: "relu" num_output: 3 } }',
@@ -104,22 +104,22 @@ def test_padding_before_an_old_pooling_layer_is_folded_into_it():
         ),
         (
             'name: "n" layer { } layers { }',
-            "net 'n' has both 'layer' and old 'layers' entries; "
-            "all of one kind are accepted",
+            "net 'n' has both 'layer' and old 'layers' entries; expected "
+            "all of one kind",
         ),
         (
             'name: "n" layers { layer { name: "r" type: "relu" } } layers { }',
             "net 'n': layers 1 is not of the oldest form (layers { layer { ... } }) as "
-            "others are; all of one kind are accepted",
+            "others are; expected all of one kind",
         ),
         (
             'name: "n" input: "data" input_dim: 1 input_dim: 3',
-            "net 'n': 1 input and 2 input_dim; four input_dim per input are accepted, "
+            "net 'n': 1 input and 2 input_dim; expected four input_dim per input, "
             "or three for one input",
         ),
         (
             'name: "n" input: "a" input: "b" input_shape { dim: 1 }',
-            "net 'n': 2 input and 1 input_shape; as many of both are accepted",
+            "net 'n': 2 input and 1 input_shape; expected the same number of both",
         ),
     ],
 )
@@ -196,10 +196,10 @@ def test_a_solver_with_both_kinds_of_type_is_refused():
     with pytest.raises(CheckError) as caught:
         upgrade_solver(solver)
     assert str(caught.value) == (
-        'both solver_type: ADAM and type: "SGD" are given; one of them is accepted'
+        'both solver_type: ADAM and type: "SGD" are given; expected one of them'
     )
 
 
 def test_an_unknown_meaning_of_crop_is_refused():
-    with pytest.raises(CheckError, match="crop='guess': accepted: explicit, coord"):
+    with pytest.raises(CheckError, match="crop='guess': expected one of explicit"):
         upgrade_net(caffe_pb2.NetParameter(), crop="guess")

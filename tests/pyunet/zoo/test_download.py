@@ -131,7 +131,7 @@ def test_no_network_is_said(cache, target):
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1/net", "file:///etc/passwd"])
 def test_other_schemes_are_refused(url, target):
-    assert refused(url, target) == f"{url}: accepted are http and https"
+    assert refused(url, target) == f"{url}: expected http or https"
 
 
 def test_a_folder_that_cannot_be_made_is_named(site, tmp_path):

@@ -144,7 +144,7 @@ def test_torchscript_of_one_size_says_so(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "to", "words"),
     [
-        ("net.pt", "onnx", "accepted for --to onnx is a name *.onnx"),
+        ("net.pt", "onnx", "expected a name *.onnx for --to onnx"),
         ("no/net.pt", "torch", "there is no folder"),
         ("net.h5", "modeldef", "*.modeldef.h5"),
     ],

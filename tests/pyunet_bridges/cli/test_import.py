@@ -191,7 +191,7 @@ def test_a_file_without_its_net_needs_one(tmp_path, state, capsys):
 
 def test_the_result_has_the_name_of_weights(tmp_path, capsys):
     assert run(tmp_path / "w.pt", "-o", tmp_path / "w.prototxt") == 1
-    assert "accepted are names *.caffemodel" in capsys.readouterr().err
+    assert "expected a name *.caffemodel" in capsys.readouterr().err
 
 
 def test_damaged_safetensors_are_named(tmp_path, capsys):

@@ -53,8 +53,8 @@ def test_the_options_reach_the_checks(examined, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--weights", "w.h5"], "--weights w.h5: --model is wanted with it"),
-        (["--ssh", "host", "--only", "ssh"], "--only: accepted without --ssh"),
+        (["--weights", "w.h5"], "--weights w.h5: expected --model with it"),
+        (["--ssh", "host", "--only", "ssh"], "--only: expected no --ssh"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(examined, capsys, words, said):

@@ -86,7 +86,7 @@ def test_pictures_of_slices_are_put_in_their_order(tmp_path, picture_roi):
 @pytest.mark.parametrize("second", [np.zeros((2, 2), "u1"), np.zeros((1, 3, 3), "u1")])
 def test_pictures_that_are_no_stack_are_an_error(tmp_path, picture_roi, second):
     overlays = [picture_roi(np.zeros((1, 3), "u1")), picture_roi(second)]
-    with pytest.raises(DataError, match="accepted are grey ones of one size"):
+    with pytest.raises(DataError, match="expected grey ones of one size"):
         read_overlay(image(tmp_path / "i.tif", overlays))
 
 

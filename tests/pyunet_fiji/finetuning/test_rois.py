@@ -136,12 +136,12 @@ class TestAreas:
     @pytest.mark.parametrize("kind", ["LINE", "FREELINE", "POLYLINE", "ANGLE", "NOROI"])
     def test_lines_are_an_error(self, kind):
         with pytest.raises(
-            DataError, match=rf"a\.tif: ROI 'cell' is of kind {kind.lower()}; accepted"
+            DataError, match=rf"a\.tif: ROI 'cell' is of kind {kind.lower()}; expected"
         ):
             draw(box(0, 0, 5, 5, kind=kind))
 
     def test_texts_are_an_error(self):
-        with pytest.raises(DataError, match="is of kind text; accepted are areas"):
+        with pytest.raises(DataError, match="is of kind text; expected areas"):
             draw(box(0, 0, 5, 5, subtype=SUBTYPE.TEXT))
 
     def test_curved_composites_are_an_error(self):
@@ -234,8 +234,8 @@ class TestClasses:
     def test_one_that_is_unknown_is_an_error(self, name):
         with pytest.raises(
             DataError,
-            match=rf"a\.tif: a ROI of class '{name}'; accepted are Background, cell, "
-            "dust and ignore",
+            match=rf"a\.tif: a ROI of class '{name}'; expected Background, cell, "
+            "dust or ignore",
         ):
             draw(box(0, 0, 6, 6, name=name))
 

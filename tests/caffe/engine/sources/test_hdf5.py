@@ -82,14 +82,17 @@ class TestHDF5Rows:
             ({}, "no dataset 'data': it has nothing"),
             (
                 {"data": np.zeros((2, 1)), "label": np.zeros((3, 1))},
-                "rows are 'data' 2, 'label' 3: the same number",
+                "rows are 'data' 2, 'label' 3: expected the same number",
             ),
             (
                 {"data": np.zeros((0, 1)), "label": np.zeros((0, 1))},
-                "rows are 'data' 0, 'label' 0: the same number above 0",
+                "rows are 'data' 0, 'label' 0: expected the same number above 0",
             ),
             ({"data": np.zeros(2), "label": 3}, r"'label' holds int64 of shape \(\)"),
-            ({"data": [b"a", b"b"], "label": [0, 1]}, "'data' holds .*: numbers with"),
+            (
+                {"data": [b"a", b"b"], "label": [0, 1]},
+                "'data' holds .*: expected numbers",
+            ),
         ],
     )
     def test_a_file_that_does_not_fit_is_an_error(self, datasets, match):

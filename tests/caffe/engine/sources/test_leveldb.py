@@ -40,7 +40,9 @@ class TestLevelDBReader:
         write(tmp_path / "db", {b"b": b"2"})
 
     def test_refuses_what_is_missing_and_makes_nothing(self, tmp_path):
-        with pytest.raises(FileError, match="db: no LevelDB database: a folder with"):
+        with pytest.raises(
+            FileError, match="db: no LevelDB database: expected a folder"
+        ):
             LevelDBReader(str(tmp_path / "db"))
         assert not (tmp_path / "db").exists()
 

@@ -173,7 +173,7 @@ class TestPrefetchingLayer:
     def test_refuses_to_read_nothing_ahead(self):
         param = caffe_pb2.LayerParameter()
         param.data_param.prefetch = 0
-        with pytest.raises(CheckError, match="prefetch is 0: a number above 0"):
+        with pytest.raises(CheckError, match="prefetch is 0: expected a number above"):
             CountingLayer(param, make_context())
 
 

@@ -23,8 +23,7 @@ from fractions import Fraction
 from typing import Any
 
 from caffe.engine import graph
-from caffe.engine import layers as _families  # noqa: F401 - enters all layer types
-from caffe.engine.layer import layer_class
+from caffe.engine.catalogue import layer_class
 from caffe.engine.spans import Span, SpanRule
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2, files

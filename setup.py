@@ -128,7 +128,7 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["caffe*", "pyunet*"]),
     package_data={
-        "caffe.dialects.freiburg": ["fields.proto"],
+        "caffe.dialects": ["*/fields.proto"],
         "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
         "pyunet_bridges.napari": ["napari.yaml"],
         "pyunet_reproduce.report": ["page.html"],

@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from google.protobuf import descriptor_pb2
@@ -16,8 +17,7 @@ from caffe.errors import CheckError
 from caffe.proto.declarations import parse_declarations
 from caffe.proto.text import read_bytes
 
-_OURS = ("caffe.dialects.freiburg",)
-_GROUP = "caffe.dialects"
+_GROUP = "caffe.dialects"  # our package, and the entry points of others
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -108,7 +108,8 @@ def dialects() -> tuple[Dialect, ...]:
         If a package's entry point can't be imported, is no `Dialect`, or declares its
         fields in a file that can't be read.
     """
-    ours = (import_module(name).dialect for name in _OURS)
+    names = [each.name for each in iter_modules(import_module(_GROUP).__path__)]
+    ours = (import_module(f"{_GROUP}.{name}").dialect for name in sorted(names))
     return (*ours, *map(_loaded, sorted(entry_points(group=_GROUP))))
 
 

@@ -1,23 +1,29 @@
-"""Every module, name and path on docs/architecture.md exists."""
+"""Modules, names and paths on the pages about the code exist."""
 
 import importlib
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-NAMED = sorted(set(re.findall(r"`([^`\s]+)`", PAGE)))
-# entry point groups look like modules
-GROUPS = {"caffe.dialects", "caffe.layers", "pyunet.verbs", "pyunet.data"}
-DOTTED = [
-    name for name in NAMED
-    if "." in name and "/" not in name
-    and name.partition(".")[0] in PACKAGES and name not in GROUPS
-]  # fmt: skip
-PATHS = [name for name in NAMED if "/" in name]
+# entry point groups look like modules, and what a page adds is not there
+GROUPS = {"pyunet.verbs", "pyunet.data"}
+
+
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+ARCHITECTURE, CONTRIBUTING = map(text_of, ("docs/architecture.md", "CONTRIBUTING.md"))
+NAMED = set(re.findall(r"`([^`\s<>]+)`", ARCHITECTURE + CONTRIBUTING))
+DOTTED = sorted(
+    name for name in NAMED - GROUPS
+    if re.fullmatch(rf"({'|'.join(PACKAGES)})(\.\w+)+", name)
+)  # fmt: skip
+PATHS = sorted(name for name in NAMED if "/" in name)
 
 
 def value_of(dotted):
@@ -47,7 +53,7 @@ def test_a_path_exists(path):
 
 
 def test_every_package_is_on_the_page():
-    assert {name for name in PACKAGES if name in PAGE} == PACKAGES
+    assert {name for name in PACKAGES if name in ARCHITECTURE} == PACKAGES
 
 
 def test_a_misspelt_name_would_be_noticed():
@@ -55,6 +61,14 @@ def test_a_misspelt_name_would_be_noticed():
         value_of("caffe.engine.nett")
 
 
-def test_the_page_names_many_modules():
+def test_the_pages_name_many_modules():
     assert len(DOTTED) > 10
-    assert len(PATHS) > 3
+    assert len(PATHS) > 20
+
+
+def test_a_shown_piece_of_python_is_python():
+    blocks = re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        source = textwrap.dedent(block).replace("    ...\n", "    **{},\n")
+        compile(source, "CONTRIBUTING.md", "exec")

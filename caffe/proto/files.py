@@ -38,7 +38,7 @@ _KINDS = {
     b"%PDF": "a PDF document",
 }
 START = 4096
-_WANTED = "a binary Caffe net (.caffemodel) is accepted here"
+_EXPECTED = "expected a binary Caffe net (.caffemodel)"
 
 
 def read_net(path: str | PathLike[str], *, crop: Crop = "explicit") -> Any:
@@ -231,13 +231,13 @@ def parsing(path: str | PathLike[str], start: bytes, size: int) -> Iterator[None
     check_pointer(path, start)
     kind = _other_kind(start)
     if kind:
-        raise FileError(f"{path}: is {kind}; {_WANTED}")
+        raise FileError(f"{path}: is {kind}; {_EXPECTED}")
     try:
         yield
     except (DecodeError, UnicodeDecodeError) as error:
         raise FileError(
             f"{path}: is cut short, damaged, or of another kind ({size} bytes that "
-            f"do not parse as a net); {_WANTED}"
+            f"do not parse as a net); {_EXPECTED}"
         ) from error
     except OSError as error:
         raise FileError(f"{path}: cannot read it: {error.strerror}") from error
@@ -286,11 +286,11 @@ def _check_names(path: str | PathLike[str], net: Any) -> None:
     layers = [*net.layer]
     layers += [old.layer if old.HasField("layer") else old for old in net.layers]
     if not any(layer.name for layer in layers):
-        raise FileError(f"{path}: no layer in it; {_WANTED}")
+        raise FileError(f"{path}: no layer in it; {_EXPECTED}")
     for index, layer in enumerate(layers):
         if not isinstance(layer.name, str):
             raise FileError(
-                f"{path}: layer {index}: name {layer.name!r} is not UTF-8; {_WANTED}"
+                f"{path}: layer {index}: name {layer.name!r} is not UTF-8; {_EXPECTED}"
             )
 
 

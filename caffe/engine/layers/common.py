@@ -55,7 +55,7 @@ class InnerProductLayer(Operator):
         self.transpose = bool(options.transpose)
         self.inputs: int | None = None
         if self.num_output == 0:
-            raise CheckError("num_output is 0: a number above 0 is accepted")
+            raise CheckError("num_output is 0: expected a number above 0")
 
     def _split(self, shape: Shape) -> tuple[Shape, int]:
         axis = canonical_axis(self.param.inner_product_param.axis, len(shape))
@@ -143,7 +143,7 @@ class EmbedLayer(Operator):
         options = param.embed_param
         for name in ("num_output", "input_dim"):
             if getattr(options, name) == 0:
-                raise CheckError(f"{name} is 0: a number above 0 is accepted")
+                raise CheckError(f"{name} is 0: expected a number above 0")
         self.num_output = int(options.num_output)
         self.input_dim = int(options.input_dim)
 
@@ -168,8 +168,8 @@ class EmbedLayer(Operator):
         )
         if wrong.any():
             raise CheckError(
-                f"bottom 0 holds {float(numbers[wrong][0]):g}: whole numbers from 0 to "
-                f"{self.input_dim - 1} are accepted"
+                f"bottom 0 holds {float(numbers[wrong][0]):g}: "
+                f"expected whole numbers from 0 to {self.input_dim - 1}"
             )
         top = functional.embedding(numbers.long(), params[0])
         return [top + params[1] if len(params) > 1 else top]

@@ -189,7 +189,7 @@ class BaseConvolution(Operator):
         self.num_output = int(options.num_output)
         self.group = int(options.group)
         if self.num_output == 0:
-            raise CheckError("num_output is 0: a number above 0 is accepted")
+            raise CheckError("num_output is 0: expected a number above 0")
         if self.group == 0 or self.num_output % self.group:
             raise CheckError(
                 f"num_output {self.num_output} is not a multiple of group {self.group}"
@@ -214,7 +214,7 @@ class BaseConvolution(Operator):
         if channels % self.group:
             raise CheckError(
                 f"bottom 0 has {channels} channels: "
-                f"a multiple of group {self.group} is accepted"
+                f"expected a multiple of group {self.group}"
             )
         self.channels = channels
         rows, columns = self.num_output, channels
@@ -420,8 +420,8 @@ class Im2colLayer(Operator):
         axis = canonical_axis(options.axis, len(shape))
         if axis == len(shape) - 1:
             raise CheckError(
-                f"bottom 0 {text(shape)} has no spatial axes behind axis {axis}: 1 or "
-                "more are accepted"
+                f"bottom 0 {text(shape)} has no spatial axes behind axis {axis}: "
+                "expected 1 or more"
             )
         return read_window(options, axis, len(shape))
 

@@ -30,8 +30,7 @@ class SourceLayer(Operator):
 def _for_each_top(values: Sequence[Any], tops: int, option: str) -> list[Any]:
     if len(values) not in {1, tops}:
         raise CheckError(
-            f"{len(values)} values of {option} for {tops} tops: "
-            f"1 or {tops} are accepted"
+            f"{len(values)} values of {option} for {tops} tops: expected 1 or {tops}"
         )
     return list(values) if len(values) == tops else [values[0]] * tops
 
@@ -258,7 +257,7 @@ class HDF5DataLayer(PrefetchingLayer):
         if param.HasField("transform_param"):
             raise CheckError("transform_param is given: HDF5Data does not transform")
         if options.batch_size == 0:
-            raise CheckError("batch_size is 0: a number above 0 is accepted")
+            raise CheckError("batch_size is 0: expected a number above 0")
         log = context.log
         log(
             "hdf5_data_layer.cpp:82",
@@ -287,8 +286,8 @@ def _check_files(files: HDF5Rows, batch: int, ranks: int, context: Context) -> N
         for top, shape in shapes.items():
             if len(shape) != len(first[top]):
                 raise FileError(
-                    f"{name}: dataset '{top}' is {text(shape)}: {len(first[top])} "
-                    f"axes are accepted, as in {files.names[0]}"
+                    f"{name}: dataset '{top}' is {text(shape)}: "
+                    f"expected {len(first[top])} axes, as in {files.names[0]}"
                 )
             consistent &= shape[1:] == first[top][1:]
         divisible &= files.rows(i) % (batch * ranks) == 0
@@ -299,6 +298,6 @@ def _check_files(files: HDF5Rows, batch: int, ranks: int, context: Context) -> N
         of = f" of {ranks} processes" if ranks > 1 else ""
         raise FileError(
             f"{files.source}: Cannot work with these files! Their rows have "
-            "different shapes: equal shapes, or in each file a number of rows "
-            f"divisible by batch_size {batch}{of}, are accepted"
+            "different shapes: expected equal shapes, or in each file a number of rows "
+            f"divisible by batch_size {batch}{of}"
         )

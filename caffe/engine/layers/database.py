@@ -45,7 +45,7 @@ class _SizedLayer(PrefetchingLayer):
 def _above_zero(**values: int) -> None:
     for name, value in values.items():
         if value < 1:
-            raise CheckError(f"{name} is {value}: a number above 0 is accepted")
+            raise CheckError(f"{name} is {value}: expected a number above 0")
 
 
 def _transformer(param: Any, context: Context) -> DataTransformer:
@@ -209,12 +209,10 @@ class WindowDataLayer(_SizedLayer):
         _above_zero(batch_size=options.batch_size, crop_size=crop)
         if 2 * pad >= crop:
             raise CheckError(
-                f"context_pad is {pad}: less than half of crop_size {crop} is accepted"
+                f"context_pad is {pad}: expected less than half of crop_size {crop}"
             )
         if not 0 <= options.fg_fraction <= 1:
-            raise CheckError(
-                f"fg_fraction is {options.fg_fraction:g}: 0 to 1 is accepted"
-            )
+            raise CheckError(f"fg_fraction is {options.fg_fraction:g}: expected 0 to 1")
         log(
             "window_data_layer.cpp:44",
             "Window data layer:\n"
@@ -270,8 +268,8 @@ def _window_mean(
         middle = mean[:, offset : offset + crop, offset : offset + crop]
         if offset < 0 or middle.shape != (COLORS, crop, crop):
             raise CheckError(
-                f"the mean file {transform.mean_file} has shape {mean.shape}: 3 "
-                f"channels of at least crop_size {crop} are accepted"
+                f"the mean file {transform.mean_file} has shape {mean.shape}: "
+                f"expected 3 channels of at least crop_size {crop}"
             )
         return middle
     values = np.array(transform.mean_value, np.float32)

@@ -31,7 +31,7 @@ def _check_per_sample(bottom_shapes: Sequence[Shape]) -> None:
     if math.prod(labels) != scores[0]:
         raise CheckError(
             f"bottom 1 (labels) is {text(labels)}, which is {math.prod(labels)} "
-            f"values: {scores[0]} are accepted, one for each sample of bottom 0 "
+            f"values: expected {scores[0]}, one for each sample of bottom 0 "
             f"{text(scores)}"
         )
 
@@ -175,8 +175,8 @@ def _check_counts(bottom_shapes: Sequence[Shape], start: int) -> None:
     first, second = bottom_shapes[:2]
     if math.prod(first[start:]) != math.prod(second[start:]):
         raise CheckError(
-            f"bottom 0 is {text(first)}, bottom 1 {text(second)}: the same number of "
-            f"values {'of a sample ' if start else ''}is accepted"
+            f"bottom 0 is {text(first)}, bottom 1 {text(second)}: expected "
+            f"the same number of values{' of a sample' if start else ''}"
         )
 
 
@@ -207,7 +207,7 @@ class EuclideanLossLayer(LossLayer):
             if not same or math.prod(weights[2:]) != math.prod(values[2:]):
                 raise CheckError(
                     f"bottom 2 (weights) is {text(weights)}: "
-                    f"{text((*values[:1], 1, *values[2:]))} is accepted, as bottom 0 "
+                    f"expected {text((*values[:1], 1, *values[2:]))}, as bottom 0 "
                     f"is {text(values)}"
                 )
         return tops
@@ -260,8 +260,7 @@ class ContrastiveLossLayer(LossLayer):
                 )
         if math.prod(similar) != first[0] or similar[:1] != first[:1]:
             raise CheckError(
-                f"bottom 2 is {text(similar)}: ({first[0]}) is accepted, one for each "
-                "pair"
+                f"bottom 2 is {text(similar)}: expected ({first[0]}), one for each pair"
             )
         return tops
 

@@ -65,7 +65,7 @@ class AccuracyLayer(Operator):
         check_per_pixel(bottom_shapes, axis, ("labels",))
         if not 0 <= options.top_k <= scores[axis]:
             raise CheckError(
-                f"top_k is {options.top_k}: 0 to {scores[axis]} is accepted, "
+                f"top_k is {options.top_k}: expected 0 to {scores[axis]}, "
                 f"as bottom 0 {text(scores)} has {scores[axis]} classes"
             )
         return [(), (scores[axis],)][: len(self.param.top)]

@@ -56,15 +56,14 @@ class LRNLayer(Operator):
         """Check the size."""
         size = param.lrn_param.local_size
         if size % 2 == 0:
-            raise CheckError(f"local_size is {size}: an odd number is accepted")
+            raise CheckError(f"local_size is {size}: expected an odd number")
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom, which must have 4 axes."""
         (shape,) = bottom_shapes
         if len(shape) != 4:
             raise CheckError(
-                f"bottom 0 {text(shape)} has {len(shape)} axes: "
-                "4 (N, C, Y, X) are accepted"
+                f"bottom 0 {text(shape)} has {len(shape)} axes: expected 4 (N, C, Y, X)"
             )
         return [shape]
 
@@ -237,9 +236,7 @@ def _without_noise(
 
 def _channels(shape: Shape) -> int:
     if not shape:
-        raise CheckError(
-            "bottom 0 () has 0 axes: 1 (N) or more (N, C, ...) are accepted"
-        )
+        raise CheckError("bottom 0 () has 0 axes: expected 1 (N) or more (N, C, ...)")
     return shape[1] if len(shape) > 1 else 1
 
 
@@ -264,8 +261,8 @@ class MVNLayer(Operator):
         (shape,) = bottom_shapes
         if len(shape) > 4:
             raise CheckError(
-                f"bottom 0 {text(shape)} has {len(shape)} axes: 0 to 4 (N, C, Y, X) "
-                "are accepted"
+                f"bottom 0 {text(shape)} has {len(shape)} axes: "
+                "expected 0 to 4 (N, C, Y, X)"
             )
         return [(*shape, *[1] * (4 - len(shape)))]
 

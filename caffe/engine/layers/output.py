@@ -54,21 +54,21 @@ class HDF5OutputLayer(Operator):
         options = param.hdf5_output_param
         if not options.file_name or "\0" in options.file_name:
             raise CheckError(
-                f"file_name is {options.file_name!r}: the name of a file is accepted"
+                f"file_name is {options.file_name!r}: expected the name of a file"
             )
         self._names = list(options.dset_name) or list(_DEFAULT_NAMES)
         if len(self._names) != len(param.bottom):
             given = "given" if options.dset_name else "assumed"
             raise CheckError(
                 f"dset_name is {given} {len(self._names)} times "
-                f"({', '.join(self._names)}): as many as bottoms, "
-                f"{len(param.bottom)}, are accepted"
+                f"({', '.join(self._names)}): expected as many as bottoms, "
+                f"{len(param.bottom)}"
             )
         for name in (options.file_name, *self._names):
             _formatted(name, 0)
         for name in self._names:
             if name in {"", "."} or not {"/", "\0"}.isdisjoint(name):
-                raise CheckError(f"dset_name is {name!r}: a name without / is accepted")
+                raise CheckError(f"dset_name is {name!r}: expected a name without /")
         context.state["iteration"] = 0
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
@@ -91,7 +91,7 @@ class HDF5OutputLayer(Operator):
             context.log("hdf5_output_layer.cpp:94", f"outshape = {shape}")
             name = _formatted(pattern, iteration)
             if name in blobs:
-                raise CheckError(f"dset_name '{name}' is given twice: once is accepted")
+                raise CheckError(f"dset_name '{name}' is given twice: expected once")
             blobs[name] = values
         adding = iteration > 0 and path == options.file_name
         _write(path, blobs, adding=adding)
@@ -130,7 +130,7 @@ def _formatted(pattern: str, iteration: int) -> str:
     if "%" in rest or numbers > 1:
         raise CheckError(
             f"the name '{pattern}' has a % that stands for no number of the forward: "
-            "one %d, with a width of up to 3 digits, and %% are accepted"
+            "expected one %d, with a width of up to 3 digits, and %%"
         )
     return result
 
@@ -146,8 +146,8 @@ def _write(path: str, blobs: dict[str, NDArray[np.float32]], *, adding: bool) ->
         for name, values in blobs.items():
             if name in file:
                 raise FileError(
-                    f"{path}: has a dataset '{name}' already: another name is "
-                    "accepted, so put %d into dset_name or file_name"
+                    f"{path}: has a dataset '{name}' already: expected another "
+                    "name, so put %d into dset_name or file_name"
                 )
             file.create_dataset(name, data=values)
 

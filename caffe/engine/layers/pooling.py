@@ -167,7 +167,7 @@ class PoolingLayer(Operator):
         axes = len(size)
         if not 1 <= axes <= 3:
             raise CheckError(
-                f"bottom 0 {text(shape)} has {axes} spatial axes: 1 to 3 are accepted"
+                f"bottom 0 {text(shape)} has {axes} spatial axes: expected 1 to 3"
             )
         kernel = size
         if not options.global_pooling:
@@ -231,14 +231,13 @@ class SPPLayer(Operator):
         """Check the number of levels."""
         self.levels = int(param.spp_param.pyramid_height)
         if self.levels == 0:
-            raise CheckError("pyramid_height is 0: a number above 0 is accepted")
+            raise CheckError("pyramid_height is 0: expected a number above 0")
 
     def _grids(self, shape: Shape) -> list[Grid]:
         options = self.param.spp_param
         if len(shape) != 4 or min(shape[2:]) == 0:
             raise CheckError(
-                f"bottom 0 is {text(shape)}: 4 axes, the last two not empty, are "
-                "accepted"
+                f"bottom 0 is {text(shape)}: expected 4 axes, the last two not empty"
             )
         grids = []
         for level in range(self.levels):
@@ -283,7 +282,7 @@ class SPPLayer(Operator):
 def _check_pad(pad: Shape, kernel: Shape, *, stochastic: bool) -> None:
     if any(p >= k for p, k in zip(pad, kernel, strict=True)):
         raise CheckError(
-            f"pad is {text(pad)}: values below kernel_size {text(kernel)} are accepted"
+            f"pad is {text(pad)}: expected values below kernel_size {text(kernel)}"
         )
     if any(pad) and stochastic:
         raise CheckError(f"pad is {text(pad)}: STOCHASTIC pooling accepts 0")

@@ -119,13 +119,13 @@ class PythonLayer(BlobOperator):
             if error.name is None or not options.module.startswith(error.name):
                 raise
             raise CheckError(
-                f"module '{options.module}' is not found: a module in a folder of "
-                "PYTHONPATH is accepted"
+                f"module '{options.module}' is not found: "
+                "expected a module in a folder of PYTHONPATH"
             ) from None
         except ValueError:
             raise CheckError(
                 f"python_param.module is '{options.module}': "
-                "the name of a module is accepted"
+                "expected the name of a module"
             ) from None
         cls = getattr(module, options.layer, None)
         if not (isinstance(cls, type) and issubclass(cls, Layer)):

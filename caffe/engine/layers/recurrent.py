@@ -65,7 +65,7 @@ class RecurrentLayer(Operator):
         options = param.recurrent_param
         self.num_output = int(options.num_output)
         if self.num_output == 0:
-            raise CheckError("num_output is 0: a number above 0 is accepted")
+            raise CheckError("num_output is 0: expected a number above 0")
         self.exposed = bool(options.expose_hidden)
         self.remembers = not self.exposed
         fixed = 2 + (len(self.states) if self.exposed else 0)
@@ -84,16 +84,17 @@ class RecurrentLayer(Operator):
         x, cont, *others = bottom_shapes
         if len(x) < 3 or x[0] == 0:
             raise CheckError(
-                f"bottom 0 is {text(x)}: 3 axes or more, and 1 step or more on axis 0, "
-                "are accepted"
+                f"bottom 0 is {text(x)}: "
+                "expected 3 axes or more, and 1 step or more on axis 0"
             )
         self._expect(1, cont, x[:2], "the first two axes of bottom 0")
         if self.static:
             static = others.pop(0)
             if len(static) < 2 or static[0] != x[1]:
                 raise CheckError(
-                    f"bottom 2 is {text(static)}: 2 axes or more, the first of {x[1]} "
-                    f"elements, are accepted, as bottom 0 is {text(x)}"
+                    f"bottom 2 is {text(static)}: "
+                    f"expected 2 axes or more, the first of {x[1]} elements, "
+                    f"as bottom 0 is {text(x)}"
                 )
         hidden = (1, x[1], self.num_output)
         for i, shape in enumerate(others, len(bottom_shapes) - len(others)):
@@ -124,7 +125,7 @@ class RecurrentLayer(Operator):
     def _expect(i: int, shape: Shape, wanted: Shape, what: str) -> None:
         if shape != wanted:
             raise CheckError(
-                f"bottom {i} is {text(shape)}: {text(wanted)} is accepted, the shape "
+                f"bottom {i} is {text(shape)}: expected {text(wanted)}, the shape "
                 f"of {what}"
             )
 
@@ -312,8 +313,7 @@ class LSTMUnitLayer(Operator):
         before, gates, cont = bottom_shapes
         if len(before) != 3 or before[0] != 1:
             raise CheckError(
-                f"bottom 0 is {text(before)}: 3 axes, the first of 1 element, are "
-                "accepted"
+                f"bottom 0 is {text(before)}: expected 3 axes, the first of 1 element"
             )
         for i, shape, wanted in (
             (1, gates, (*before[:2], 4 * before[2])),
@@ -321,7 +321,7 @@ class LSTMUnitLayer(Operator):
         ):
             if shape != wanted:
                 raise CheckError(
-                    f"bottom {i} is {text(shape)}: {text(wanted)} is accepted, as "
+                    f"bottom {i} is {text(shape)}: expected {text(wanted)}, as "
                     f"bottom 0 is {text(before)}"
                 )
         return [before, before]

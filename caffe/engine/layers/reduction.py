@@ -109,7 +109,7 @@ class ArgMaxLayer(Operator):
             top = (*shape[:axis], self.top_k, *shape[axis + 1 :])
         if not 1 <= self.top_k <= among:
             raise CheckError(
-                f"top_k is {self.top_k}: 1 to {among} are accepted, as bottom 0 is "
+                f"top_k is {self.top_k}: expected 1 to {among}, as bottom 0 is "
                 f"{text(shape)}"
             )
         return [top]
@@ -167,10 +167,10 @@ class BatchReindexLayer(Operator):
         data, numbers = bottom_shapes
         if len(numbers) != 1:
             raise CheckError(
-                f"bottom 1 {text(numbers)} has {len(numbers)} axes: 1 is accepted"
+                f"bottom 1 {text(numbers)} has {len(numbers)} axes: expected 1"
             )
         if not data:
-            raise CheckError("bottom 0 has 0 axes: 1 or more are accepted")
+            raise CheckError("bottom 0 has 0 axes: expected 1 or more")
         return [(*numbers, *data[1:])]
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
@@ -180,8 +180,8 @@ class BatchReindexLayer(Operator):
             low, high = (float(value) for value in numbers.detach().aminmax())
             if not (low >= 0 and high < len(data)):
                 raise CheckError(
-                    f"bottom 1 holds numbers from {low:g} to {high:g}: 0 to "
-                    f"{len(data) - 1} are accepted, as bottom 0 is "
+                    f"bottom 1 holds numbers from {low:g} to {high:g}: expected 0 to "
+                    f"{len(data) - 1}, as bottom 0 is "
                     f"{text(data.shape)}"
                 )
         return [data.index_select(0, numbers.detach().long())]
@@ -222,13 +222,13 @@ class FilterLayer(Operator):
         *data, selector = bottom_shapes
         if not selector or prod(selector[1:]) != 1:
             raise CheckError(
-                f"bottom {len(data)} (selector) is {text(selector)}: axes of 1 element "
-                "are accepted behind the first"
+                f"bottom {len(data)} (selector) is {text(selector)}: "
+                "expected axes of 1 element behind the first"
             )
         for i, shape in enumerate(data):
             if shape[:1] != selector[:1]:
                 raise CheckError(
-                    f"bottom {i} is {text(shape)}: {selector[0]} items are accepted, "
+                    f"bottom {i} is {text(shape)}: expected {selector[0]} items, "
                     f"as in bottom {len(data)} (selector) {text(selector)}"
                 )
         return data

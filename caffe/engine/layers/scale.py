@@ -56,7 +56,7 @@ class BroadcastLayer(Operator):
         if bottom[axis : axis + len(operand)] != operand:
             raise CheckError(
                 f"dimension mismatch between bottom 0 {text(bottom)} from axis {axis} "
-                f"on and the {self.operand} {text(operand)}: equal sizes are accepted"
+                f"on and the {self.operand} {text(operand)}: expected equal sizes"
             )
         return [bottom]
 
@@ -94,7 +94,7 @@ def _check_end(name: str, bottom: Shape, axis: int, count: int) -> None:
     if axis + count > len(bottom):
         raise CheckError(
             f"{name} blob's shape of {count} axes extends past bottom 0 {text(bottom)} "
-            f"when applied from axis {axis} on: {len(bottom) - axis} are accepted"
+            f"when applied from axis {axis} on: expected {len(bottom) - axis}"
         )
 
 
@@ -217,7 +217,7 @@ def _check_channels(shape: Shape, count: int | None, what: str) -> None:
     """Refuse a bottom without axis 1, or of another size there than `count`."""
     if len(shape) < 2:
         raise CheckError(
-            f"bottom 0 {text(shape)} has {len(shape)} axes: 2 or more are accepted"
+            f"bottom 0 {text(shape)} has {len(shape)} axes: expected 2 or more"
         )
     if count not in {None, shape[1]}:
         raise CheckError(

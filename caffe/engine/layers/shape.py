@@ -85,15 +85,15 @@ class ConcatLayer(Operator):
         if len(shape) != len(first):
             raise CheckError(
                 f"bottom {i} {text(shape)} has {len(shape)} axes: "
-                f"{len(first)} are accepted, as in bottom 0 {text(first)}"
+                f"expected {len(first)}, as in bottom 0 {text(first)}"
             )
         axis = canonical_axis(self.axis, len(first))
         for k, (size, wanted) in enumerate(zip(shape, first, strict=True)):
             if k != axis and (size < wanted or (size - wanted) % 2):
                 raise CheckError(
                     f"bottom {i} {text(shape)} has {size} elements along axis {k}: "
-                    f"{wanted} as in bottom 0 {text(first)}, or more by an even "
-                    "number, are accepted"
+                    f"expected {wanted} as in bottom 0 {text(first)}, or more by "
+                    "an even number"
                 )
         return (*first[:axis], shape[axis], *first[axis + 1 :])
 
@@ -145,7 +145,7 @@ class SliceLayer(Operator):
         if self.points and len(self.points) != len(param.top) - 1:
             raise CheckError(
                 f"{len(self.points)} values of slice_point for {len(param.top)} tops: "
-                f"none or {len(param.top) - 1} are accepted"
+                f"expected none or {len(param.top) - 1}"
             )
 
     def _sizes(self, shape: Shape) -> list[int]:
@@ -155,14 +155,15 @@ class SliceLayer(Operator):
             sizes = [b - a for a, b in pairwise([0, *self.points, size])]
             if min(sizes) < 1:
                 raise CheckError(
-                    f"slice_point is {text(self.points)}: rising values between 0 and "
-                    f"{size} are accepted, as bottom 0 is {text(shape)}"
+                    f"slice_point is {text(self.points)}: "
+                    f"expected rising values between 0 and {size}, "
+                    f"as bottom 0 is {text(shape)}"
                 )
             return sizes
         if size % tops:
             raise CheckError(
                 f"bottom 0 {text(shape)} has {size} elements along axis {self.axis}: "
-                f"a multiple of {tops} tops is accepted, or slice_point"
+                f"expected a multiple of {tops} tops, or slice_point"
             )
         return [size // tops] * tops
 
@@ -243,14 +244,14 @@ class CropLayer(Operator):
         if len(reference) < len(shape):
             raise CheckError(
                 f"bottom 1 {text(reference)} has {len(reference)} axes: "
-                f"{len(shape)} are accepted, as in bottom 0 {text(shape)}"
+                f"expected {len(shape)}, as in bottom 0 {text(shape)}"
             )
         axis = canonical_axis(options.axis, len(shape))
         cut = len(shape) - axis
         offsets = list(options.offset) or [0]
         if len(offsets) not in {1, cut}:
             raise CheckError(
-                f"offset has {len(offsets)} values: 1 or {cut} are accepted, "
+                f"offset has {len(offsets)} values: expected 1 or {cut}, "
                 f"as axis {axis} of {len(shape)} is the first that is cut"
             )
         if len(offsets) != cut:
@@ -286,8 +287,8 @@ class ReshapingLayer(Operator):
         """Refuse to work in place."""
         if param.bottom[0] == param.top[0]:
             raise CheckError(
-                f"top '{param.top[0]}' is bottom '{param.bottom[0]}': another name is "
-                "accepted, as this layer does not work in place"
+                f"top '{param.top[0]}' is bottom '{param.bottom[0]}': expected "
+                "another name, as this layer does not work in place"
             )
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
@@ -319,7 +320,7 @@ class FlattenLayer(ReshapingLayer):
         if last < first - 1:
             raise CheckError(
                 f"end_axis {options.end_axis} lies before axis {options.axis} of "
-                f"bottom 0 {text(shape)}: an axis behind it is accepted"
+                f"bottom 0 {text(shape)}: expected an axis behind it"
             )
         joined = prod(shape[first : last + 1])
         return [(*shape[:first], joined, *shape[last + 1 :])]
@@ -348,7 +349,7 @@ class ReshapeLayer(ReshapingLayer):
         self.sizes = list(param.reshape_param.shape.dim)
         if self.sizes.count(-1) > 1 or min(self.sizes, default=0) < -1:
             raise CheckError(
-                f"shape is {text(self.sizes)}: sizes, 0 and at most one -1 are accepted"
+                f"shape is {text(self.sizes)}: expected sizes, 0 and at most one -1"
             )
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
@@ -365,9 +366,9 @@ class ReshapeLayer(ReshapingLayer):
         if -1 in middle:
             if others == 0 or count % others:
                 raise CheckError(
-                    f"bottom 0 {text(shape)} has {count} elements: a multiple of "
-                    f"{others}, the product of the other sizes, is accepted for -1 in "
-                    f"shape {text(self.sizes)}"
+                    f"bottom 0 {text(shape)} has {count} elements: "
+                    f"expected a multiple of {others}, the product of the other "
+                    f"sizes, for -1 in shape {text(self.sizes)}"
                 )
             middle[middle.index(-1)] = count // others
             others = count
@@ -375,7 +376,7 @@ class ReshapeLayer(ReshapingLayer):
         if others != count:
             raise CheckError(
                 f"bottom 0 {text(shape)} has {count} elements, the top {text(top)} "
-                f"would have {others}: as many are accepted"
+                f"would have {others}: expected as many"
             )
         return [top]
 
@@ -386,13 +387,13 @@ class ReshapeLayer(ReshapingLayer):
         start = options.axis + (axes + 1 if options.axis < 0 else 0)
         if not 0 <= start <= axes:
             raise CheckError(
-                f"axis is {options.axis}: {-axes - 1} to {axes} are accepted, as "
+                f"axis is {options.axis}: expected {-axes - 1} to {axes}, as "
                 f"bottom 0 is {text(shape)}"
             )
         end = axes if options.num_axes == -1 else start + options.num_axes
         if not start <= end <= axes:
             raise CheckError(
-                f"num_axes is {options.num_axes}: -1 to {axes - start} are accepted "
+                f"num_axes is {options.num_axes}: expected -1 to {axes - start} "
                 f"from axis {start} of bottom 0 {text(shape)}"
             )
         return start, end

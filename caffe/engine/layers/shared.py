@@ -69,11 +69,11 @@ def window_option(
         values = [getattr(param, name) for name in pair]
     elif not values:
         if default is None and axes > 0:
-            raise CheckError(f"no {option} is given: 1 or {axes} values are accepted")
+            raise CheckError(f"no {option} is given: expected 1 or {axes} values")
         values = [] if default is None else [default]
     if len(values) not in {1, axes}:
         raise CheckError(
-            f"{option} has {len(values)} values: 1 or {axes} are accepted, "
+            f"{option} has {len(values)} values: expected 1 or {axes}, "
             f"as bottom 0 has {axes} spatial axes"
         )
     if not (zero or option == "pad") and 0 in values:
@@ -120,7 +120,7 @@ def check_equal_shapes(bottom_shapes: Sequence[Shape]) -> None:
         if shape != bottom_shapes[0]:
             raise CheckError(
                 f"bottom {i} is {text(shape)}, bottom 0 is {text(bottom_shapes[0])}: "
-                "equal shapes are accepted"
+                "expected equal shapes"
             )
 
 
@@ -149,7 +149,7 @@ def check_per_pixel(
         if prod(shape) != pixels:
             raise CheckError(
                 f"bottom {i} ({name}) is {text(shape)}, which is {prod(shape)} values: "
-                f"{pixels} are accepted, one for each pixel of bottom 0 {text(scores)} "
+                f"expected {pixels}, one for each pixel of bottom 0 {text(scores)} "
                 f"with classes along axis {axis}"
             )
 
@@ -193,7 +193,7 @@ class LossLayer(Operator):
         if not first or first[:1] != second[:1]:
             raise CheckError(
                 f"bottom 0 is {text(first)}, bottom 1 {text(second)}: "
-                "the same size of axis 0 is accepted"
+                "expected the same size of axis 0"
             )
         return [()]
 
@@ -265,7 +265,7 @@ def check_labels(labels: torch.Tensor, classes: int) -> None:
             "a label that is no finite number" if wrong in _ENDS else f"label {wrong}"
         )
         raise CheckError(
-            f"bottom 1 holds {shown}: 0 to {classes - 1} are accepted, as bottom 0 has "
+            f"bottom 1 holds {shown}: expected 0 to {classes - 1}, as bottom 0 has "
             f"{classes} classes, and ignore_label"
         )
 

@@ -219,8 +219,7 @@ class InfogainLossLayer(_SoftmaxLossLayer):
         super().setup(param, context)
         if param.loss_param.HasField("normalize"):
             raise CheckError(
-                "loss_param has normalize, which is deprecated: normalization is "
-                "accepted"
+                "loss_param has normalize, which is deprecated: expected normalization"
             )
         self._gains: torch.Tensor | None = None
         if len(param.bottom) < len(("scores", "labels", "H")):
@@ -251,7 +250,7 @@ class InfogainLossLayer(_SoftmaxLossLayer):
             )
             raise CheckError(
                 f"{where} is {text(gains)}, which is {math.prod(gains)} values: "
-                f"{wanted} are accepted, as bottom 0 has {scores[axis]} classes"
+                f"expected {wanted}, as bottom 0 has {scores[axis]} classes"
             )
         return [*tops, scores][: len(self.param.top)]
 

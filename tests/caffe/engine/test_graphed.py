@@ -152,7 +152,9 @@ def test_a_label_that_is_no_class_is_refused_in_a_replay_too():
     solver.step(REHEARSALS + 2)
     assert "replay" in tape.calls
     loss = solver.net._wiring.nodes[-1]
-    with pytest.raises(caffe.CheckError, match="bottom 1 holds label 3: 0 to 2 are"):
+    with pytest.raises(
+        caffe.CheckError, match="bottom 1 holds label 3: expected 0 to 2"
+    ):
         loss.op.look_ahead(torch.tensor([0.0, 3.0]), (2, 3, 1, 1))
 
 

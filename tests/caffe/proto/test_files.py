@@ -12,7 +12,7 @@ from caffe.proto.files import read_net, read_net_binary, read_solver
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "upgrade"
 TRAINED = REFERENCE / "v1.caffemodel"
-WANTED = "; a binary Caffe net (.caffemodel) is accepted here"
+EXPECTED = "; expected a binary Caffe net (.caffemodel)"
 
 
 def test_a_text_net_is_upgraded_when_read():
@@ -102,7 +102,7 @@ def test_a_file_that_is_no_trained_net_is_refused(tmp_path, content, expected):
     path.write_bytes(content)
     with pytest.raises(FileError) as caught:
         read_net_binary(path)
-    assert str(caught.value) == f"{path}: {expected}{WANTED}"
+    assert str(caught.value) == f"{path}: {expected}{EXPECTED}"
 
 
 def test_a_layer_whose_name_is_no_text_is_refused(tmp_path):

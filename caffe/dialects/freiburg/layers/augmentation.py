@@ -59,8 +59,8 @@ class ApplyDeformationLayer(Operator):
         ):
             raise CheckError(
                 f"unsuppported combination: interpolation '{options.interpolation}', "
-                f"extrapolation '{options.extrapolation}': linear or nearest, mirror "
-                "or zero are accepted"
+                f"extrapolation '{options.extrapolation}': "
+                "expected linear or nearest, mirror or zero"
             )
         self._shape_of = context.shape_of
 
@@ -72,8 +72,7 @@ class ApplyDeformationLayer(Operator):
         if axes not in {2, 3} or not fits or field[-1] not in {2, axes}:
             raise CheckError(
                 f"bottom 0 is {text(image)}, bottom 1 (field) {text(field)}: "
-                "(N,C,Y,X) and (N,y,x,2), or (N,C,Z,Y,X) and (N,z,y,x,2 or 3), are "
-                "accepted"
+                "expected (N,C,Y,X) and (N,y,x,2), or (N,C,Z,Y,X) and (N,z,y,x,2 or 3)"
             )
         extents = field[1:-1]
         name = self.param.apply_deformation_param.output_shape_from
@@ -84,8 +83,8 @@ class ApplyDeformationLayer(Operator):
         ):
             raise CheckError(
                 f"blob '{name}' of output_shape_from has spatial axes {text(extents)}, "
-                f"bottom 1 (field) is {text(field)}: as many axes, smaller by even "
-                "numbers or equal, are accepted"
+                f"bottom 1 (field) is {text(field)}: "
+                "expected as many axes, smaller by even numbers or equal"
             )
         if (field[-1] < axes and extents[0] > image[2]) or 0 in image[2:]:
             raise CheckError(
@@ -216,7 +215,7 @@ class ValueAugmentationLayer(Operator):
                 raise CheckError(
                     f"more than {_MOST_FAILURES} of {_TRIAL_CURVES} random curves are "
                     f"impossible with slope_min {options.slope_min:g} and slope_max "
-                    f"{options.slope_max:g}: fewer are accepted"
+                    f"{options.slope_max:g}: expected fewer"
                 )
         context.log(
             "value_augmentation_layer.cpp:123",
@@ -228,7 +227,7 @@ class ValueAugmentationLayer(Operator):
         (bottom,) = bottom_shapes
         if len(bottom) < 2:
             raise CheckError(
-                f"bottom 0 is {text(bottom)}: 2 or more axes are accepted, of samples "
+                f"bottom 0 is {text(bottom)}: expected 2 or more axes, of samples "
                 "and channels first"
             )
         return [bottom]
@@ -249,15 +248,16 @@ class ValueAugmentationLayer(Operator):
 def _check_curve_options(options: Any) -> None:
     insertions = options.n_control_point_insertions
     rules = [
-        (options.lut_size >= 2, f"lut_size is {options.lut_size}: 2 or more"),
+        (options.lut_size >= 2, f"lut_size is {options.lut_size}: expected 2 or more"),
         (
             options.slope_min <= options.slope_max,
             f"slope_min is {options.slope_min:g}, slope_max {options.slope_max:g}: "
-            "slope_min <= slope_max",
+            "expected slope_min <= slope_max",
         ),
         (
             0 <= insertions <= _MOST_INSERTIONS,
-            f"n_control_point_insertions is {insertions}: 0 to {_MOST_INSERTIONS}",
+            f"n_control_point_insertions is {insertions}: expected 0 to "
+            f"{_MOST_INSERTIONS}",
         ),
         (
             options.black_from
@@ -265,13 +265,13 @@ def _check_curve_options(options: Any) -> None:
             <= options.white_from
             <= options.white_to,
             f"black is {options.black_from:g} to {options.black_to:g}, white "
-            f"{options.white_from:g} to {options.white_to:g}: black_from <= black_to "
-            "<= white_from <= white_to",
+            f"{options.white_from:g} to {options.white_to:g}: expected black_from "
+            "<= black_to <= white_from <= white_to",
         ),
     ]
     for kept, rule in rules:
         if not kept:
-            raise CheckError(f"{rule} is accepted")
+            raise CheckError(rule)
 
 
 def _draw_curves(options: Any, count: int, rng: np.random.Generator) -> Floats:

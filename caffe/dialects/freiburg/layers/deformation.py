@@ -72,12 +72,10 @@ class CreateDeformationLayer(Operator):
         self._sizes: Shape = sizes if options.nz else sizes[1:]
         self._components = int(options.ncomponents)
         if self._components not in {2, len(self._sizes)}:
-            accepted = (
-                "2 or 3 is accepted" if options.nz else "2 is accepted, as nz is 0"
-            )
-            raise CheckError(f"ncomponents is {self._components}: {accepted}")
+            expected = "2 or 3" if options.nz else "2, as nz is 0"
+            raise CheckError(f"ncomponents is {self._components}: expected {expected}")
         if options.voxel_relsize_z == 0:
-            raise CheckError("voxel_relsize_z is 0: another number is accepted")
+            raise CheckError("voxel_relsize_z is 0: expected another number")
         self._relsize_z = float(options.voxel_relsize_z)
         self._read_affine(options)
         self._read_elastic(options)
@@ -103,15 +101,15 @@ class CreateDeformationLayer(Operator):
             return
         if min(spacing) < 1:
             raise CheckError(
-                f"random_elastic_grid_spacing is {text(spacing)}: values above 0 are "
-                "accepted"
+                f"random_elastic_grid_spacing is {text(spacing)}: "
+                "expected values above 0"
             )
         self._magnitudes = list(options.random_elastic_deform_magnitude.v)
         enough = len(self._magnitudes) >= self._components
         if not enough or not all(0 <= value < math.inf for value in self._magnitudes):
             raise CheckError(
                 f"random_elastic_deform_magnitude is {text(self._magnitudes)}: "
-                f"{self._components} values of 0 or more are accepted"
+                f"expected {self._components} values of 0 or more"
             )
         pairs = zip(self._sizes, spacing, strict=True)
         self._splines = [_spline_matrix(size, step) for size, step in pairs]
@@ -127,13 +125,13 @@ class CreateDeformationLayer(Operator):
         if len(names) > 1:
             raise CheckError(
                 f"random_offset_range_from_{names[0]} is given, and _{names[1]} too: "
-                "one of them is accepted"
+                "expected one of them"
             )
         self._centre_from = names[0] if names else ""
         if self._centre_from in {"pdf", "ignore_label"} and not self.param.bottom:
             raise CheckError(
                 f"random_offset_range_from_{self._centre_from} is given without a "
-                "bottom to look at: one bottom is accepted"
+                "bottom to look at: expected one bottom"
             )
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
@@ -144,7 +142,7 @@ class CreateDeformationLayer(Operator):
             axes = 2 + len(self._sizes)
             if len(bottom) < axes or (self._centre_from and 0 in bottom[1:]):
                 raise CheckError(
-                    f"bottom 0 is {text(bottom)}: {axes} axes are accepted, as the "
+                    f"bottom 0 is {text(bottom)}: expected {axes} axes, as the "
                     f"field has {len(self._sizes)} spatial axes, with values in them"
                 )
             batch = bottom[0]
@@ -212,7 +210,7 @@ class CreateDeformationLayer(Operator):
         sums = np.cumsum(values, dtype=np.float32)
         if not 0 <= sums[-1] < math.inf:
             raise CheckError(
-                f"bottom 0 sums to {sums[-1]:g}: 0 or more is accepted for a pdf"
+                f"bottom 0 sums to {sums[-1]:g}: expected 0 or more for a pdf"
             )
         # above 0, so that a voxel of probability 0 is never chosen
         draw = sums[-1] * (1 - rng.random(dtype=np.float32))
@@ -326,7 +324,7 @@ def _read_values(options: Any, name: str, count: int) -> list[Any]:
         return []
     values = list(getattr(options, name).v)
     if len(values) != count:
-        raise CheckError(f"{name} has {len(values)} values: {count} are accepted")
+        raise CheckError(f"{name} has {len(values)} values: expected {count}")
     return values
 
 
@@ -335,14 +333,14 @@ def _read_ranges(options: Any, stem: str, count: int) -> list[Range]:
     high = _read_values(options, f"{stem}_to", count)
     if len(low) != len(high):
         raise CheckError(
-            f"{stem}_{'from' if low else 'to'} is given alone: both {stem}_from and "
-            f"{stem}_to are accepted"
+            f"{stem}_{'from' if low else 'to'} is given alone: "
+            f"expected both {stem}_from and {stem}_to"
         )
     for a, b in zip(low, high, strict=True):
         if not -math.inf < a <= b < math.inf:
             raise CheckError(
-                f"{stem}_from is {text(low)}, {stem}_to {text(high)}: numbers from <= "
-                "to are accepted"
+                f"{stem}_from is {text(low)}, {stem}_to {text(high)}: "
+                "expected numbers from <= to"
             )
     return list(zip(low, high, strict=True)) or [_NOTHING] * count
 

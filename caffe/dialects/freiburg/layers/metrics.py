@@ -47,8 +47,9 @@ class PerClassLayer(Operator):
         check_per_pixel(bottom_shapes, axis, ("labels", "weights"))
         if not 0 <= self.background < scores[axis]:
             raise CheckError(
-                f"background_label is {self.background}: 0 to {scores[axis] - 1} is "
-                f"accepted, as bottom 0 {text(scores)} has {scores[axis]} classes"
+                f"background_label is {self.background}: expected "
+                f"0 to {scores[axis] - 1}, as bottom 0 {text(scores)} has "
+                f"{scores[axis]} classes"
             )
         return [(scores[axis] - 1,)]
 

@@ -40,13 +40,13 @@ class ValueTransformationLayer(Operator):
         (shape,) = bottom_shapes
         if len(shape) < 2:
             raise CheckError(
-                f"bottom 0 {text(shape)} has {len(shape)} axes: 2 or more are accepted"
+                f"bottom 0 {text(shape)} has {len(shape)} axes: expected 2 or more"
             )
         for name, values in (("offset", self.offset), ("scale", self.scale)):
             if len(values) not in {1, shape[1]}:
                 raise CheckError(
-                    f"{name} has {len(values)} values: 0, 1 or {shape[1]} are "
-                    f"accepted, as bottom 0 {text(shape)} has {shape[1]} channels"
+                    f"{name} has {len(values)} values: expected 0, 1 or "
+                    f"{shape[1]}, as bottom 0 {text(shape)} has {shape[1]} channels"
                 )
         return [shape]
 

@@ -165,8 +165,8 @@ class TestEmbed:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("num_output: 3", "input_dim is 0: a number above 0"),
-            ("input_dim: 3", "num_output is 0: a number above 0"),
+            ("num_output: 3", "input_dim is 0: expected a number above 0"),
+            ("input_dim: 3", "num_output is 0: expected a number above 0"),
         ],
     )
     def test_refuses_sizes(self, text, match):
@@ -176,6 +176,6 @@ class TestEmbed:
     @pytest.mark.parametrize("number", ["-1", "5", "1.5", "nan"])
     def test_refuses_a_number_without_a_vector(self, number):
         bottom = torch.tensor([0.0, float(number)])
-        match = f"bottom 0 holds {number}: whole numbers from 0 to 4 are accepted"
+        match = f"bottom 0 holds {number}: expected whole numbers from 0 to 4"
         with pytest.raises(CheckError, match=match):
             run_layer("Embed", embed("num_output: 3 input_dim: 5"), [bottom])

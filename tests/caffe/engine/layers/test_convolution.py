@@ -114,7 +114,7 @@ class TestConvolution:
             (
                 "num_output: 4 kernel_size: 3 stride: 1 stride: 2",
                 (1, 3, 8, 8, 8),
-                "stride has 2 values: 1 or 3 are accepted",
+                "stride has 2 values: expected 1 or 3",
             ),
             (
                 "num_output: 4 kernel_size: 0",

@@ -22,7 +22,7 @@ class TestInput:
     def test_refuses_another_number_of_shapes(self):
         text = "input_param { shape { dim: 2 } shape { dim: 3 } }"
         with pytest.raises(
-            CheckError, match="2 values of shape for 3 tops: 1 or 3 are"
+            CheckError, match="2 values of shape for 3 tops: expected 1 or 3"
         ):
             shapes_of("Input", text, [], tops=3)
 
@@ -63,7 +63,7 @@ class TestDummyData:
             ("shape { dim: 1 } shape { dim: 1 }", "2 values of shape for 3 tops"),
             (
                 "shape { dim: 1 } data_filler { } data_filler { }",
-                "2 values of data_filler for 3 tops: 1 or 3 are accepted",
+                "2 values of data_filler for 3 tops: expected 1 or 3",
             ),
         ],
     )
@@ -301,9 +301,7 @@ class TestHDF5Data:
         context = make_context()
         layer = make_layer("HDF5Data", options(3), context=context)
         context.state.update(row=1, rows=np.arange(3))
-        match = (
-            r"b.h5: rows of dataset 'data' have shape \(1, 5\): \(1, 2\) is accepted"
-        )
+        match = r"b.h5: rows of dataset 'data' have shape \(1, 5\): expected \(1, 2\)"
         with pytest.raises(FileError, match=match):
             layer.forward([], [], context)
 
@@ -353,7 +351,7 @@ class TestHDF5Data:
         with h5py.File("b.h5", "w") as file:
             file["data"], file["label"] = np.zeros((2, 1, 2)), np.zeros((2, 1, 1))
         make_list("a.h5", "b.h5")
-        match = r"b.h5: dataset 'label' is \(2,1,1\): 2 axes are accepted, as in a.h5"
+        match = r"b.h5: dataset 'label' is \(2,1,1\): expected 2 axes, as in a.h5"
         with pytest.raises(FileError, match=match):
             make_layer("HDF5Data", options(2))
 
@@ -374,7 +372,7 @@ class TestHDF5Data:
         context = make_context()
         layer = make_layer("HDF5Data", options(2), context=context)
         context.state["file_order"] = np.array([1, 0])
-        with pytest.raises(FileError, match=r"list.txt: lists 1 files: 2 are accepted"):
+        with pytest.raises(FileError, match=r"list.txt: lists 1 files: expected 2"):
             layer.shapes([])
 
     def test_a_state_of_other_rows_is_an_error(self):
@@ -383,5 +381,5 @@ class TestHDF5Data:
         context = make_context()
         layer = make_layer("HDF5Data", options(2), context=context)
         context.state.update(row=3, rows=np.arange(5))
-        with pytest.raises(FileError, match=r"a.h5: has 4 rows: 5 are accepted"):
+        with pytest.raises(FileError, match=r"a.h5: has 4 rows: expected 5"):
             layer.forward([], [], context)

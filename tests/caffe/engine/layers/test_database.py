@@ -301,7 +301,7 @@ class TestData:
                 b"1": datum(1, (1, 3, 3)).SerializeToString(),
             }
         )
-        match = r"key '1': an image of shape \(1, 3, 3\): \(1, 2, 3\) is accepted"
+        match = r"key '1': an image of shape \(1, 3, 3\): expected \(1, 2, 3\)"
         with pytest.raises(FileError, match=match):
             make_layer("Data", data_text())
 
@@ -318,8 +318,8 @@ class TestData:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("batch_size: 0", "batch_size is 0: a number above 0 is accepted"),
-            ("batch_size: 1 prefetch: 0", "prefetch is 0: a number above 0"),
+            ("batch_size: 0", "batch_size is 0: expected a number above 0"),
+            ("batch_size: 1 prefetch: 0", "prefetch is 0: expected a number above 0"),
         ],
     )
     def test_refuses_options(self, text, match):
@@ -447,7 +447,7 @@ class TestImageData:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("batch_size: 0", "batch_size is 0: a number above 0"),
+            ("batch_size: 0", "batch_size is 0: expected a number above 0"),
             (
                 "new_height: 4",
                 "new_height is 4 and new_width 0: Current implementation",
@@ -480,7 +480,7 @@ class TestImageData:
 
     def test_a_batch_of_different_images_is_an_error(self):
         write_images((2, 2, 3), (3, 2, 3))
-        match = r"^1.png: an image of shape \(3, 3, 2\): \(3, 2, 2\) is accepted"
+        match = r"^1.png: an image of shape \(3, 3, 2\): expected \(3, 2, 2\)"
         with pytest.raises(FileError, match=match):
             make_layer("ImageData", image_text())
 
@@ -489,9 +489,7 @@ class TestImageData:
         context = make_context()
         layer = make_layer("ImageData", image_text(), context=context)
         context.state["images"] = 5
-        with pytest.raises(
-            FileError, match=r"list.txt: lists 1 images: 5 are accepted"
-        ):
+        with pytest.raises(FileError, match=r"list.txt: lists 1 images: expected 5"):
             layer.forward([], [], context)
 
 
@@ -592,16 +590,16 @@ class TestWindowData:
         ("text", "transform", "match"),
         [
             ("batch_size: 0", "crop_size: 8", "batch_size is 0"),
-            ("batch_size: 1", "", "crop_size is 0: a number above 0"),
+            ("batch_size: 1", "", "crop_size is 0: expected a number above 0"),
             (
                 "batch_size: 1 context_pad: 4",
                 "crop_size: 8",
-                "context_pad is 4: less than half of crop_size 8 is accepted",
+                "context_pad is 4: expected less than half of crop_size 8",
             ),
             (
                 "batch_size: 1 fg_fraction: 1.5",
                 "crop_size: 8",
-                "fg_fraction is 1.5: 0 to 1",
+                "fg_fraction is 1.5: expected 0 to 1",
             ),
             (
                 "batch_size: 1",
@@ -625,5 +623,7 @@ class TestWindowData:
         message = io.array_to_blobproto(np.zeros(shape, np.float32))
         (folder / "mean").write_bytes(message.SerializeToString())
         text = window_text(transform='crop_size: 8 mean_file: "mean"')
-        with pytest.raises(CheckError, match=r"the mean file mean has shape .*: 3"):
+        with pytest.raises(
+            CheckError, match=r"the mean file mean has shape .*: expected 3"
+        ):
             make_layer("WindowData", text)

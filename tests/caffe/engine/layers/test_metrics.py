@@ -63,7 +63,7 @@ class TestAccuracy:
         assert not accuracy.requires_grad
 
     def test_refuses_top_k_beyond_the_classes(self):
-        with pytest.raises(CheckError, match="top_k is 4: 0 to 3 is accepted"):
+        with pytest.raises(CheckError, match="top_k is 4: expected 0 to 3"):
             shapes_of("Accuracy", "accuracy_param { top_k: 4 }", [(4, 3), (4,)])
 
     def test_nothing_is_among_the_first_none(self):

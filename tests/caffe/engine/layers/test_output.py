@@ -134,19 +134,22 @@ class TestHDF5Output:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ("", "file_name is '': the name of a file is accepted"),
-            (r'file_name: "a\000b"', r"file_name is 'a\\x00b': the name of a file"),
+            ("", "file_name is '': expected the name of a file"),
+            (
+                r'file_name: "a\000b"',
+                r"file_name is 'a\\x00b': expected the name of a file",
+            ),
             (
                 'file_name: "a" dset_name: "x"',
-                r"dset_name is given 1 times \(x\): as many as bottoms, 2, are acc",
+                r"dset_name is given 1 times \(x\): expected as many as bottoms, 2",
             ),
             (
                 'file_name: "a" dset_name: "x" dset_name: ""',
-                "dset_name is '': a name without / is accepted",
+                "dset_name is '': expected a name without /",
             ),
             (
                 'file_name: "a" dset_name: "x" dset_name: "y/z"',
-                "dset_name is 'y/z': a name without / is accepted",
+                "dset_name is 'y/z': expected a name without /",
             ),
             ('file_name: "a%s"', "the name 'a%s' has a % that stands for no number"),
             ('file_name: "%d%d"', "the name '%d%d' has a % that stands for no numb"),
@@ -160,6 +163,6 @@ class TestHDF5Output:
 
     def test_refuses_one_bottom_without_a_name(self):
         with pytest.raises(
-            CheckError, match=r"assumed 2 times \(data, label\): as man"
+            CheckError, match=r"2 times \(data, label\): expected as many as bottoms"
         ):
             self.layer('file_name: "a"', bottoms=1)

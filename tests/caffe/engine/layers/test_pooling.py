@@ -217,12 +217,15 @@ class TestPooling:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("kernel_size: 2 pad: 2", r"pad is \(2,2\): values below kernel_size"),
+            (
+                "kernel_size: 2 pad: 2",
+                r"pad is \(2,2\): expected values below kernel_size",
+            ),
             ("kernel_h: 2", "kernel_h and kernel_w must be given together"),
             ("global_pooling: true kernel_size: 2", "takes no kernel_size"),
             ("global_pooling: true stride: 2", "needs pad 0 and stride 1"),
             ("pool: STOCHASTIC kernel_size: 2 pad: 1", "STOCHASTIC pooling accepts 0"),
-            ("kernel_size: 2 axis: 3", "has 0 spatial axes: 1 to 3 are accepted"),
+            ("kernel_size: 2 axis: 3", "has 0 spatial axes: expected 1 to 3"),
             ("kernel_size: 9", r"too small for kernel_size \(9,9\)"),
         ],
     )
@@ -271,13 +274,13 @@ class TestSPP:
     @pytest.mark.parametrize(
         ("text", "shape", "match"),
         [
-            ("", (1, 2, 4, 4), "pyramid_height is 0: a number above 0"),
-            ("pyramid_height: 1", (2, 4, 4), r"bottom 0 is \(2,4,4\): 4 axes"),
+            ("", (1, 2, 4, 4), "pyramid_height is 0: expected a number above 0"),
+            ("pyramid_height: 1", (2, 4, 4), r"bottom 0 is \(2,4,4\): expected 4 axes"),
             ("pyramid_height: 1", (1, 2, 4, 0), "4 axes, the last two not empty"),
             (
                 "pyramid_height: 3",
                 (1, 2, 5, 5),
-                r"level 2 of pyramid_height 3 cannot divide: pad is \(2,2\): values be",
+                r"3 cannot divide: pad is \(2,2\): expected values below",
             ),
             (
                 "pyramid_height: 2 pool: STOCHASTIC",

@@ -101,9 +101,12 @@ class TestArgMax:
     @pytest.mark.parametrize(
         ("text", "match"),
         [
-            ("top_k: 0", "top_k is 0: 1 to 12 are accepted"),
-            ("top_k: 13", "top_k is 13: 1 to 12 are accepted"),
-            ("top_k: 4 axis: 1", r"top_k is 4: 1 to 3 are .* bottom 0 is \(2,3,4\)"),
+            ("top_k: 0", "top_k is 0: expected 1 to 12"),
+            ("top_k: 13", "top_k is 13: expected 1 to 12"),
+            (
+                "top_k: 4 axis: 1",
+                r"top_k is 4: expected 1 to 3, .* bottom 0 is \(2,3,4\)",
+            ),
             ("axis: 3", "axis 3 is outside the 3 axes"),
         ],
     )
@@ -135,14 +138,16 @@ class TestBatchReindex:
     @pytest.mark.parametrize("number", ["-1", "-0.5", "3", "nan"])
     def test_refuses_a_number_without_an_item(self, number):
         numbers = np.array([0, float(number)])
-        with pytest.raises(CheckError, match=r"0 to 2 are .* bottom 0 is \(3,2\)"):
+        with pytest.raises(
+            CheckError, match=r"expected 0 to 2, .* bottom 0 is \(3,2\)"
+        ):
             run_layer("BatchReindex", "", [(3, 2), numbers])
 
     @pytest.mark.parametrize(
         ("shapes", "match"),
         [
-            ([(3, 2), (2, 1)], r"bottom 1 \(2,1\) has 2 axes: 1 is accepted"),
-            ([(), (2,)], "bottom 0 has 0 axes: 1 or more are accepted"),
+            ([(3, 2), (2, 1)], r"bottom 1 \(2,1\) has 2 axes: expected 1"),
+            ([(), (2,)], "bottom 0 has 0 axes: expected 1 or more"),
         ],
     )
     def test_refuses_shapes(self, shapes, match):
@@ -191,9 +196,15 @@ class TestFilter:
     @pytest.mark.parametrize(
         ("shapes", "match"),
         [
-            ([(3, 2), (3, 2)], r"bottom 1 \(selector\) is \(3,2\): axes of 1 element"),
-            ([(3, 2), ()], r"bottom 1 \(selector\) is \(\): axes of 1 element"),
-            ([(3, 2), (4, 2), (3, 1)], r"bottom 1 is \(4,2\): 3 items are accepted"),
+            (
+                [(3, 2), (3, 2)],
+                r"bottom 1 \(selector\) is \(3,2\): expected axes of 1 element",
+            ),
+            (
+                [(3, 2), ()],
+                r"bottom 1 \(selector\) is \(\): expected axes of 1 element",
+            ),
+            ([(3, 2), (4, 2), (3, 1)], r"bottom 1 is \(4,2\): expected 3 items"),
         ],
     )
     def test_refuses(self, shapes, match):

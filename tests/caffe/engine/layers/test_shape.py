@@ -60,9 +60,12 @@ class TestConcat:
     @pytest.mark.parametrize(
         ("shape", "match"),
         [
-            ((2, 3), r"bottom 1 \(2,3\) has 2 axes: 3 are accepted"),
-            ((2, 3, 5), "has 5 elements along axis 2: 4 as in bottom 0 .* even number"),
-            ((2, 3, 2), "has 2 elements along axis 2: 4 as in bottom 0"),
+            ((2, 3), r"bottom 1 \(2,3\) has 2 axes: expected 3"),
+            (
+                (2, 3, 5),
+                "has 5 elements along axis 2: expected 4 as in bottom 0 .* even number",
+            ),
+            ((2, 3, 2), "has 2 elements along axis 2: expected 4 as in bottom 0"),
         ],
     )
     def test_refuses(self, shape, match):
@@ -157,9 +160,13 @@ class TestCrop:
         ("text", "shapes", "match"),
         [
             ("offset: 0 offset: 3", [DATA, SIZE], "axis 3, the cut needs 5"),
-            ("offset: 0 offset: 1 offset: 1", [DATA, SIZE], "has 3 values: 1 or 2"),
+            (
+                "offset: 0 offset: 1 offset: 1",
+                [DATA, SIZE],
+                "has 3 values: expected 1 or 2",
+            ),
             ("axis: 4", [DATA, SIZE], "axis 4 is outside the 4 axes"),
-            ("", [DATA, (2, 3, 4)], r"bottom 1 \(2,3,4\) has 3 axes: 4 are accepted"),
+            ("", [DATA, (2, 3, 4)], r"bottom 1 \(2,3,4\) has 3 axes: expected 4"),
         ],
     )
     def test_refuses(self, text, shapes, match):
@@ -205,7 +212,9 @@ class TestFlatten:
             shapes_of("Flatten", f"flatten_param {{ {text} }}", [(2, 3, 4)])
 
     def test_refuses_to_work_in_place(self):
-        with pytest.raises(CheckError, match="top 'a' is bottom 'a': another name"):
+        with pytest.raises(
+            CheckError, match="top 'a' is bottom 'a': expected another name"
+        ):
             make_layer("Flatten", "bottom: 'a' top: 'a'")
 
 
@@ -254,15 +263,15 @@ class TestReshape:
     @pytest.mark.parametrize(
         ("dims", "text", "match"),
         [
-            ("-1 -1", "", r"shape is \(-1,-1\): sizes, 0 and at most one -1"),
-            ("-2", "", r"shape is \(-2\): sizes, 0 and at most one -1"),
-            ("5 -1", "", "has 24 elements: a multiple of 5"),
+            ("-1 -1", "", r"shape is \(-1,-1\): expected sizes, 0 and at most one -1"),
+            ("-2", "", r"shape is \(-2\): expected sizes, 0 and at most one -1"),
+            ("5 -1", "", "has 24 elements: expected a multiple of 5"),
             ("5 5", "", r"has 24 elements, the top \(5,5\) would have 25"),
             ("24 1 1 0", "", r"has a 0 for axis 3: bottom 0 \(2,3,4\) has 3 axes"),
-            ("24", "axis: 4", "axis is 4: -4 to 3 are accepted"),
-            ("24", "axis: -5", "axis is -5: -4 to 3 are accepted"),
-            ("12", "axis: 1 num_axes: 3", "num_axes is 3: -1 to 2 are accepted"),
-            ("12", "axis: 1 num_axes: -2", "num_axes is -2: -1 to 2 are accepted"),
+            ("24", "axis: 4", "axis is 4: expected -4 to 3"),
+            ("24", "axis: -5", "axis is -5: expected -4 to 3"),
+            ("12", "axis: 1 num_axes: 3", "num_axes is 3: expected -1 to 2"),
+            ("12", "axis: 1 num_axes: -2", "num_axes is -2: expected -1 to 2"),
         ],
     )
     def test_refuses(self, dims, text, match):
@@ -270,7 +279,9 @@ class TestReshape:
             shapes_of("Reshape", reshape(dims, text), [(2, 3, 4)])
 
     def test_refuses_to_infer_a_size_of_an_empty_bottom(self):
-        with pytest.raises(CheckError, match="has 0 elements: a multiple of 0"):
+        with pytest.raises(
+            CheckError, match="has 0 elements: expected a multiple of 0"
+        ):
             shapes_of("Reshape", reshape("0 -1"), [(0, 3)])
 
     def test_refuses_to_work_in_place(self):

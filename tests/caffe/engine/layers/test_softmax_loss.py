@@ -155,14 +155,14 @@ class TestSoftmaxWithLoss:
     @pytest.mark.parametrize(
         ("shapes", "match"),
         [
-            ([SHAPE, (1, 1, 2, 4)], "same size of axis 0 is accepted"),
+            ([SHAPE, (1, 1, 2, 4)], "expected the same size of axis 0"),
             (
                 [SHAPE, (2, 1, 3, 2)],
-                r"bottom 1 \(labels\) is \(2,1,3,2\), which is 12 values: 8 are acc",
+                r"bottom 1 \(labels\) is \(2,1,3,2\), which is 12 values: expected 8",
             ),
             (
                 [SHAPE, (2, 1, 2, 2), (2, 3, 2, 2)],
-                r"bottom 2 \(weights\) is \(2,3,2,2\), which is 24 values: 8 are acc",
+                r"bottom 2 \(weights\) is \(2,3,2,2\), which is 24 values: expected 8",
             ),
         ],
     )
@@ -173,14 +173,14 @@ class TestSoftmaxWithLoss:
     @pytest.mark.parametrize("label", [-1, 3, 255])
     def test_refuses_a_label_without_a_class(self, label):
         labels = np.full((2, 1, 2, 2), label)
-        with pytest.raises(CheckError, match=f"holds label {label}: 0 to 2 are accept"):
+        with pytest.raises(CheckError, match=f"holds label {label}: expected 0 to 2"):
             run_layer("SoftmaxWithLoss", "", [SHAPE, labels])
 
     @pytest.mark.parametrize("label", [math.nan, math.inf, -math.inf])
     def test_says_that_a_label_is_no_number(self, label):
         labels = np.full((2, 1, 2, 2), label)
         with pytest.raises(
-            CheckError, match="a label that is no finite number: 0 to 2"
+            CheckError, match="a label that is no finite number: expected 0 to 2"
         ):
             run_layer("SoftmaxWithLoss", "", [SHAPE, labels])
 
@@ -289,7 +289,9 @@ class TestInfogainLoss:
         assert context.lines == [("layer_factory.hpp:77", "Creating layer x")]
 
     def test_refuses_normalize(self):
-        with pytest.raises(CheckError, match="normalize, which is deprecated: normal"):
+        with pytest.raises(
+            CheckError, match="normalize, which is deprecated: expected normal"
+        ):
             make_layer("InfogainLoss", "loss_param { normalize: true }", bottoms=3)
 
     def test_refuses_no_matrix(self):
@@ -317,7 +319,7 @@ class TestInfogainLoss:
         no_values = b"\x08\1\x10\1\x18\1\x20\2"
         for content in (b"\xff\xff", no_values):
             path.write_bytes(content)
-            with pytest.raises(FileError, match="is no whole BlobProto"):
+            with pytest.raises(FileError, match="is not a complete BlobProto"):
                 make_layer("InfogainLoss", options, bottoms=2)
 
     def test_refuses_a_name_that_no_file_can_have(self):

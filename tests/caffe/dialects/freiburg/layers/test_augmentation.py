@@ -148,7 +148,7 @@ class TestApplyDeformation:
         ],
     )
     def test_refuses_shapes(self, shapes):
-        with pytest.raises(CheckError, match=r"bottom 1 \(field\) .* are accepted"):
+        with pytest.raises(CheckError, match=r"bottom 1 \(field\) .* expected"):
             shapes_of("ApplyDeformation", "", shapes)
 
     @pytest.mark.parametrize("score", [(1, 1, 5, 3), (1, 1, 8, 4), (1, 1, 4)])
@@ -273,13 +273,25 @@ class TestValueAugmentation:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ("lut_size: 1", "lut_size is 1: 2 or more is accepted"),
-            ("slope_min: 2 slope_max: 1", "slope_min is 2, slope_max 1: slope_min <="),
-            ("n_control_point_insertions: -1", "insertions is -1: 0 to 12 is accepted"),
-            ("n_control_point_insertions: 40", "insertions is 40: 0 to 12 is accepted"),
-            ("black_from: 0.5", "black is 0.5 to 0, white 1 to 1: black_from <= bl"),
-            ("black_to: 2", "black is 0 to 2, white 1 to 1: black_from <= black_to"),
-            ("white_to: 0.5", "white 1 to 0.5: black_from <= black_to <= white_from"),
+            ("lut_size: 1", "lut_size is 1: expected 2 or more"),
+            (
+                "slope_min: 2 slope_max: 1",
+                "slope_min is 2, slope_max 1: expected slope_min <=",
+            ),
+            ("n_control_point_insertions: -1", "insertions is -1: expected 0 to 12"),
+            ("n_control_point_insertions: 40", "insertions is 40: expected 0 to 12"),
+            (
+                "black_from: 0.5",
+                "black is 0.5 to 0, white 1 to 1: expected black_from <= bl",
+            ),
+            (
+                "black_to: 2",
+                "black is 0 to 2, white 1 to 1: expected black_from <= black_to",
+            ),
+            (
+                "white_to: 0.5",
+                "white 1 to 0.5: expected black_from <= black_to <= white_from",
+            ),
         ],
     )
     def test_refuses_options(self, options, match):
@@ -287,5 +299,7 @@ class TestValueAugmentation:
             augment(options, RAMP)
 
     def test_refuses_a_bottom_without_channels(self):
-        with pytest.raises(CheckError, match=r"bottom 0 is \(5\): 2 or more axes"):
+        with pytest.raises(
+            CheckError, match=r"bottom 0 is \(5\): expected 2 or more axes"
+        ):
             shapes_of("ValueAugmentation", "", [(5,)])

@@ -151,7 +151,7 @@ class TestCreateDeformation:
     @pytest.mark.parametrize("value", [-1, np.nan, np.inf])
     def test_refuses_a_pdf_that_is_none(self, value):
         options = "ny: 1 nx: 1 random_offset_range_from_pdf: true"
-        with pytest.raises(CheckError, match="0 or more is accepted for a pdf"):
+        with pytest.raises(CheckError, match="expected 0 or more for a pdf"):
             create(options, np.full((1, 1, 2, 2), value))
 
     def test_angles_and_offsets_are_uniform(self):
@@ -264,12 +264,12 @@ class TestCreateDeformation:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ("ncomponents: 3", "ncomponents is 3: 2 is accepted, as nz is 0"),
-            ("nz: 2 ncomponents: 4", "ncomponents is 4: 2 or 3 is accepted"),
+            ("ncomponents: 3", "ncomponents is 3: expected 2, as nz is 0"),
+            ("nz: 2 ncomponents: 4", "ncomponents is 4: expected 2 or 3"),
             ("voxel_relsize_z: 0", "voxel_relsize_z is 0"),
             (
                 "random_rotate_from { v: 1 v: 2 } random_rotate_to { v: 3 }",
-                "random_rotate_from has 2 values: 1 are accepted",
+                "random_rotate_from has 2 values: expected 1",
             ),
             ("random_rotate_from { v: 1 }", "random_rotate_from is given alone"),
             ("random_rotate_to { v: 1 }", "random_rotate_to is given alone"),
@@ -277,23 +277,26 @@ class TestCreateDeformation:
                 "random_offset_from { v: 1 v: 2 } random_offset_to { v: 3 v: 1 }",
                 r"random_offset_from is \(1.0,2.0\), random_offset_to \(3.0,1.0\)",
             ),
-            ("random_mirror_flag { v: 1 }", "random_mirror_flag has 1 values: 2 are"),
+            (
+                "random_mirror_flag { v: 1 }",
+                "random_mirror_flag has 1 values: expected 2",
+            ),
             (
                 "nz: 2 random_elastic_grid_spacing { v: 1 v: 2 }",
-                "random_elastic_grid_spacing has 2 values: 3 are accepted",
+                "random_elastic_grid_spacing has 2 values: expected 3",
             ),
             (
                 "random_elastic_grid_spacing { v: 0 v: 2 }",
-                r"random_elastic_grid_spacing is \(0,2\): values above 0",
+                r"random_elastic_grid_spacing is \(0,2\): expected values above 0",
             ),
             (
                 "random_elastic_grid_spacing { v: 1 v: 2 }",
-                r"deform_magnitude is \(\): 2 values of 0 or more are accepted",
+                r"deform_magnitude is \(\): expected 2 values of 0 or more",
             ),
             (
                 "random_elastic_grid_spacing { v: 1 v: 2 } "
                 "random_elastic_deform_magnitude { v: 1 v: -1 }",
-                r"deform_magnitude is \(1.0,-1.0\): 2 values of 0 or more",
+                r"deform_magnitude is \(1.0,-1.0\): expected 2 values of 0 or more",
             ),
             (
                 "random_offset_range_from_pdf: true "
@@ -311,7 +314,7 @@ class TestCreateDeformation:
             create("ny: 2 nx: 2 random_offset_range_from_pdf: true")
 
     def test_refuses_a_bottom_of_too_few_axes(self):
-        with pytest.raises(CheckError, match=r"bottom 0 is \(1,4,4\): 4 axes are acc"):
+        with pytest.raises(CheckError, match=r"bottom 0 is \(1,4,4\): expected 4 axes"):
             create("ny: 2 nx: 2", (1, 4, 4))
         options = "ny: 2 nx: 2 random_offset_range_from_in_blob_shape: true"
         with pytest.raises(CheckError, match="with values in them"):

@@ -66,7 +66,7 @@ class TestIoU:
 
     def test_refuses_a_background_that_is_no_class(self):
         text = "iou_param { background_label: 3 }"
-        with pytest.raises(CheckError, match="background_label is 3: 0 to 2 is accept"):
+        with pytest.raises(CheckError, match="background_label is 3: expected 0 to 2"):
             shapes_of("IoU", text, [(1, 3, 4), (1, 4)])
 
     def test_refuses_another_number_of_weights(self):
@@ -197,10 +197,10 @@ class TestF1:
 
     @pytest.mark.parametrize("label", [-1, 3])
     def test_refuses_a_label_without_a_class(self, label):
-        with pytest.raises(CheckError, match=f"holds label {label}: 0 to 2 are accept"):
+        with pytest.raises(CheckError, match=f"holds label {label}: expected 0 to 2"):
             self.run("", [[label, 0]], [[1, 0]])
 
     def test_refuses_a_background_that_is_no_class(self):
         text = "f1_param { background_label: -1 }"
-        with pytest.raises(CheckError, match="background_label is -1: 0 to 2 is accep"):
+        with pytest.raises(CheckError, match="background_label is -1: expected 0 to 2"):
             shapes_of("F1", text, [(1, 3, 4), (1, 4)])

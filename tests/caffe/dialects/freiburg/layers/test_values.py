@@ -59,9 +59,11 @@ class TestValueTransformation:
     @pytest.mark.parametrize("name", ["offset", "scale"])
     def test_refuses_other_numbers_of_values(self, name):
         options = self.options(**{name: (1, 2)})
-        with pytest.raises(CheckError, match=f"{name} has 2 values: 0, 1 or 3 are"):
+        with pytest.raises(
+            CheckError, match=f"{name} has 2 values: expected 0, 1 or 3"
+        ):
             shapes_of("ValueTransformation", options, [SHAPE])
 
     def test_refuses_a_bottom_without_channels(self):
-        with pytest.raises(CheckError, match=r"\(3\) has 1 axes: 2 or more"):
+        with pytest.raises(CheckError, match=r"\(3\) has 1 axes: expected 2 or more"):
             shapes_of("ValueTransformation", "", [(3,)])

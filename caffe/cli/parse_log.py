@@ -27,8 +27,10 @@ Row = dict[str, Any]
 _PROGRAM = "parse_log"
 _STAMP = re.compile(r"^\s*[IWEF](\d{4})?(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{1,6})\s")
 _ITERATION = re.compile(r"Iteration (\d+)")
-_RATE = re.compile(r"lr = ([-+]?\d*\.?\d+(?:[eE][-+]?\d+)?)")
-_OUTPUT = r" net output #\d+: (\S+) = ([-+]?(?:(?i:nan|inf(?:inity)?))|[\d.eE+-]+)"
+# the whole word: of two lines that ran into each other no part is taken for a number
+_NUMBER = r"[-+]?(?:(?i:nan|inf(?:inity)?)|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?!\S)"
+_RATE = re.compile(rf"lr = ({_NUMBER})")
+_OUTPUT = rf" net output #\d+: (\S+) = ({_NUMBER})"
 _OUTPUTS = {
     "train": re.compile(f"Train{_OUTPUT}"),
     "test": re.compile(f"Test{_OUTPUT}"),

@@ -219,6 +219,18 @@ class TestCommand:
         assert names(tmp_path) == ["caffe.INFO", "noise"]
 
 
+@pytest.mark.parametrize("number", ["0.50.5", "1-2", "--1", "1e", "+", ".", "0.5x"])
+def test_no_part_of_what_is_no_number_is_taken_for_one(number, tmp_path):
+    (tmp_path / "log").write_text(
+        "I0102 03:04:05.000000 7 solver.cpp:1] Solving net\n"
+        "I0102 03:04:06.000000 7 solver.cpp:2] Iteration 3, lr = 0.1\n"
+        f"I0102 03:04:06.000000 7 solver.cpp:3]     Test net output #0: a = {number}\n"
+        "I0102 03:04:06.000000 7 solver.cpp:3]     Test net output #1: b = -2.5e-1\n"
+    )
+    (row,) = parse_log(str(tmp_path / "log"))["test"]
+    assert {name: row[name] for name in row if name in "ab"} == {"b": -0.25}
+
+
 def test_our_own_log_is_read(tmp_path, monkeypatch, capfd):
     from caffe.cli import main as caffe_main
     from tests.support.solvers import logs_folder

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe import Axis
 from pyunet.data.images import read_stack
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
@@ -26,7 +27,6 @@ from pyunet.modeldef.normalisation import (
     SMALLEST_LARGEST,
     normalise,
 )
-from pyunet.nets.geometry import Axis
 from pyunet.zoo.cache import sha256_of
 from pyunet_bridges.converters import converters
 from pyunet_bridges.readme import readme

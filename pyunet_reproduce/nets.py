@@ -8,11 +8,10 @@ from typing import Any
 
 from google.protobuf import text_format
 
+from caffe import Axis
 from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
-from pyunet.nets.geometry import Axis, find_axes
-from pyunet.nets.layers import read_layers
 from pyunet.zoo import find_model
 from pyunet_reproduce.recipes import Recipe
 
@@ -48,9 +47,10 @@ def output_tile(recipe: Recipe, channels: int) -> tuple[int, ...]:
     >>> output_tile(read_recipe("isbi2012"), 1)
     (388, 388)
     """
+    import caffe
+
     tile = recipe.net.input
-    message = _deploy(recipe, channels)
-    axes = find_axes(read_layers(message, len(tile)), "data", "score")
+    axes = caffe.geometry(_deploy(recipe, channels), "data", "score").axes
     for axis, size in zip(axes, tile, strict=True):
         if not _fits(axis, size):
             raise DataError(
@@ -58,17 +58,6 @@ def output_tile(recipe: Recipe, channels: int) -> tuple[int, ...]:
                 f"expected {axis.smallest} + {axis.factor} k"
             )
     return tuple(axis.output_of(size) for axis, size in zip(axes, tile, strict=True))
-
-
-def find_axes_of(deploy: Path) -> tuple[Axis, ...]:
-    """Give the tile sizes that a net of `write_nets` takes."""
-    from caffe.proto import caffe_pb2
-
-    net = caffe_pb2.NetParameter()
-    text_format.Parse(deploy.read_text(encoding="utf-8"), net)
-    (source,) = (layer for layer in net.layer if layer.type == "Input")
-    axes = len(source.input_param.shape[0].dim) - 2
-    return find_axes(read_layers(net, axes), "data", "score")
 
 
 def write_nets(

@@ -11,7 +11,7 @@
 ``isbi2012.v_rand``, ...
     `pyunet_metrics.isbi2012`, all images as one stack.
 ``cost.gflops``, ``cost.multiply_adds``, ``cost.parameters``
-    `pyunet.nets.cost` of the net for one image of 512 x 512 pixels, in 10^9 (but
+    `caffe.cost` of the net for one image of 512 x 512 pixels, in 10^9 (but
     for the parameters).
 """
 
@@ -30,7 +30,6 @@ from scipy import ndimage
 from pyunet.errors import DataError
 from pyunet_metrics import ranking
 from pyunet_metrics.overlap import MEASURES
-from pyunet_reproduce.nets import find_axes_of
 from pyunet_reproduce.predicting import FINEST, read_predictions
 from pyunet_reproduce.readers import Case, Example
 from pyunet_reproduce.recipes import Recipe
@@ -194,14 +193,10 @@ def evaluate(
 def net_cost(deploy: Path) -> Scores:
     """Give what a net costs for one image of 512 x 512 pixels (512 each axis)."""
     import caffe
-    from pyunet.nets import cost
 
     net = caffe.Net(str(deploy), caffe.TEST)
-    axes = find_axes_of(deploy)
-    blob = net.blobs["data"]
-    blob.reshape(*blob.shape[:2], *(axis.input_for(COST_TILE) for axis in axes))
-    net.reshape()
-    net_costs = cost.evaluate(net)
+    tile = (axis.input_for(COST_TILE) for axis in caffe.geometry(net).axes)
+    net_costs = caffe.cost(net, {"data": (*net.blobs["data"].shape[:2], *tile)})
     return _named(
         "cost",
         {

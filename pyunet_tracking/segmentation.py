@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe import Axis
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model
 from pyunet.inference.predict import FloatArray, forward_tile
 from pyunet.inference.resize import resize_by, resize_to, scaled_size
 from pyunet.inference.tiling import mirror_index
-from pyunet.nets.geometry import Axis
 from pyunet_tracking.frames import Frames, Normalisation
 
 FLIPS = ((), (-2,), (-1,), (-2, -1))

@@ -12,13 +12,15 @@ from caffe.proto import caffe_pb2
 _Top = tuple[int, int]
 
 
-def filter_net(net: Any) -> Any:
+def filter_net(net: Any, *, tell: bool = True) -> Any:
     """Copy of a net with only the layers that its state includes.
 
     Parameters
     ----------
     net : NetParameter
         With its `state` (phase, level, stages).
+    tell : bool, default True
+        Log why a rule is not met, as Caffe does.
 
     Raises
     ------
@@ -35,21 +37,21 @@ def filter_net(net: Any) -> Any:
                 "give either include rules or exclude rules"
             )
         if layer.include:
-            included = any(_meets(net.state, r, layer.name) for r in layer.include)
+            included = any(_meets(net.state, r, layer, tell) for r in layer.include)
         else:
-            included = not any(_meets(net.state, r, layer.name) for r in layer.exclude)
+            included = not any(_meets(net.state, r, layer, tell) for r in layer.exclude)
         if included:
             kept.layer.add().CopyFrom(layer)
     return kept
 
 
-def _meets(state: Any, rule: Any, layer_name: str) -> bool:
+def _meets(state: Any, rule: Any, layer: Any, tell: bool) -> bool:
     """Whether a state meets a rule; the reason against it is logged as in Caffe."""
     reason = _difference(state, rule)
-    if reason:
+    if reason and tell:
         log(
             "net.cpp:312",
-            f"The NetState {reason} specified by a rule in layer {layer_name}",
+            f"The NetState {reason} specified by a rule in layer {layer.name}",
         )
     return not reason
 

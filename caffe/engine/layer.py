@@ -153,6 +153,8 @@ class Operator(ABC):
         The tops are the user's to fill: the layer has no forward (Input).
     remembers : bool
         The next forward depends on this one, beyond what a source has read.
+    probabilities : bool
+        The tops are probabilities.
     shown : object or None
         What pycaffe shows in the layer's place (the user's own Python layer).
     """
@@ -179,6 +181,7 @@ class Operator(ABC):
     label_bottom: ClassVar[int | None] = None
     filled_by_user: ClassVar[bool] = False
     remembers: bool = False
+    probabilities: ClassVar[bool] = False
     shown: Any = None
 
     def __init__(self, param: Any, context: Context) -> None:

@@ -1,4 +1,4 @@
-"""Which pixels of a tile each pixel of a blob has seen, along one axis."""
+"""Sizes of tiles along one axis, and which pixels of a tile a blob has seen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,48 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from caffe.errors import CheckError
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Tile sizes along one axis: inputs ``smallest + factor * k``.
+
+    Attributes
+    ----------
+    factor : int
+        The net's downsampling factor; tiles may only be moved by multiples of it.
+    smallest : int
+        Smallest input with at least one usable output pixel.
+    shrink : int
+        Input pixels minus usable output pixels, the same for all sizes.
+    before : int
+        Input pixels before the place of the first usable output pixel.
+    first : int
+        Index of the first usable pixel in the net's output; 0 without padding.
+
+    Examples
+    --------
+    The U-Net of 2015 maps 188, 204, ... 572 pixels to 4, 20, ... 388:
+
+    >>> axis = Axis(factor=16, smallest=188, shrink=184, before=92, first=0)
+    >>> axis.input_for(388), axis.input_for(512), axis.output_of(700)
+    (572, 700, 516)
+    """
+
+    factor: int
+    smallest: int
+    shrink: int
+    before: int
+    first: int = 0
+
+    def input_for(self, output: int) -> int:
+        """Give the smallest valid input with at least so many output pixels."""
+        missing = output - self.output_of(self.smallest)
+        return self.smallest + self.factor * max(0, -(-missing // self.factor))
+
+    def output_of(self, size: int) -> int:
+        """Give the number of usable output pixels of an input."""
+        return size - self.shrink
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,11 @@ class Trainable:
         with self._turns.taken():
             return self._runner.forward_backward()
 
+    def gives_probabilities(self, blob: str) -> bool:
+        """Whether the layer that makes a blob last gives probabilities."""
+        last = [node for node in self._wiring.nodes if blob in node.top][-1:]
+        return any(node.op.probabilities for node in last)
+
     def activation_bytes(self) -> int:
         """Most bytes that activations take in a forward in phase TEST.
 

@@ -9,7 +9,7 @@ from pyunet.cli.saying import say
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
-    from pyunet.nets.cost import Cost
+    from caffe import Cost
 
 HELP = "show parameters, multiply-adds and memory of a net"
 EPILOG = """\
@@ -44,20 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what the net is and costs."""
-    from pyunet.inference.engine import load_net
-    from pyunet.nets import cost
+    import caffe
+    from pyunet.inference.engine import FLOAT_BYTES, load_net
     from pyunet.zoo import find_model
 
     path = find_model(args.model)
     net = load_net(path, train=args.train)
     if args.input_shape:
         _reshape(net, args.input_shape, args.model)
-    found = cost.evaluate(net)
+    found = caffe.cost(net)
     print(path)
     for what, names in (("input", net.inputs), ("output", net.outputs)):
         for name in names:
             say(f"{what:14} {name}: {_sizes(net.blobs[name].shape)}")
-    weights = cost.FLOAT_BYTES * found.parameters
+    weights = FLOAT_BYTES * found.parameters
     print(f"parameters     {found.parameters:,}  ({_bytes(weights)})")
     print(f"multiply-adds  {found.multiply_adds:,}  ({found.gflops:.2f} GFLOP)")
     print(f"activations    {_bytes(found.activation_bytes)} a tile")
@@ -95,7 +95,7 @@ def _table(cost: Cost) -> list[str]:
     return [
         f"{'layer':{width}}  {'type':13}  {'parameters':>12}  {'multiply-adds':>17}",
         *(
-            f"{layer.name:{width}}  {layer.kind:13}  {layer.parameters:>12,}  "
+            f"{layer.name:{width}}  {layer.type:13}  {layer.parameters:>12,}  "
             f"{layer.multiply_adds:>17,}"
             for layer in rows
         ),

@@ -9,6 +9,7 @@ from typing import Any, cast, get_args
 
 import h5py
 
+from caffe import Axis
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model, choose_device, import_caffe
 from pyunet.inference.tiling import Padding
@@ -16,8 +17,6 @@ from pyunet.modeldef import ModelDefinition, read_ident, read_modeldef
 from pyunet.modeldef.nets import build_net, read_test_layers
 from pyunet.modeldef.shapes import border, input_shape, smallest_k
 from pyunet.modeldef.weights import Shapes, stored_shapes
-from pyunet.nets.geometry import Axis
-from pyunet.nets.layers import Layer
 
 SCORE = "score"
 REFUSALS = (RuntimeError, OSError, ValueError)
@@ -69,7 +68,6 @@ def load_definition(
         source=definition.input_blob_name,
         output=output,
         channels=channels,
-        layers=tuple(layers),
         axes=tile_axes(definition),
         padding=cast(Padding, definition.padding),
         on_gpu=gpu is not None,
@@ -108,7 +106,7 @@ def check_weights(
     choose_device(import_caffe(), None)
     layers = _read_layers(path, definition)
     net, channels = _net_for(path, definition, layers, weights)
-    free = {layer.name for layer in layers if {*layer.tops} & {*but}}
+    free = {layer.name for layer in layers if {*layer.top} & {*but}}
     with _refusing(path):
         net.check_weights(str(weights), but=free)
     return channels
@@ -159,12 +157,12 @@ def check_ident(
 
 
 def _channels(
-    layers: list[Layer], shapes: Shapes, path: str | Path, weights: str | Path
+    layers: list[Any], shapes: Shapes, path: str | Path, weights: str | Path
 ) -> int:
     """Find how many channels the first layer with weights takes."""
     for layer in layers:
         found = shapes.get(layer.name, [])
-        if layer.kind == "convolution" and found and len(found[0]) > 1:
+        if layer.type == "Convolution" and found and len(found[0]) > 1:
             return found[0][1]
     raise DataError(
         f"{weights}: hold none of the convolutions of the model {path}; weights of "
@@ -175,7 +173,7 @@ def _channels(
 def _net_for(
     path: str | Path,
     definition: ModelDefinition,
-    layers: list[Layer],
+    layers: list[Any],
     weights: str | Path,
 ) -> tuple[Any, int]:
     """Build the net for the images that weights are for."""
@@ -205,8 +203,8 @@ def _build(path: str | Path, definition: ModelDefinition, channels: int) -> Any:
     return net
 
 
-def _read_layers(path: str | Path, definition: ModelDefinition) -> list[Layer]:
+def _read_layers(path: str | Path, definition: ModelDefinition) -> list[Any]:
     try:
-        return read_test_layers(definition.model_prototxt, definition.dimensions)
+        return read_test_layers(definition.model_prototxt)
     except DataError as error:
         raise DataError(f"{path}: its net cannot be read: {error}") from error

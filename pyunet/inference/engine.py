@@ -11,29 +11,27 @@ import logging
 import math
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf import text_format
-
+from caffe import Axis
 from caffe.memory import address_room
 from pyunet.errors import DataError, OutOfMemoryError
 from pyunet.inference.tiling import Padding
 from pyunet.memory import format_bytes
-from pyunet.nets.geometry import Axis, find_axes, work_sizes
-from pyunet.nets.layers import Layer, read_layers
+
+if TYPE_CHECKING:
+    from caffe import Geometry
 
 LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 ENGINE_BYTES = 512 * 2**20  # of addresses; measured: torch for CPUs
-PROBABILITY_LAYERS = ("softmax", "sigmoid")
 # Measured: to read all weights once takes as long as 80 multiply-adds with each, to
 # call the layers as long as 0.3e9 of them.
 WEIGHT_WORK, CALL_WORK = 80, 300_000_000
-MOST_NUMBERS = 2**30  # half of Caffe's limit: where two blobs meet, both count
+MOST_NUMBERS = 2**31  # Caffe's limit
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,6 @@ class Model:
         The blobs that take the image and give the scores.
     channels : int
         Channels of the image.
-    layers : tuple of Layer
     axes : tuple of Axis
         Valid tile sizes, for (Y, X) or (Z, Y, X).
     padding : {"mirror", "zero"}
@@ -63,7 +60,6 @@ class Model:
     source: str
     output: str
     channels: int
-    layers: tuple[Layer, ...]
     axes: tuple[Axis, ...]
     padding: Padding = "mirror"
     on_gpu: bool = False
@@ -71,8 +67,7 @@ class Model:
     @property
     def gives_probabilities(self) -> bool:
         """Whether the net itself ends in a Softmax or Sigmoid layer."""
-        last = [layer for layer in self.layers if self.output in layer.tops][-1:]
-        return any(layer.kind in PROBABILITY_LAYERS for layer in last)
+        return bool(self.net.gives_probabilities(self.output))
 
     def reshape(self, tile: tuple[int, ...], *, batch: int = 1) -> None:
         """Set the net to tiles of a size, one or some at a time."""
@@ -85,39 +80,38 @@ class Model:
         return self.multiply_adds(tile) + WEIGHT_WORK * weights + CALL_WORK
 
     def multiply_adds(self, tile: tuple[int, ...]) -> int:
-        """Give the multiply-adds of all convolutions for one tile."""
-        sizes = [self._placements(axis, size) for axis, size in enumerate(tile)]
-        return sum(
-            math.prod(one[name] for one in sizes) * _count(self.net.params[name][0])
-            for name in sizes[0]
-        )
+        """Give the multiply-adds of one tile."""
+        return int(self._geometry.multiply_adds(self.net, tile))
 
     @functools.cached_property
-    def _placements(self) -> Callable[[int, int], dict[str, int]]:
-        """Remember how often kernels are placed for an axis and a size."""
-        return functools.cache(
-            lambda axis, size: work_sizes(self.layers, axis, self.source, size)
-        )
+    def _geometry(self) -> Geometry:
+        import caffe
+
+        return caffe.geometry(self.net, self.source, self.output)
 
     def activation_bytes(self, tile: tuple[int, ...], *, batch: int = 1) -> int:
         """Give the bytes that the activations of one batch of tiles take at most.
 
         With a blob that Caffe cannot count, or nearly so, it is more than any memory.
         """
+        import caffe
+
         if batch * self._most_numbers(tile) > MOST_NUMBERS:
             return sys.maxsize
-        self.reshape(tile, batch=batch)
-        return activation_bytes(self.net)
+        shape = (batch, self.channels, *tile)
+        return int(caffe.cost(self.net, {self.source: shape}).activation_bytes)
 
     def _most_numbers(self, tile: tuple[int, ...]) -> int:
-        """Give how many numbers the largest blob that a convolution makes has."""
-        sizes = [self._placements(axis, size) for axis, size in enumerate(tile)]
-        counts = (
-            math.prod(one[name] for one in sizes)
-            * max(int(n) for n in self.net.params[name][0].shape[:2])
-            for name in sizes[0]
+        """Give how many numbers the largest blob of one tile has."""
+        along = [self._geometry.extents(axis, size) for axis, size in enumerate(tile)]
+        return max(
+            (
+                int(self.net.blobs[name].shape[1])
+                * math.prod(each[name] for each in along)
+                for name in along[0]
+            ),
+            default=0,
         )
-        return max(counts, default=0)
 
     def weight_bytes(self) -> int:
         """Give the bytes of all weights."""
@@ -243,25 +237,11 @@ def _describe(deploy: Path, net: Any, *, on_gpu: bool) -> Model:
             f"{deploy}: blob '{source}' has shape {shape}; accepted are "
             "(N, C, Y, X) and (N, C, Z, Y, X)"
         )
-    layers = read_layers(_read_prototxt(deploy), len(shape) - 2)
     try:
-        axes = find_axes(layers, source, output)
-    except DataError as error:
+        axes = import_caffe().geometry(net, source, output).axes
+    except ValueError as error:
         raise DataError(f"{deploy}: {error}") from error
-    return Model(
-        deploy, net, source, output, shape[1], tuple(layers), axes, on_gpu=on_gpu
-    )
-
-
-def _read_prototxt(path: Path) -> Any:
-    from caffe.proto import caffe_pb2
-
-    message = caffe_pb2.NetParameter()
-    try:
-        text_format.Parse(path.read_text(), message)
-    except text_format.ParseError as error:
-        raise DataError(f"{path}: {error}") from error
-    return message
+    return Model(deploy, net, source, output, shape[1], axes, on_gpu=on_gpu)
 
 
 def choose_device(caffe: ModuleType, gpu: int | None) -> None:

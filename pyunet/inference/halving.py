@@ -25,7 +25,7 @@ def halved(plan: Plan) -> Plan | None:
     Examples
     --------
     >>> from pyunet.inference.tiling import fixed_tiles
-    >>> from pyunet.nets.geometry import Axis
+    >>> from caffe import Axis
     >>> axis = Axis(factor=16, smallest=188, shrink=184, before=92)
     >>> plan = fixed_tiles((1000, 1000), (axis, axis), [1000])
     >>> while plan is not None:

@@ -18,9 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe import Axis
 from pyunet.errors import DataError
 from pyunet.memory import format_bytes
-from pyunet.nets.geometry import Axis
 
 Padding = Literal["mirror", "zero"]
 Window = Callable[[tuple[slice, ...]], NDArray[Any]]

@@ -65,7 +65,7 @@ def find_input_blob(text: str, axes: int) -> str:
     >>> find_input_blob("layer { type: 'ReLU' bottom: 'data3' top: 'score' }", 2)
     'data3'
     """
-    unmade, _ = loose_ends(read_test_layers(text, axes))
+    unmade, _ = loose_ends(read_test_layers(text))
     if len(unmade) != 1:
         found = ", ".join(unmade) or "none"
         raise DataError(
@@ -121,8 +121,8 @@ def complete_geometry(
     )
     if factors and before and after:
         return Geometry(factors, before, after)
-    layers = read_test_layers(text, axes)
-    found = find_geometry(layers, source, _output(layers))
+    layers = read_test_layers(text)
+    found = find_geometry(layers, source, _output(layers), axes)
     shrink = [a - b for a, b in zip(found.pad_input, found.pad_output, strict=True)]
     if before is None and after is None:
         before = found.pad_input

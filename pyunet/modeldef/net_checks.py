@@ -74,7 +74,7 @@ def check_net(definition: ModelDefinition) -> Iterator[Finding]:
     yield from _check_finetuning(message)
     yield from _check_classes(definition, message)
     try:
-        layers = read_test_layers(definition.model_prototxt, definition.dimensions)
+        layers = read_test_layers(definition.model_prototxt)
     except DataError as error:
         yield Finding(WRONG, MODEL, str(error), "a net that can be run by tiles")
         return
@@ -82,6 +82,7 @@ def check_net(definition: ModelDefinition) -> Iterator[Finding]:
     if not found:
         found = list(_check_outputs(definition, layers))
         found += _check_building(definition)
+        found.sort(key=lambda each: each.effect is NOTE)  # what is refused comes first
     yield from found
 
 
@@ -93,7 +94,7 @@ def check_geometry(
     Parameters
     ----------
     definition : ModelDefinition
-    layers : sequence of Layer
+    layers : sequence of LayerParameter
         Of phase TEST.
     output : str
         Blob of the scores.
@@ -104,7 +105,9 @@ def check_geometry(
         Sizes that do not fit, or layers whose sizes cannot be found.
     """
     try:
-        net = find_geometry(layers, definition.input_blob_name, output)
+        net = find_geometry(
+            layers, definition.input_blob_name, output, definition.dimensions
+        )
     except DataError as error:
         what = f"tile sizes cannot be found from the layers: {error}"
         yield Finding(NOTE, MODEL, what, "a net that can be run by tiles")
@@ -158,7 +161,7 @@ def _check_wiring(definition: ModelDefinition, layers: Layers) -> Iterator[Findi
     made_by = [
         layer.name
         for layer in layers
-        if source in layer.tops and source not in layer.bottoms
+        if source in layer.top and source not in layer.bottom
     ]
     needs = ", ".join(unmade) or "none"
     if made_by:

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import text_format
 
 from pyunet.errors import DataError
 from pyunet.modeldef.definition import ModelDefinition
 from pyunet.modeldef.shapes import Shape, input_shape, smallest_k
-from pyunet.nets.geometry import Axis, find_axes, work_sizes
-from pyunet.nets.layers import Layer, read_layers
+
+if TYPE_CHECKING:
+    import caffe
 
 SCORE = "score"
-Layers = Sequence[Layer]
+Layers = Sequence[Any]  # LayerParameter
 
 
 @dataclass(frozen=True)
@@ -69,30 +70,31 @@ def parse_solver(text: str) -> Any:
     return _parse(text, "SolverParameter")
 
 
-def read_test_layers(text: str, axes: int) -> list[Layer]:
+def read_test_layers(text: str) -> list[Any]:
     """Read the layers of phase TEST from the text of a net.
-
-    Parameters
-    ----------
-    text : str
-    axes : int
-        Spatial axes, 2 or 3.
 
     Returns
     -------
-    list of Layer
+    list of LayerParameter
 
     Raises
     ------
     DataError
-        A text that is no net, or layers without an extent (global pooling).
+        A text that is no net, or rules that contradict each other.
 
     Examples
     --------
-    >>> read_test_layers("layer { name: 'a' type: 'ReLU' bottom: 'b' }", 2)[0].kind
-    'relu'
+    >>> read_test_layers("layer { name: 'a' type: 'ReLU' bottom: 'b' }")[0].type
+    'ReLU'
     """
-    return read_layers(parse_net(text), axes)
+    import caffe
+
+    net = parse_net(text)
+    net.state.phase = caffe.TEST
+    try:
+        return list(caffe.filter_net(net, tell=False).layer)
+    except ValueError as error:
+        raise DataError(str(error)) from error
 
 
 def loose_ends(layers: Layers) -> tuple[list[str], list[str]]:
@@ -100,7 +102,7 @@ def loose_ends(layers: Layers) -> tuple[list[str], list[str]]:
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of LayerParameter
         In the order of the net.
 
     Returns
@@ -111,33 +113,33 @@ def loose_ends(layers: Layers) -> tuple[list[str], list[str]]:
 
     Examples
     --------
-    >>> net = parse_net("layer { type: 'ReLU' bottom: 'data' top: 'score' }")
-    >>> from pyunet.nets.layers import read_layers
     >>> net = "layer { type: 'ReLU' bottom: 'data' top: 'score' }"
-    >>> loose_ends(read_test_layers(net, 2))
+    >>> loose_ends(read_test_layers(net))
     (['data'], ['score'])
     """
     untaken: dict[str, bool] = {}
     unmade: dict[str, None] = {}
     for layer in layers:
-        for blob in layer.bottoms:
+        for blob in layer.bottom:
             if blob not in untaken:
                 unmade[blob] = None
             else:
                 untaken[blob] = False
-        untaken.update(dict.fromkeys(layer.tops, True))
+        untaken.update(dict.fromkeys(layer.top, True))
     return list(unmade), [blob for blob, free in untaken.items() if free]
 
 
-def find_geometry(layers: Layers, source: str, output: str) -> Geometry:
+def find_geometry(layers: Layers, source: str, output: str, axes: int) -> Geometry:
     """Find the tile sizes of a net from its layers; nothing is built or run.
 
     Parameters
     ----------
-    layers : sequence of Layer
+    layers : sequence of LayerParameter
         Of phase TEST.
     source, output : str
         The blobs that take the image and give the scores.
+    axes : int
+        Spatial axes, 2 or 3.
 
     Returns
     -------
@@ -146,7 +148,7 @@ def find_geometry(layers: Layers, source: str, output: str) -> Geometry:
     Raises
     ------
     DataError
-        A net that cannot be run by tiles (`pyunet.nets.geometry.find_axes`).
+        A net that cannot be run by tiles (`caffe.geometry`).
 
     Examples
     --------
@@ -157,15 +159,19 @@ def find_geometry(layers: Layers, source: str, output: str) -> Geometry:
     ...             pooling_param { kernel_size: 2 stride: 2 } }
     ...     layer { name: "c" type: "Deconvolution" bottom: "b" top: "score"
     ...             convolution_param { kernel_size: 2 stride: 2 } }'''
-    >>> find_geometry(read_test_layers(net, 2), "data", "score")
+    >>> find_geometry(read_test_layers(net), "data", "score", 2)
     Geometry(downsample_factor=(2, 2), pad_input=(2, 2), pad_output=(0, 0))
     """
-    probed = list(_probed(layers, source))
-    found = [
-        _find_pads(probed, number, axis, source, output)
-        for number, axis in enumerate(find_axes(layers, source, output))
-    ]
-    factors, before, after = zip(*found, strict=True)
+    import caffe
+    from caffe.proto import caffe_pb2
+
+    net = caffe_pb2.NetParameter(layer=layers)
+    try:
+        found = caffe.geometry(net, source, output, axes=axes)
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    pads = [_find_pads(found, axis) for axis in range(axes)]
+    factors, before, after = zip(*pads, strict=True)
     return Geometry(factors, before, after)
 
 
@@ -248,51 +254,10 @@ def _parse(text: str, kind: str) -> Any:
     return message
 
 
-def _probed(layers: Layers, source: str) -> Iterator[Layer]:
-    """Put after every layer a convolution that shows the size of its top."""
-    yield _probe(source, layers)
-    for layer in layers:
-        yield layer
-        for top in layer.tops:
-            yield _probe(top, layers)
-
-
-def _probe(blob: str, layers: Layers) -> Layer:
-    axes = len(layers[0].kernel) if layers else 0
-    ones, zeros = (1,) * axes, (0,) * axes
-    return Layer(
-        _probe_name(blob),
-        "convolution",
-        (blob,),
-        (),
-        kernel=ones,
-        stride=ones,
-        pad=zeros,
-        dilation=ones,
-        offset=zeros,
-        cropped=(False,) * axes,
-    )
-
-
-def _probe_name(blob: str) -> str:
-    return f"\0{blob}"
-
-
-def _find_pads(
-    probed: Layers, number: int, axis: Axis, source: str, output: str
-) -> tuple[int, int, int]:
+def _find_pads(net: caffe.Geometry, axis: int) -> tuple[int, int, int]:
     """Give factor and pads of one axis, k being the extent of the coarsest blob."""
-    sizes, larger = (
-        work_sizes(probed, number, source, axis.smallest + extra)
-        for extra in (0, axis.factor)
-    )
-    growth = {
-        name: larger[name] - size for name, size in sizes.items() if name[:1] == "\0"
-    }
-    coarsest = min(growth, key=growth.__getitem__)
-    finer = axis.factor * sizes[coarsest]
-    return (
-        axis.factor,
-        axis.smallest - finer,
-        sizes[_probe_name(output)] - finer,
-    )
+    factor, smallest = net.axes[axis].factor, net.axes[axis].smallest
+    sizes, larger = (net.extents(axis, smallest + extra) for extra in (0, factor))
+    coarsest = min(sizes, key=lambda name: larger[name] - sizes[name])
+    finer = factor * sizes[coarsest]
+    return factor, smallest - finer, sizes[net.output] - finer

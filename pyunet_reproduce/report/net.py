@@ -10,8 +10,7 @@ from google.protobuf.message import Message
 
 from pyunet.errors import DataError
 from pyunet.inference.definitions import load_definition
-from pyunet.inference.engine import load_model, load_net
-from pyunet.nets import cost
+from pyunet.inference.engine import FLOAT_BYTES, load_model, load_net
 from pyunet.zoo import is_definition
 from pyunet_reproduce.report.pictures import MOST_KERNELS, Figure, kernel_figure
 
@@ -106,14 +105,16 @@ def _is_list(value: Any) -> bool:
 
 
 def _sizes(net: Any) -> list[Row]:
-    costs = cost.evaluate(net)
+    import caffe
+
+    costs = caffe.cost(net)
     rows = [
         (what, f"{name}: {' x '.join(str(int(n)) for n in net.blobs[name].shape)}")
         for what, names in (("input", net.inputs), ("output", net.outputs))
         for name in names
     ]
     with_weights = [layer for layer in costs.layers if layer.parameters]
-    size = cost.FLOAT_BYTES * costs.parameters / MIB
+    size = FLOAT_BYTES * costs.parameters / MIB
     return [
         *rows,
         ("layers with weights", f"{len(with_weights)} of {len(costs.layers)}"),

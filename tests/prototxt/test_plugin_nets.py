@@ -30,8 +30,6 @@ from pyunet.modeldef.shapes import (
     output_shape,
     smallest_k,
 )
-from pyunet.nets.geometry import find_axes
-from pyunet.nets.layers import read_layers
 from tests.support.nets import narrow, parameters, set_tile, write_images
 
 PROTOTXT = Path(__file__).resolve().parents[2] / "prototxt"
@@ -200,8 +198,8 @@ class TestModelDefinition:
     @pytest.mark.parametrize("name", NAMES)
     def test_has_the_geometry_of_its_layers(self, name):
         definition = definition_of(name)
-        layers = read_layers(model_of(name), definition.dimensions)
-        axes = find_axes(layers, definition.input_blob_name, "score")
+        source, count = definition.input_blob_name, definition.dimensions
+        axes = caffe.geometry(model_of(name), source, "score", axes=count).axes
         assert tuple(axis.factor for axis in axes) == definition.downsample_factor
         assert tuple(axis.before for axis in axes) == border(definition)
         least = smallest_k(definition)

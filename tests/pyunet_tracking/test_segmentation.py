@@ -9,24 +9,24 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caffe import Axis
 from pyunet.errors import DataError
 from pyunet.inference.engine import Model, load_model
 from pyunet.inference.resize import resize_to
-from pyunet.nets.geometry import Axis, find_axes
 from pyunet_tracking.frames import Frames
 from pyunet_tracking.segmentation import RowTiles, Segmentation, forward_tiles
-from tests.support.fake_net import FakeNet, layer, unet
+from tests.support.fake_net import FakeNet, axes_of, layer, unet
 
 UNET = Path(__file__).parents[1] / "reference" / "tiled" / "unet2d"
 AXIS = Axis(factor=16, smallest=188, shrink=184, before=92)
 
 
 def model_of(layers, weights, channels=1):
-    found = find_axes(layers, "data", "score")
+    found = axes_of(layers, next(iter(weights.values())).ndim - 2)
     shape = (1, channels, *(axis.smallest for axis in found))
-    net = FakeNet(layers, "data", "score", shape, weights)
+    net = FakeNet(layers, "data", shape, weights)
     path = Path("f.prototxt")
-    return Model(path, net, "data", "score", channels, tuple(layers), found)
+    return Model(path, net, "data", "score", channels, found)
 
 
 def by_the_rules(model, image, count):
@@ -169,7 +169,7 @@ class TestSegmentation:
 
     @pytest.fixture
     def model(self):
-        identity = [layer("convolution", ["data"], "score")]
+        identity = [layer("Convolution", ["data"], "score")]
         weights = {"score": np.array([[[[1.0]]], [[[-1.0]]]], np.float32)}
         return model_of(identity, weights)
 

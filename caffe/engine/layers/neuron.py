@@ -91,6 +91,7 @@ class ELULayer(NeuronLayer):
 class SigmoidLayer(NeuronLayer):
     """Logistic function: ``1 / (1 + exp(-x))``."""
 
+    probabilities = True
     capturable = True
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:

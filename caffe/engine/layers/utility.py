@@ -94,6 +94,7 @@ class SoftmaxLayer(Operator):
         Any shape.
     """
 
+    probabilities = True
     capturable = True
 
     @classmethod

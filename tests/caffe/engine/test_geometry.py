@@ -83,8 +83,9 @@ def test_the_mini_3d_unet_of_the_original_has_factor_2_and_border_8():
     assert geometry.axes == (Axis(2, smallest=18, shrink=16, before=8, first=0),) * 3
 
 
-def test_the_unet_of_2015_maps_188_to_4_and_572_to_388():
-    geometry = caffe.geometry(MODELS / "unet_isbi2012" / "deploy.prototxt")
+@pytest.mark.parametrize("name", ["phseg_v5", "unet_isbi2012", "unet_isbi2012_narrow"])
+def test_the_unets_of_2015_map_188_to_4_and_572_to_388(name):
+    geometry = caffe.geometry(MODELS / name / "deploy.prototxt")
     assert (geometry.source, geometry.output) == ("data", "score")
     axis = geometry.axes[0]
     assert axis == Axis(factor=16, smallest=188, shrink=184, before=92, first=0)

@@ -16,25 +16,24 @@ from pyunet.inference.engine import Model, load_model
 from pyunet.inference.passes import MIRRORED, ROTATED, SQUARE, Pass, parse_passes
 from pyunet.inference.predict import make_plan, segment_array
 from pyunet.inference.tiling import fixed_tiles
-from pyunet.nets.geometry import find_axes
-from tests.support.fake_net import FakeNet, layer, unet
+from tests.support.fake_net import FakeNet, axes_of, layer, unet
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
 PLENTY = 10**12
 
 
 def model_of(layers, weights, channels=1):
-    found = find_axes(layers, "data", "score")
+    found = axes_of(layers, next(iter(weights.values())).ndim - 2)
     shape = (1, channels, *(axis.smallest for axis in found))
-    net = FakeNet(layers, "data", "score", shape, weights)
+    net = FakeNet(layers, "data", shape, weights)
     path = Path("f.prototxt")
-    return Model(path, net, "data", "score", channels, tuple(layers), found)
+    return Model(path, net, "data", "score", channels, found)
 
 
 def pointwise(weights, axes=2):
     """A 1x1 convolution: it commutes with every motion of the image."""
     weights = np.array(weights, np.float32)
-    one = layer("convolution", ["data"], "score", axes=axes)
+    one = layer("Convolution", ["data"], "score", axes=axes)
     shape = (*weights.shape, *(1,) * axes)
     return model_of([one], {"score": weights.reshape(shape)}, weights.shape[1])
 
@@ -168,7 +167,7 @@ def test_the_mean_of_any_net_is_that_of_versions_made_by_hand(
 
 def test_a_rotated_tile_sees_the_mirror_image_beyond_the_border():
     # A mean over 9x9 pixels of a constant image is that constant, up to the corners.
-    mean = layer("convolution", ["data"], "score", kernel=9)
+    mean = layer("Convolution", ["data"], "score", kernel=9)
     model = model_of([mean], {"score": np.full((1, 1, 9, 9), 1 / 81, np.float32)})
     found = average(model, np.full((1, 20, 30), 0.75, np.float32), [Pass(30), Pass(77)])
     np.testing.assert_allclose(found, 0.75, atol=1e-5)
@@ -184,7 +183,7 @@ def test_a_turned_tile_sees_zeros_beyond_the_border_where_the_model_wants_it(
     axes, degrees
 ):
     # A mean over 3 pixels an axis of a constant image: less of it only at the border.
-    mean = layer("convolution", ["data"], "score", kernel=3, axes=axes)
+    mean = layer("Convolution", ["data"], "score", kernel=3, axes=axes)
     kernel = np.full((1, 1, *(3,) * axes), 3.0**-axes, np.float32)
     model = replace(model_of([mean], {"score": kernel}), padding="zero")
     size = (5, 20, 30)[-axes:]

@@ -54,10 +54,8 @@ def test_scores_are_those_of_the_original(name):
 
 @pytest.mark.parametrize("axes", [2, 3])
 def test_tiles_are_those_that_the_layers_need(written, axes):
-    from pyunet.nets.geometry import find_axes
-
     model, definition = load_definition(*written(modeldefs.definition(axes=axes)))
-    assert model.axes == find_axes(model.layers, "data3", "score")
+    assert model.axes == caffe.geometry(model.net, "data3", "score").axes
     assert tile_axes(definition)[0].smallest == 44
 
 

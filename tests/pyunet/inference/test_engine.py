@@ -70,23 +70,10 @@ def test_softmax_gives_probabilities():
     np.testing.assert_allclose(shares, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["phseg_v5", "unet_isbi2012", "unet_isbi2012_narrow"])
-def test_the_unets_of_the_project_have_the_geometry_of_2015(name):
-    from google.protobuf import text_format
-
-    from caffe.proto import caffe_pb2
-    from pyunet.nets.geometry import Axis, find_axes
-    from pyunet.nets.layers import read_layers
-
-    text = (PROTOTXT / name / "deploy.prototxt").read_text()
-    message = text_format.Parse(text, caffe_pb2.NetParameter())
-    axes = find_axes(read_layers(message, 2), "data", "score")
-    assert axes == (Axis(factor=16, smallest=188, shrink=184, before=92, first=0),) * 2
-
-
 def test_the_engine_says_how_much_memory_a_tile_takes():
     model = load()
     small, large = model.activation_bytes((60, 60)), model.activation_bytes((124, 124))
+    model.reshape((124, 124))
     blobs = sum(np.prod(b.shape) for b in model.net.blobs.values())
     assert 0 < small < large < 4 * blobs
 

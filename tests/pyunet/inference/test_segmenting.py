@@ -19,10 +19,9 @@ from pyunet.inference.passes import parse_passes
 from pyunet.inference.predict import segment_array
 from pyunet.inference.segmenting import Segmenter, Wanted
 from pyunet.memory import GPU_WORKSPACE, WORKSPACE
-from pyunet.nets.geometry import find_axes
 from pyunet.zoo.manifest import Input
 from tests.support import modeldefs
-from tests.support.fake_net import FakeNet, unet
+from tests.support.fake_net import FakeNet, axes_of, unet
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
 PLENTY = 2**30
@@ -36,10 +35,10 @@ ERRORS = [
 def model_of(axes=2, **changes):
     """Give a small U-Net with weights drawn at random."""
     layers, weights = unet(1, axes=axes, seed=3)
-    found = find_axes(layers, "data", "score")
+    found = axes_of(layers, axes)
     shape = (1, 1, *(axis.smallest for axis in found))
-    net = FakeNet(layers, "data", "score", shape, weights)
-    return Model(Path("x"), net, "data", "score", 1, tuple(layers), found, **changes)
+    net = FakeNet(layers, "data", shape, weights)
+    return Model(Path("x"), net, "data", "score", 1, found, **changes)
 
 
 def stack_of(*shape, seed=0):
@@ -252,7 +251,7 @@ class TestAddressSpace:
         tifffile.imwrite(tmp_path / "a.tif", image)
 
     def test_that_is_too_small_for_the_plan_halves_tiles(self, tmp_path):
-        done = limited(tmp_path, 260 * 2**20)
+        done = limited(tmp_path, 280 * 2**20)
         assert done.returncode == 0, done.stderr
         assert "were too large, going on with tiles of" in done.stderr
         found = tifffile.imread(tmp_path / "out" / "a_scores.tif")

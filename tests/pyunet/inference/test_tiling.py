@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from caffe import Axis
 from pyunet.errors import DataError
 from pyunet.inference.tiling import (
     Plan,
@@ -18,7 +19,6 @@ from pyunet.inference.tiling import (
     tile_count,
     tile_sizes,
 )
-from pyunet.nets.geometry import Axis
 
 UNET = Axis(factor=16, smallest=188, shrink=184, before=92)
 

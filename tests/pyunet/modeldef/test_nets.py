@@ -38,27 +38,27 @@ def sizes(geometry):
 @pytest.mark.parametrize("axes", [2, 3])
 def test_the_sizes_of_a_u_net_are_found_as_its_maker_states_them(levels, axes):
     model = definition(levels=levels, axes=axes)
-    layers = read_test_layers(model.model_prototxt, axes)
-    found = find_geometry(layers, "data3", "score")
+    layers = read_test_layers(model.model_prototxt)
+    found = find_geometry(layers, "data3", "score", axes)
     assert sizes(found) == net_geometry((levels,) * axes)
 
 
 @pytest.mark.parametrize("folder", ["unet2d", "unet3d"])
 def test_the_sizes_of_models_of_the_original_are_found(folder):
     model = read_modeldef(TILED / folder / "model.modeldef.h5")
-    layers = read_test_layers(model.model_prototxt, model.dimensions)
-    found = find_geometry(layers, model.input_blob_name, "score")
+    layers = read_test_layers(model.model_prototxt)
+    found = find_geometry(layers, model.input_blob_name, "score", model.dimensions)
     assert sizes(found) == (model.downsample_factor, model.pad_input, model.pad_output)
 
 
 def test_every_axis_has_its_own_sizes():
-    found = find_geometry(read_test_layers(ANISOTROPIC, 3), "data", "score")
+    found = find_geometry(read_test_layers(ANISOTROPIC), "data", "score", 3)
     # z: 3 pixels less; y and x: 2 less, halved, 2 less, doubled
     assert sizes(found) == ((1, 2, 2), (0, 2, 2), (-2, -4, -4))
 
 
 def test_a_net_that_pads_gives_as_many_pixels_as_it_gets():
-    found = find_geometry(read_test_layers(SAME, 2), "data", "score")
+    found = find_geometry(read_test_layers(SAME), "data", "score", 2)
     assert found.pad_input == found.pad_output
 
 
@@ -82,7 +82,7 @@ def test_a_net_that_caffe_refuses_is_an_error_without_the_temporary_path():
 
 
 def test_loose_ends_are_the_input_and_the_output():
-    assert loose_ends(read_test_layers(definition().model_prototxt, 2)) == (
+    assert loose_ends(read_test_layers(definition().model_prototxt)) == (
         ["data3"],
         ["score"],
     )
@@ -93,7 +93,7 @@ def test_a_blob_that_two_layers_take_is_made_once():
     layer { name: "a" type: "ReLU" bottom: "data" top: "a" }
     layer { name: "b" type: "ReLU" bottom: "a" top: "b" }
     layer { name: "c" type: "Concat" bottom: "a" bottom: "b" bottom: "x" top: "c" }"""
-    assert loose_ends(read_test_layers(text, 2)) == (["data", "x"], ["c"])
+    assert loose_ends(read_test_layers(text)) == (["data", "x"], ["c"])
 
 
 def test_names_are_quoted_in_the_text_of_the_net():

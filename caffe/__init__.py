@@ -9,7 +9,10 @@ from __future__ import annotations
 import gc
 import os
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from caffe.engine.spans import Axis as Axis
 
 __version__ = "1.0.0"  # of the Caffe whose interface this is; ours is pyunet's
 

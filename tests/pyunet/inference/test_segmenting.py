@@ -251,7 +251,7 @@ class TestAddressSpace:
         tifffile.imwrite(tmp_path / "a.tif", image)
 
     def test_that_is_too_small_for_the_plan_halves_tiles(self, tmp_path):
-        done = limited(tmp_path, 280 * 2**20)
+        done = limited(tmp_path, 270 * 2**20)
         assert done.returncode == 0, done.stderr
         assert "were too large, going on with tiles of" in done.stderr
         found = tifffile.imread(tmp_path / "out" / "a_scores.tif")

@@ -113,6 +113,10 @@ class CheckError(CaffeError, ValueError):
     """A value that Caffe refuses."""
 
 
+class NoCounterpartError(CheckError):
+    """A layer that the format cannot express; the text names it."""
+
+
 class FileError(CheckError):
     """A file that is missing, damaged, or not what its name says."""
 

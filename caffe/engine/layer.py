@@ -18,6 +18,8 @@ import torch
 from torch.nn import functional
 
 from caffe.engine.blob import Blob, BlobVec
+from caffe.engine.onnx.graph import Value, no_counterpart
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.packing import Packing
 from caffe.engine.spans import SpanRule, meet, mixes_positions
 from caffe.errors import CheckError
@@ -311,6 +313,27 @@ class Operator(ABC):
         Work on each value alone (activations, pooling, sums, scaling) does not count.
         """
         return 0
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Write the layer into a graph of ONNX, as it computes in phase TEST.
+
+        Parameters
+        ----------
+        layer : OnnxLayer
+            Its options, parameters and bottoms, and the graph.
+
+        Returns
+        -------
+        list of Value
+            Tensors of the graph that are the tops.
+
+        Raises
+        ------
+        NoCounterpartError
+            ONNX has no words for it, or for an option of it; so it is for layers that
+            do not say more.
+        """
+        raise no_counterpart("its class does not say how to write it")
 
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Bytes that a forward without gradients takes beside blobs.

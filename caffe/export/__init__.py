@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "NoCounterpartError": "caffe.export.layers",
+    "NoCounterpartError": "caffe.errors",
     "build_module": "caffe.export.module",
     "fill": "caffe.export.weights",
     "module_source": "caffe.export.module",

@@ -13,15 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe.engine.layer import canonical_axis
-from caffe.errors import CheckError
+from caffe.errors import CheckError, NoCounterpartError
 
 Shape = tuple[int, ...]
 # what the modules written call other things by
 _TAKEN = {"F", "mean", "nn", "places", "self", "squares", "torch", "values"}
-
-
-class NoCounterpartError(CheckError):
-    """A layer that the format cannot express; the text names it."""
 
 
 @dataclass(frozen=True)

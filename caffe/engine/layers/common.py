@@ -20,7 +20,10 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import drawing, text
+from caffe.engine.onnx.graph import Value, no_counterpart
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 
 
 @register("InnerProduct")
@@ -103,6 +106,26 @@ class InnerProductLayer(Operator):
         matrix = weight.t() if self.transpose else weight
         return [functional.linear(x, matrix, rest[0] if rest else None)]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Gemm of the flattened bottom."""
+        x = layer.bottom
+        axis = layer.param.inner_product_param.axis % len(x.shape)
+        x.fixed(range(axis, len(x.shape)))
+        flat = (
+            x.name
+            if (len(x.shape), axis) == (2, 1)
+            else layer.add("Flatten", x, axis=axis)
+        )
+        weights = [layer.blob(index) for index in range(len(layer.blobs))]
+        name = layer.add("Gemm", flat, *weights, transB=int(not self.transpose))
+        pattern = (*x.pattern[:axis], None)
+        if axis != 1:
+            free = [i for i, kind in enumerate(x.pattern[:axis]) if kind is not None]
+            x.fixed(free[1:])
+            sizes = [-1 if i in free else n for i, n in enumerate(layer.top_shapes[0])]
+            name = layer.reshaped(name, sizes)
+        return [layer.top(name, pattern)]
+
 
 def _in_type_of(
     x: torch.Tensor, param: torch.Tensor, index: int, context: Context
@@ -174,6 +197,13 @@ class EmbedLayer(Operator):
         top = functional.embedding(numbers.long(), params[0])
         return [top + params[1] if len(params) > 1 else top]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Gather from the table, and Add of the bias."""
+        name = layer.add("Gather", layer.blob(0), layer.to_int(layer.bottom), axis=0)
+        if len(layer.blobs) > 1:
+            name = layer.add("Add", name, layer.blob(1))
+        return [layer.top(name, (*layer.bottom.pattern, None))]
+
 
 @register("Dropout")
 class DropoutLayer(Operator):
@@ -216,3 +246,9 @@ class DropoutLayer(Operator):
         mask.bernoulli_(1 - self.ratio, generator=drawing(context))
         kept = 1 - self.ratio
         return [x * (mask.mul_(1 / kept) if kept else mask)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the bottom, as in phase TEST."""
+        if layer.param.phase == caffe_pb2.TRAIN:
+            raise no_counterpart("its phase is TRAIN: it drops at random")
+        return [layer.bottom]

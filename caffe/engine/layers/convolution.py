@@ -9,6 +9,7 @@ from itertools import product
 from math import prod
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -25,6 +26,9 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text, window_option
+from caffe.engine.onnx import convolution as forms
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.packing import Packing
 from caffe.engine.spans import SpanRule, across, meet
 from caffe.errors import CheckError
@@ -372,6 +376,10 @@ class ConvolutionLayer(BaseConvolution):
             return convolve(x, weight, bias, self._options(window), packing)
         return super()._call(x, weight, bias, window, packing)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Conv."""
+        return forms.convolve(layer, "Conv")
+
 
 @register("Deconvolution")
 class DeconvolutionLayer(BaseConvolution):
@@ -393,6 +401,10 @@ class DeconvolutionLayer(BaseConvolution):
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:
         """Invert the formula of the convolution."""
         return transposed_sizes(sizes, window)
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give ConvTranspose."""
+        return forms.convolve(layer, "ConvTranspose")
 
 
 @register("Im2col")
@@ -441,3 +453,20 @@ class Im2colLayer(Operator):
         axis = window.channel_axis
         columns = im2col(x.reshape(prod(x.shape[:axis]), *x.shape[axis:]), window)
         return [columns.reshape(*x.shape[:axis], *columns.shape[1:])]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give a convolution with kernels that pick one element each."""
+        x = layer.bottom
+        window = self._window(x.shape)
+        axis = window.channel_axis
+        count = prod(window.kernel)
+        (channels,) = x.fixed([axis])
+        picking = np.eye(count, dtype=np.float32).reshape(count, 1, *window.kernel)
+        weights = layer.floats(np.tile(picking, (channels, *[1] * (picking.ndim - 1))))
+        options = forms.window_options(window, channels)
+        if axis == 1:
+            return [layer.top(layer.add("Conv", x, weights, **options))]
+        sizes = x.fixed()
+        flat = layer.reshaped(x, (prod(sizes[:axis]), *sizes[axis:]))
+        columns = layer.add("Conv", flat, weights, **options)
+        return [layer.top(layer.reshaped(columns, layer.top_shapes[0]))]

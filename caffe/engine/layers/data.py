@@ -12,10 +12,14 @@ from caffe.engine.catalogue import register
 from caffe.engine.fillers import fill
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx.graph import BATCH, SPATIAL, Pattern, Value, no_counterpart
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.sources.hdf5 import HDF5Batches, HDF5Rows
 from caffe.engine.sources.prefetch import PrefetchingLayer, Reader, new_seed, share
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
+
+_FIRST_SPATIAL_AXIS = 2
 
 
 class SourceLayer(Operator):
@@ -54,6 +58,19 @@ class InputLayer(SourceLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Refuse: the values are the user's."""
         raise CheckError("an Input layer has no values of its own: fill its tops")
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give inputs of the graph: samples along axis 0, space behind the channels."""
+        tops = []
+        for name, shape in zip(layer.tops, layer.top_shapes, strict=True):
+            kinds: Pattern = (
+                (BATCH, None, *[SPATIAL] * (len(shape) - _FIRST_SPATIAL_AXIS))
+                if len(shape) >= _FIRST_SPATIAL_AXIS
+                else (BATCH,) * len(shape)
+            )
+            pattern = tuple(kind if kind in layer.dynamic else None for kind in kinds)
+            tops.append(layer.graph_input(name, shape, pattern))
+        return tops
 
 
 @register("DummyData")
@@ -113,6 +130,23 @@ class DummyDataLayer(SourceLayer):
         if filler.type == "constant":
             self._constants[i] = values
         return values
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give constants, or inputs of the graph in their place."""
+        fillers = layer.param.dummy_data_param.data_filler
+        if any(filler.type != "constant" for filler in fillers):
+            raise no_counterpart("random numbers")
+        if not layer.constant_data:
+            return [
+                layer.graph_input(name, shape, (None,) * len(shape))
+                for name, shape in zip(layer.tops, layer.top_shapes, strict=True)
+            ]
+        return [
+            Value(
+                layer.floats(blob.values(), name), blob.shape, (None,) * len(blob.shape)
+            )
+            for name, blob in zip(layer.tops, layer.top_blobs, strict=True)
+        ]
 
 
 _LEGACY_AXES = ("num", "channels", "height", "width")

@@ -6,11 +6,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Half, Operator, Shape, Tensors
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 
 _BNLL_THRESHOLD = 50  # beyond it the exponential is not computed
@@ -58,6 +61,12 @@ class ReLULayer(NeuronLayer):
         # with a negative slope the sign of the top no longer tells that of the bottom
         return functional.leaky_relu(bottom, self.slope, inplace=self.slope > 0)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Relu, or LeakyRelu with a slope."""
+        if self.slope == 0:
+            return [layer.top(layer.add("Relu", layer.bottom))]
+        return [layer.top(layer.add("LeakyRelu", layer.bottom, alpha=self.slope))]
+
 
 @register("ELU")
 class ELULayer(NeuronLayer):
@@ -86,6 +95,10 @@ class ELULayer(NeuronLayer):
         # with a negative alpha the sign of the top no longer tells that of the bottom
         return functional.elu(bottom, self.alpha, inplace=self.alpha >= 0)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Elu."""
+        return [layer.top(layer.add("Elu", layer.bottom, alpha=self.alpha))]
+
 
 @register("Sigmoid")
 class SigmoidLayer(NeuronLayer):
@@ -104,6 +117,10 @@ class SigmoidLayer(NeuronLayer):
         """Map, and overwrite the bottom."""
         return torch.sigmoid_(bottom)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Sigmoid."""
+        return [layer.top(layer.add("Sigmoid", layer.bottom))]
+
 
 @register("TanH")
 class TanHLayer(NeuronLayer):
@@ -120,6 +137,10 @@ class TanHLayer(NeuronLayer):
     ) -> torch.Tensor:
         """Map, and overwrite the bottom."""
         return torch.tanh_(bottom)
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Tanh."""
+        return [layer.top(layer.add("Tanh", layer.bottom))]
 
 
 @register("Swish")
@@ -144,6 +165,11 @@ class SwishLayer(NeuronLayer):
             return [functional.silu(x)]
         return [x * torch.sigmoid(self.beta * x)]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Multiply by a Sigmoid."""
+        gate = layer.add("Sigmoid", layer.scaled(layer.bottom, self.beta))
+        return [layer.top(layer.add("Mul", layer.bottom, gate))]
+
 
 @register("BNLL")
 class BNLLLayer(NeuronLayer):
@@ -155,6 +181,10 @@ class BNLLLayer(NeuronLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Map."""
         return [functional.softplus(bottoms[0], threshold=_BNLL_THRESHOLD)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Softplus."""
+        return [layer.top(layer.add("Softplus", layer.bottom))]
 
 
 @register("AbsVal")
@@ -175,6 +205,10 @@ class AbsValLayer(NeuronLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Take the absolute value."""
         return [bottoms[0].abs()]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Abs."""
+        return [layer.top(layer.add("Abs", layer.bottom))]
 
 
 @register("Clip")
@@ -203,6 +237,12 @@ class ClipLayer(NeuronLayer):
         """Limit."""
         return [bottoms[0].clamp(self.low, self.high)]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Clip."""
+        low = layer.floats(self.low, "min")
+        high = layer.floats(self.high, "max")
+        return [layer.top(layer.add("Clip", layer.bottom, low, high))]
+
 
 @register("Threshold")
 class ThresholdLayer(NeuronLayer):
@@ -222,6 +262,12 @@ class ThresholdLayer(NeuronLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Compare."""
         return [(bottoms[0] > self.threshold).to(bottoms[0].dtype)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Compare, and turn what is true into 1."""
+        limit = layer.floats(self.threshold, "threshold")
+        above = layer.add("Greater", layer.bottom, limit)
+        return [layer.top(layer.to_float(above))]
 
 
 def _affine(x: torch.Tensor, scale: float, shift: float) -> torch.Tensor:
@@ -268,6 +314,11 @@ class ExpLayer(NeuronLayer):
         """Map, and overwrite the bottom."""
         return bottom.mul_(self.scale).add_(self.shift).exp_()
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Exp of the scaled bottom."""
+        exponent = layer.scaled(layer.bottom, self.scale, self.shift)
+        return [layer.top(layer.add("Exp", exponent))]
+
 
 @register("Log")
 class LogLayer(NeuronLayer):
@@ -296,6 +347,11 @@ class LogLayer(NeuronLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Map."""
         return [_affine(bottoms[0], self.scale, self.shift).log().mul_(self.factor)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Log of the scaled bottom, times a factor."""
+        logarithm = layer.add("Log", layer.scaled(layer.bottom, self.scale, self.shift))
+        return [layer.top(layer.scaled(logarithm, self.factor))]
 
 
 @register("Power")
@@ -338,3 +394,14 @@ class PowerLayer(NeuronLayer):
         if self.power == 1 and self.scale != 0:
             return bottom.mul_(self.scale).add_(self.shift)
         return self.forward([bottom], params, context)[0]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Pow of the scaled bottom; a constant where that is all it is."""
+        if self.power * self.scale == 0:
+            value = np.power(np.float32(self.shift), np.float32(self.power))
+            shape = layer.add("Shape", layer.bottom)
+            return [layer.top(layer.add("Expand", layer.floats(value), shape))]
+        name = layer.scaled(layer.bottom, self.scale, self.shift)
+        if self.power != 1:
+            name = layer.add("Pow", name, layer.floats(self.power, "power"))
+        return [layer.top(name)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -17,6 +18,9 @@ from caffe.engine.layer import (
     Tensors,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx import normalization as forms
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, meet
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
@@ -76,6 +80,34 @@ class LRNLayer(Operator):
             return [_AcrossChannels.apply(x, size, alpha / size, beta, options.k)]
         energy = functional.avg_pool2d(x * x, size, 1, (size - 1) // 2)
         return [x * (1 + alpha * energy) ** -beta]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give LRN across channels; within a channel an average of squares."""
+        x = layer.bottom
+        options = layer.param.lrn_param
+        size, alpha, beta, k = (
+            options.local_size,
+            options.alpha,
+            options.beta,
+            options.k,
+        )
+        if options.norm_region == options.ACROSS_CHANNELS:
+            # OpenVINO's LRN takes any bias for 1: k is put before the brackets
+            inside = k if k > 0 else 1.0
+            name = layer.add(
+                "LRN", x, size=size, alpha=alpha / inside, beta=beta, bias=k / inside
+            )
+            return [layer.top(layer.scaled(name, inside**-beta))]
+        energy = layer.add(
+            "AveragePool",
+            layer.add("Mul", x, x),
+            kernel_shape=[size, size],
+            pads=[(size - 1) // 2] * 4,
+            count_include_pad=1,
+        )
+        base = layer.scaled(energy, alpha, 1.0)
+        factor = layer.add("Pow", base, layer.floats(-beta, "power"))
+        return [layer.top(layer.add("Mul", x, factor))]
 
 
 def _channel_window(x: torch.Tensor, size: int) -> torch.Tensor:
@@ -219,6 +251,34 @@ class BatchNormLayer(Operator):
             for stored, new in zip(params, (mean, variance, ones), strict=True):
                 stored.mul_(self.kept).add_(new)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give BatchNormalization by the stored statistics, or the batch's own."""
+        x = layer.bottom
+        if not self.stored:
+            axes = [i for i in range(len(x.shape)) if i != 1]
+            return [
+                layer.top(forms.standardised(layer, axes, eps=self.eps, inside=True))
+            ]
+        mean, variance, weight = (layer.values(i).astype(np.float32) for i in range(3))
+        factor = np.float32(0 if weight[0] == 0 else 1 / weight[0])
+        mean, variance = mean * factor, variance * factor
+        if len(x.shape) < 2:
+            inverse = 1 / np.sqrt(variance[0] + self.eps)
+            centred = layer.add("Sub", x, layer.floats(mean[0], "mean"))
+            return [
+                layer.top(layer.add("Mul", centred, layer.floats(inverse, "scale")))
+            ]
+        name = layer.add(
+            "BatchNormalization",
+            x,
+            layer.floats(np.ones_like(mean), "scale"),
+            layer.floats(np.zeros_like(mean), "shift"),
+            layer.floats(mean, "mean"),
+            layer.floats(variance, "variance"),
+            epsilon=self.eps,
+        )
+        return [layer.top(name)]
+
 
 def _without_noise(
     top: torch.Tensor, rows: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
@@ -277,6 +337,22 @@ class MVNLayer(Operator):
         else:
             top = images - _mean(images, axes)
         return [top]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Subtract the mean; divide by the deviation."""
+        options = layer.param.mvn_param
+        x = layer.bottom
+        wanted = (1, 2, 3) if options.across_channels else (2, 3)
+        axes = [axis for axis in wanted if axis < len(x.shape)]
+        if not axes:  # every mean is that of one value
+            top = layer.add("Sub", x, x)
+        elif options.normalize_variance:
+            top = forms.standardised(layer, axes, eps=options.eps, inside=False)
+        else:
+            top = layer.add("Sub", x, layer.reduce("ReduceMean", x, axes))
+        missing = range(len(x.shape), len(layer.top_shapes[0]))
+        pattern = (*x.pattern, *[None] * len(missing))
+        return [layer.top(layer.unsqueezed(top, missing), pattern)]
 
 
 def _mean(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -20,6 +20,9 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import drawing, text, window_option
+from caffe.engine.onnx import pooling as forms
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
@@ -204,6 +207,35 @@ class PoolingLayer(Operator):
             return [_average(x, grid, gpu=context.gpu)]
         return _maximum(x, grid, mask=len(self.param.top) > 1)
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give MaxPool or AveragePool, or those of the whole channel."""
+        x = layer.bottom
+        options = layer.param.pooling_param
+        grid = self.grid(x.shape)
+        axes = len(grid.size)
+        leading = len(x.shape) - axes
+        mask = len(layer.tops) > 1
+        whole = {options.MAX: "GlobalMaxPool", options.AVE: "GlobalAveragePool"}
+        if (
+            options.global_pooling
+            and leading == 2
+            and options.pool in whole
+            and not mask
+        ):
+            name = layer.add(whole[options.pool], x)
+            return [layer.top(name, (*x.pattern[:2], *[None] * axes))]
+        data = x
+        if leading != 2:
+            sizes = (1, prod(x.fixed(range(leading))), *x.shape[leading:])
+            name = layer.reshaped(
+                x, (*sizes[:2], *x.fixed(range(leading, len(x.shape))))
+            )
+            data = Value(name, sizes, (None,) * len(sizes))
+        names = forms.pool(layer, data, grid, options, mask=mask)
+        if leading != 2:
+            names = [layer.reshaped(name, layer.top_shapes[0]) for name in names]
+        return [layer.top(name, index=index) for index, name in enumerate(names)]
+
 
 @register("SPP")
 class SPPLayer(Operator):
@@ -277,6 +309,20 @@ class SPPLayer(Operator):
         if options.pool == options.AVE:
             return _average(x, grid, gpu=context.gpu)
         return _maximum(x, grid, mask=False)[0]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Pool at every level and join."""
+        x = layer.bottom
+        x.fixed([2, 3])
+        options = layer.param.spp_param
+        levels = [
+            forms.pool(layer, x, grid, options, mask=False)[0]
+            for grid in self._grids(x.shape)
+        ]
+        if len(levels) == 1:
+            return [layer.top(levels[0])]
+        flat = [layer.add("Flatten", level, axis=1) for level in levels]
+        return [layer.top(layer.add("Concat", *flat, axis=1), (x.pattern[0], None))]
 
 
 def _check_pad(pad: Shape, kernel: Shape, *, stochastic: bool) -> None:

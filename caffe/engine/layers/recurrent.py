@@ -20,6 +20,9 @@ from caffe.engine.layer import (
     Tensors,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx import recurrent as forms
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 
 
@@ -242,6 +245,23 @@ class RNNLayer(RecurrentLayer):
             outputs.append(torch.tanh(functional.linear(h, output, bias)))
         return outputs, [h]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the steps of a recurrent network."""
+        drive, cont, (hidden,) = forms.prepared(layer, 1)
+        matrix, output, bias = len(layer.blobs) - 3, len(layer.blobs) - 2, -1
+        recurrent = forms.transposed(layer, matrix)
+        out, shift = (
+            forms.transposed(layer, output),
+            layer.floats(layer.values(bias), "bias"),
+        )
+        outputs = []
+        for x, go_on in zip(drive, cont, strict=True):
+            kept = layer.add("MatMul", layer.add("Mul", hidden, go_on), recurrent)
+            hidden = layer.add("Tanh", layer.add("Add", x, kept))
+            product = layer.add("Add", layer.add("MatMul", hidden, out), shift)
+            outputs.append(layer.add("Tanh", product))
+        return forms.tops(layer, outputs, [hidden])
+
 
 @register("LSTM")
 class LSTMLayer(RecurrentLayer):
@@ -282,6 +302,17 @@ class LSTMLayer(RecurrentLayer):
             c, h = _lstm_unit(c, gates, go_on, gpu=context.gpu)
             outputs.append(h)
         return outputs, [h, c]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the steps of a long short-term memory."""
+        drive, cont, (hidden, cell) = forms.prepared(layer, 2)
+        recurrent = forms.transposed(layer, len(layer.blobs) - 1)
+        outputs = []
+        for x, go_on in zip(drive, cont, strict=True):
+            kept = layer.add("MatMul", layer.add("Mul", hidden, go_on), recurrent)
+            cell, hidden = forms.unit(layer, cell, layer.add("Add", x, kept), go_on)
+            outputs.append(hidden)
+        return forms.tops(layer, outputs, [hidden, cell])
 
 
 @register("LSTMUnit")
@@ -332,6 +363,13 @@ class LSTMUnitLayer(Operator):
         return list(
             _lstm_unit(before, gates, cont.detach()[..., None], gpu=context.gpu)
         )
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give one step."""
+        before, gates, cont = layer.bottoms
+        go_on = layer.unsqueezed(cont, [2])
+        cell, hidden = forms.unit(layer, before.name, gates.name, go_on)
+        return [layer.top(cell), layer.top(hidden, index=1)]
 
 
 def _lstm_unit(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 
 from caffe.engine.catalogue import register
@@ -18,6 +19,9 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx import reduction as forms
+from caffe.engine.onnx.graph import BOOL, VALUES, Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
@@ -56,6 +60,20 @@ class ReductionLayer(Operator):
             x = x.square()
         top = x.mean(-1) if options.operation == options.MEAN else x.sum(-1)
         return [top * options.coeff]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give one of the reductions, and its factor."""
+        options = layer.param.reduction_param
+        x = layer.bottom
+        first = options.axis % len(x.shape)
+        name = x.name
+        if options.operation == options.ASUM:
+            name = layer.add("Abs", x)
+        elif options.operation == options.SUMSQ:
+            name = layer.add("Mul", x, x)
+        kind = "ReduceMean" if options.operation == options.MEAN else "ReduceSum"
+        name = layer.reduce(kind, name, range(first, len(x.shape)), keep=False)
+        return [layer.top(layer.scaled(name, options.coeff), x.pattern[:first])]
 
 
 @register("ArgMax")
@@ -128,6 +146,29 @@ class ArgMaxLayer(Operator):
         top = torch.stack([indices, values] if both else [indices], 1)
         return [top.reshape(self.shapes([tuple(bottoms[0].shape)])[0])]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give ArgMax for one index, else TopK from the end."""
+        x = layer.bottom
+        axis = self.axis
+        both = bool(layer.param.argmax_param.out_max_val)
+        if axis is not None:
+            axis %= len(x.shape)
+            indices, values = forms.greatest(
+                layer, x, axis, indices=not both, values=both
+            )
+            pattern = (*x.pattern[:axis], None, *x.pattern[axis + 1 :])
+            return [layer.top(values if both else indices, pattern)]
+        flat = Value(
+            layer.add("Flatten", x, axis=1),
+            (x.shape[0], int(np.prod(x.shape[1:]))),
+            (x.pattern[0], next(filter(None, x.pattern[1:]), None)),
+        )
+        indices, values = forms.greatest(layer, flat, 1, indices=True, values=both)
+        name = layer.add("Concat", indices, values, axis=1) if both else indices
+        name = layer.reshaped(name, (0, *layer.top_shapes[0][1:]))
+        ones = (None,) * (len(layer.top_shapes[0]) - 1)
+        return [layer.top(name, (x.pattern[0], *ones))]
+
 
 def _greatest(
     x: torch.Tensor, axis: int, count: int
@@ -186,6 +227,12 @@ class BatchReindexLayer(Operator):
                 )
         return [data.index_select(0, numbers.detach().long())]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Gather."""
+        x, numbers = layer.bottoms
+        name = layer.add("Gather", x, layer.to_int(numbers), axis=0)
+        return [layer.top(name, (*numbers.pattern, *x.pattern[1:]))]
+
 
 @register("Filter")
 class FilterLayer(Operator):
@@ -238,3 +285,17 @@ class FilterLayer(Operator):
         *data, selector = bottoms
         chosen = selector.detach().flatten().nonzero()[:, 0]
         return [x.index_select(0, chosen) for x in data]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Compress."""
+        *data, selector = layer.bottoms
+        flat = layer.reshaped(selector, [-1])
+        chosen = layer.add("Cast", flat, to=BOOL)
+        return [
+            layer.top(
+                layer.add("Compress", x, chosen, axis=0),
+                (VALUES, *x.pattern[1:]),
+                index,
+            )
+            for index, x in enumerate(data)
+        ]

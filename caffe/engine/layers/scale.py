@@ -18,6 +18,9 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx import scale as forms
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -133,6 +136,11 @@ class BiasLayer(BroadcastLayer):
         """Add to the bottom."""
         return bottom.add_(self._aligned(bottom, params[0]))
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Add."""
+        operand, _ = forms.operand(layer)
+        return [layer.top(layer.add("Add", layer.bottom, operand))]
+
 
 @register("Scale")
 class ScaleLayer(BroadcastLayer):
@@ -200,6 +208,14 @@ class ScaleLayer(BroadcastLayer):
         for bias in biases:
             top = top.add_(self._aligned(bottom, bias))
         return top
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Mul, and Add of the bias."""
+        operand, shape = forms.operand(layer)
+        name = layer.add("Mul", layer.bottom, operand)
+        if layer.param.scale_param.bias_term:
+            name = layer.add("Add", name, layer.blob(len(layer.blobs) - 1, shape))
+        return [layer.top(name)]
 
 
 def _scale_channels(
@@ -272,6 +288,15 @@ class PReLULayer(Operator):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Rectify."""
         return [_PReLU.apply(bottoms[0], params[0])]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give PRelu."""
+        behind = len(layer.bottom.shape) - 2
+        shape = () if self.shared else (-1, *[1] * behind)
+        slope = layer.values(0).reshape(shape)
+        return [
+            layer.top(layer.add("PRelu", layer.bottom, layer.floats(slope, "slope")))
+        ]
 
 
 class _PReLU(torch.autograd.Function):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from math import prod
 from typing import Any
 
@@ -19,6 +19,9 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import cut, legacy_axis, text
+from caffe.engine.onnx import shape as forms
+from caffe.engine.onnx.graph import Pattern, Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 
@@ -110,6 +113,26 @@ class ConcatLayer(Operator):
             parts.append(cut(x, [(a - b) // 2 for a, b in pairs], sizes))
         return [torch.cat(parts, axis)]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Concat of the bottoms, cut to the centre where they are larger."""
+        first = layer.bottom
+        if len(layer.bottoms) == 1:
+            return [first]
+        axis = self.axis % len(first.shape)
+        parts = []
+        for x in layer.bottoms:
+            larger = [
+                i
+                for i, size in enumerate(x.shape)
+                if i != axis and size != first.shape[i]
+            ]
+            parts.append(
+                forms.cut(layer, x, first, larger, None).name if larger else x.name
+            )
+        along = next((x.pattern[axis] for x in layer.bottoms if x.pattern[axis]), None)
+        pattern = (*first.pattern[:axis], along, *first.pattern[axis + 1 :])
+        return [layer.top(layer.add("Concat", *parts, axis=axis), pattern)]
+
 
 @register("Slice")
 class SliceLayer(Operator):
@@ -179,6 +202,18 @@ class SliceLayer(Operator):
         sizes = self._sizes(tuple(bottoms[0].shape))
         return list(bottoms[0].split(sizes, self.axis))
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give a Slice for every top."""
+        x = layer.bottom
+        axis = self.axis % len(x.shape)
+        x.fixed([axis])
+        sizes = [shape[axis] for shape in layer.top_shapes]
+        ends = list(accumulate(sizes))
+        return [
+            layer.top(layer.sliced(x, [axis], [end - size], [end]), index=index)
+            for index, (size, end) in enumerate(zip(sizes, ends, strict=True))
+        ]
+
 
 @register("Split")
 class SplitLayer(Operator):
@@ -202,6 +237,10 @@ class SplitLayer(Operator):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Give the bottom to all."""
         return [bottoms[0]] * len(self.param.top)
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the bottom to all."""
+        return [layer.bottom] * len(layer.tops)
 
 
 @register("Crop")
@@ -276,6 +315,15 @@ class CropLayer(Operator):
         data, reference = bottoms
         return [cut(data, *self._box(tuple(data.shape), tuple(reference.shape)))]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Slice; its ends are computed where the sizes may change."""
+        x, reference = layer.bottoms
+        offsets, _ = self._box(x.shape, reference.shape)
+        axis = layer.param.crop_param.axis % len(x.shape)
+        axes = range(axis, len(x.shape))
+        value = forms.cut(layer, x, reference, axes, offsets[axis:])
+        return [layer.top(value.name, value.pattern)]
+
 
 class ReshapingLayer(Operator):
     """One bottom, whose memory the top gives another shape."""
@@ -324,6 +372,19 @@ class FlattenLayer(ReshapingLayer):
             )
         joined = prod(shape[first : last + 1])
         return [(*shape[:first], joined, *shape[last + 1 :])]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Reshape with the joined axis left open."""
+        options = layer.param.flatten_param
+        x = layer.bottom
+        first = options.axis % len(x.shape)
+        last = options.end_axis % len(x.shape)
+        joined = x.pattern[first : last + 1]
+        kind = next(filter(None, joined), None)
+        behind = x.fixed(range(last + 1, len(x.shape)))
+        name = layer.reshaped(x, (*[0] * first, -1, *behind))
+        pattern = (*x.pattern[:first], kind, *x.pattern[last + 1 :])
+        return [layer.top(name, pattern)]
 
 
 @register("Reshape")
@@ -406,3 +467,25 @@ class ReshapeLayer(ReshapingLayer):
                 f"{len(shape)} axes to copy from"
             )
         return shape[axis]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Reshape; sizes that are copied, or left open, may change."""
+        x = layer.bottom
+        start, end = self._replaced(x.shape)
+        middle = self.sizes
+        copied = {start + i for i, size in enumerate(middle) if size == 0}
+        copied |= set(range(start))
+        others = [i for i in range(len(x.shape)) if i not in copied]
+        behind = x.fixed(range(end, len(x.shape)))
+        kind = next((x.pattern[i] for i in others if x.pattern[i] is not None), None)
+        if -1 not in middle:
+            x.fixed(others)
+        pattern: Pattern = tuple(
+            x.pattern[i] if i in copied else None for i in range(start + len(middle))
+        )
+        pattern += (None,) * len(behind)
+        if -1 in middle:
+            place = start + list(middle).index(-1)
+            pattern = (*pattern[:place], kind, *pattern[place + 1 :])
+        name = layer.reshaped(x, (*[0] * start, *middle, *behind))
+        return [layer.top(name, pattern)]

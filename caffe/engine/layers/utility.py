@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce as fold
 from typing import Any
 
 import torch
@@ -18,6 +19,8 @@ from caffe.engine.layer import (
     canonical_axis,
 )
 from caffe.engine.layers.shared import check_equal_shapes, text
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
@@ -82,6 +85,20 @@ class EltwiseLayer(Operator):
                 top = torch.where(x > top, x, top)
         return [top]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give a chain of Add, Mul or Max."""
+        options = layer.param.eltwise_param
+        names = [x.name for x in layer.bottoms]
+        if options.operation == options.SUM:
+            factors = self.coefficients or [1.0] * len(names)
+            names = [
+                layer.scaled(name, factor)
+                for name, factor in zip(names, factors, strict=True)
+            ]
+        kind = {options.SUM: "Add", options.PROD: "Mul", options.MAX: "Max"}
+        operator = kind[options.operation]
+        return [layer.top(fold(lambda a, b: layer.add(operator, a, b), names))]
+
 
 @register("Softmax")
 class SoftmaxLayer(Operator):
@@ -112,6 +129,11 @@ class SoftmaxLayer(Operator):
         """Normalise the exponentials."""
         return [functional.softmax(bottoms[0], self.param.softmax_param.axis)]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Softmax."""
+        axis = layer.param.softmax_param.axis
+        return [layer.top(layer.add("Softmax", layer.bottom, axis=axis))]
+
 
 @register("Silence")
 class SilenceLayer(Operator):
@@ -128,6 +150,10 @@ class SilenceLayer(Operator):
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Do nothing."""
+        return []
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give nothing."""
         return []
 
 
@@ -168,6 +194,10 @@ class ParameterLayer(Operator):
         """Give the blob itself."""
         return [params[0]]
 
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the blob as a constant."""
+        return [layer.top(layer.blob(0), (None,) * len(layer.top_shapes[0]))]
+
 
 @register("Tile")
 class TileLayer(Operator):
@@ -204,3 +234,10 @@ class TileLayer(Operator):
         """Repeat."""
         axis = canonical_axis(self.param.tile_param.axis, bottoms[0].dim())
         return [torch.cat([bottoms[0]] * self.tiles, axis)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Tile."""
+        x = layer.bottom
+        repeats = [1] * len(x.shape)
+        repeats[layer.param.tile_param.axis % len(x.shape)] = self.tiles
+        return [layer.top(layer.add("Tile", x, layer.ints(repeats, "repeats")))]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from caffe.engine import atomic
+from caffe.engine.onnx.graph import package
 from caffe.errors import CheckError, FileError
-from caffe.export.onnx.graph import package
 from caffe.export.onnx.translation import KINDS, OPSET, translate
 
 _LIMIT = 2**31 - 2**20  # bytes in one message of protobuf, but for the graph

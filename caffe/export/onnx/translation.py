@@ -8,9 +8,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from caffe.engine.catalogue import layer_class, layer_type_list
+from caffe.engine.layer import Operator
 from caffe.engine.node import naming
-from caffe.errors import CheckError
-from caffe.export.onnx.graph import (
+from caffe.engine.onnx.graph import (
     BATCH,
     SPATIAL,
     VALUES,
@@ -19,7 +20,8 @@ from caffe.export.onnx.graph import (
     Value,
     no_counterpart,
 )
-from caffe.export.onnx.layer import CATALOGUE, Layer
+from caffe.engine.onnx.layer import Layer
+from caffe.errors import CheckError
 
 OPSETS = (13, 21)
 OPSET = 17
@@ -61,10 +63,16 @@ def check_layers(nodes: Sequence[Any]) -> None:
         Naming the first one and its type.
     """
     for node in nodes:
-        if node.type not in CATALOGUE:
-            why = f"{len(CATALOGUE)} other types have one"
+        if type(node.op).to_onnx is Operator.to_onnx:
+            why = f"{len(_types())} other types have one"
             with naming(node.name, node.type):
                 raise no_counterpart(why)
+
+
+def _types() -> list[str]:
+    """Layer types that have a counterpart."""
+    classes = {name: layer_class(name) for name in layer_type_list()}
+    return [n for n, cls in classes.items() if cls.to_onnx is not Operator.to_onnx]
 
 
 def translate(
@@ -174,15 +182,15 @@ class _Walk:
         )
         first = len(self._graph.nodes)
         with naming(node.name, node.type):
-            tops = self._translated(layer, node.type)
+            tops = self._translated(layer, node.op)
         _name_nodes(self._graph, node.name, first)
         for name, value in zip(node.top, tops, strict=True):
             self._write(name, value, node)
 
     @staticmethod
-    def _translated(layer: Layer, type_name: str) -> list[Value]:
+    def _translated(layer: Layer, op: Operator) -> list[Value]:
         try:
-            return CATALOGUE[type_name](layer)
+            return op.to_onnx(layer)
         except NeedsFixed as need:
             if need.kind == VALUES:
                 why = "the size of a bottom depends on the numbers in another"

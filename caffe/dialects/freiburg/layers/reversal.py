@@ -9,6 +9,8 @@ import torch
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Tensors
 from caffe.engine.layers.neuron import NeuronLayer
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 
 
 @register("GradientReversal")
@@ -22,6 +24,10 @@ class GradientReversalLayer(NeuronLayer):
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Pass."""
         return [_Reverse.apply(bottoms[0])]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give the bottom: only the gradient is another one."""
+        return [layer.bottom]
 
 
 class _Reverse(torch.autograd.Function):

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 
 
@@ -61,6 +64,14 @@ class ValueTransformationLayer(Operator):
         """Map, and overwrite the bottom."""
         offset = _per_channel(self.offset, bottom)
         return bottom.add_(offset).mul_(_per_channel(self.scale, bottom))
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Add, then Mul."""
+        shape = (-1, *[1] * (len(layer.bottom.shape) - 2))
+        offset = np.reshape(self.offset, shape)
+        factor = np.reshape(self.scale, shape)
+        shifted = layer.add("Add", layer.bottom, layer.floats(offset, "offset"))
+        return [layer.top(layer.add("Mul", shifted, layer.floats(factor, "scale")))]
 
 
 def _per_channel(values: list[float], x: torch.Tensor) -> torch.Tensor:

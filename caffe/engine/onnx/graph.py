@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.errors import CaffeError
-from caffe.export.layers import NoCounterpartError
+from caffe.errors import CaffeError, NoCounterpartError
 
 Pattern = tuple["str | None", ...]
 FLOAT, INT64, BOOL = 1, 7, 9  # numbers of ONNX for types of elements

@@ -1,14 +1,14 @@
-"""What a translator of a layer type is given, and the catalogue of translators."""
+"""What `Operator.to_onnx` is given: a layer, and the graph that is being made."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.export.onnx.graph import FLOAT, INT64, Graph, Pattern, Value
+from caffe.engine.onnx.graph import FLOAT, INT64, Graph, Pattern, Value
 
 _AXES_AS_INPUT = 18  # opset from which the axes of all reductions are an input
 _LAST = np.iinfo(np.int64).max
@@ -158,17 +158,3 @@ class Layer:
     def sizes(self, x: Value, axes: Sequence[int]) -> str:
         """Sizes of some axes, computed when the model runs."""
         return self.add("Gather", self.add("Shape", x), self.ints(axes))
-
-
-Translator = Callable[[Layer], list[Value]]
-CATALOGUE: dict[str, Translator] = {}
-
-
-def translates(type_name: str) -> Callable[[Translator], Translator]:
-    """Enter a function as the translator of a layer type."""
-
-    def enter(function: Translator) -> Translator:
-        CATALOGUE[type_name] = function
-        return function
-
-    return enter

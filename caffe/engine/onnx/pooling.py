@@ -7,53 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from caffe.export.onnx.graph import Value, no_counterpart
-from caffe.export.onnx.layer import Layer, translates
+from caffe.engine.onnx.graph import Value, no_counterpart
+from caffe.engine.onnx.layer import Layer
 
 _LOWEST = float(np.finfo(np.float32).min)
 
 
-@translates("Pooling")
-def pooling(layer: Layer) -> list[Value]:
-    """Give MaxPool or AveragePool, or those of the whole channel."""
-    x = layer.bottom
-    options = layer.param.pooling_param
-    grid = layer.op.grid(x.shape)
-    axes = len(grid.size)
-    leading = len(x.shape) - axes
-    mask = len(layer.tops) > 1
-    whole = {options.MAX: "GlobalMaxPool", options.AVE: "GlobalAveragePool"}
-    if options.global_pooling and leading == 2 and options.pool in whole and not mask:
-        name = layer.add(whole[options.pool], x)
-        return [layer.top(name, (*x.pattern[:2], *[None] * axes))]
-    data = x
-    if leading != 2:
-        sizes = (1, prod(x.fixed(range(leading))), *x.shape[leading:])
-        name = layer.reshaped(x, (*sizes[:2], *x.fixed(range(leading, len(x.shape)))))
-        data = Value(name, sizes, (None,) * len(sizes))
-    names = _pool(layer, data, grid, options, mask=mask)
-    if leading != 2:
-        names = [layer.reshaped(name, layer.top_shapes[0]) for name in names]
-    return [layer.top(name, index=index) for index, name in enumerate(names)]
-
-
-@translates("SPP")
-def spp(layer: Layer) -> list[Value]:
-    """Pool at every level and join."""
-    x = layer.bottom
-    x.fixed([2, 3])
-    options = layer.param.spp_param
-    levels = [
-        _pool(layer, x, grid, options, mask=False)[0]
-        for grid in layer.op._grids(x.shape)
-    ]
-    if len(levels) == 1:
-        return [layer.top(levels[0])]
-    flat = [layer.add("Flatten", level, axis=1) for level in levels]
-    return [layer.top(layer.add("Concat", *flat, axis=1), (x.pattern[0], None))]
-
-
-def _pool(layer: Layer, x: Value, grid: Any, options: Any, *, mask: bool) -> list[str]:
+def pool(layer: Layer, x: Value, grid: Any, options: Any, *, mask: bool) -> list[str]:
     """Pool (N, C, spatial...) by the method of a pooling_param or spp_param."""
     if options.pool == options.STOCHASTIC:
         return [_stochastic(layer, x, grid)]

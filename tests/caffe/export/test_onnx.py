@@ -228,10 +228,10 @@ class TestFiles:
         net = net_of(self.RELU, x=(1, 2))
         with pytest.raises(CheckError, match="weights are given, and a net"):
             to_onnx(net, path, weights="a.caffemodel")
-        with pytest.raises(CheckError, match="opset is 12: 13 to 21"):
+        with pytest.raises(CheckError, match="opset is 12: expected 13 to 21"):
             to_onnx(net, path, opset=12)
         with pytest.raises(
-            CheckError, match="dynamic holds 'time': 'batch', 'spatial'"
+            CheckError, match="dynamic holds 'time': expected some of 'batch'"
         ):
             to_onnx(net, path, dynamic=["time"])
         training = caffe.Net(net._param, caffe.TRAIN)

@@ -48,5 +48,6 @@ def write_torchscript(net: Any, path: str | os.PathLike[str]) -> bool:
         traced = torch.jit.trace(module, example, check_trace=False)
         memory = io.BytesIO()
         torch.jit.save(traced, memory)
-    atomic.write_parts(path, [memory.getbuffer()])
+    with memory.getbuffer() as view:
+        atomic.write_parts(path, [view])
     return not any(w.category.__name__ == _FIXED for w in caught)

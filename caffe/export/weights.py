@@ -155,7 +155,8 @@ def write_state_dict(net: Any, path: str | os.PathLike[str]) -> None:
     memory = io.BytesIO()
     tensors = {n: torch.from_numpy(np.array(a)) for n, a in state_dict(net).items()}
     torch.save(tensors, memory)
-    atomic.write_parts(path, [memory.getbuffer()])
+    with memory.getbuffer() as view:
+        atomic.write_parts(path, [view])
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> Arrays:

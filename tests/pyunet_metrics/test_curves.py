@@ -7,6 +7,7 @@ import pytest
 from pyunet.errors import DataError
 from pyunet_metrics.contingency import f_score
 from pyunet_metrics.curves import THRESHOLDS, Best, Curves
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metrics"
 EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
@@ -14,7 +15,7 @@ EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
 
 @pytest.fixture(scope="module", params=sorted(EXPECTED))
 def case(request):
-    arrays = np.load(REFERENCE / f"{request.param}.npz")
+    arrays = load_arrays(REFERENCE / f"{request.param}.npz")
     curves = Curves(arrays["labels"], arrays["proposal"])
     return curves, EXPECTED[request.param]
 

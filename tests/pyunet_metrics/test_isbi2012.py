@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pyunet_metrics import isbi2012
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metrics"
 EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
@@ -16,13 +17,13 @@ EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
 class TestEvaluate:
     @pytest.mark.parametrize("name", sorted(EXPECTED))
     def test_gives_the_numbers_of_the_official_program(self, name):
-        arrays = np.load(REFERENCE / f"{name}.npz")
+        arrays = load_arrays(REFERENCE / f"{name}.npz")
         found = isbi2012.evaluate(arrays["labels"], arrays["proposal"])
         expected = {k: float(v) for k, v in EXPECTED[name]["summary"].items()}
         assert found == pytest.approx(expected, abs=1e-9, rel=0)
 
     def test_agrees_with_the_functions_for_single_metrics(self):
-        arrays = np.load(REFERENCE / "small16.npz")
+        arrays = load_arrays(REFERENCE / "small16.npz")
         pair = arrays["labels"], arrays["proposal"]
         expected = EXPECTED["small16"]["summary"]
         for name in ("pixel_error", "rand_error", "v_rand", "v_info"):

@@ -7,13 +7,14 @@ import pytest
 
 from pyunet.errors import DataError
 from pyunet_metrics import saliency
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metrics_sod"
 EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
 
 
 def _load(name):
-    arrays = np.load(REFERENCE / f"{name}.npz")
+    arrays = load_arrays(REFERENCE / f"{name}.npz")
     return arrays["gt"], arrays["pred"]
 
 

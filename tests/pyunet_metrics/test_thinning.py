@@ -9,6 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from pyunet.errors import DataError
 from pyunet_metrics.thinning import border_thinning
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metrics"
 CASES = ["merge128", "mergesplit96_float", "plateau_blobs", "rand_binary40", "rings",
@@ -52,9 +53,9 @@ def _queue(labels):
 class TestBorderThinning:
     @pytest.mark.parametrize("name", CASES)
     def test_gives_the_segments_of_the_official_program(self, name):
-        proposal = np.load(REFERENCE / f"{name}.npz")["proposal"].astype(np.float32)
+        proposal = load_arrays(REFERENCE / f"{name}.npz")["proposal"].astype(np.float32)
         found = border_thinning(proposal.astype(float) > 0.5)
-        expected = np.load(REFERENCE / "_thinned_at_0.5.npz")[name]
+        expected = load_arrays(REFERENCE / "_thinned_at_0.5.npz")[name]
         np.testing.assert_array_equal(found == 0, expected == 0)
         assert _one_to_one(found, expected)
 

@@ -7,17 +7,18 @@ from scipy import ndimage
 
 from pyunet.errors import DataError
 from pyunet_metrics import isbi2012, warping
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "metrics"
 EXPECTED = json.loads((REFERENCE / "expected.json").read_text())["cases"]
-WARPED = np.load(REFERENCE / "_warped_at_0.5.npz")
-KINDS = np.load(REFERENCE / "_mismatch_kind_at_0.5.npz")
-NAMES = sorted(set(WARPED.files) & set(EXPECTED))
+WARPED = load_arrays(REFERENCE / "_warped_at_0.5.npz")
+KINDS = load_arrays(REFERENCE / "_mismatch_kind_at_0.5.npz")
+NAMES = sorted(set(WARPED) & set(EXPECTED))
 RING = [(0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0)]
 
 
 def _load(name):
-    arrays = np.load(REFERENCE / f"{name}.npz")
+    arrays = load_arrays(REFERENCE / f"{name}.npz")
     return arrays["labels"], arrays["proposal"]
 
 

@@ -10,6 +10,7 @@ from google.protobuf import text_format
 import caffe
 from caffe.proto import caffe_pb2
 from tests.support.layers import REFERENCE
+from tests.support.stored import load_arrays
 
 # layers that no graph of a net for segmenting holds
 WITHOUT_ONNX = {
@@ -31,7 +32,7 @@ def in_phase_test() -> list[str]:
 
 def reference_net(name: str) -> tuple[caffe.Net, Any, str]:
     """Net of a case with its weights and inputs, the case, and the type under test."""
-    case = np.load(REFERENCE / f"{name}.npz")
+    case = load_arrays(REFERENCE / f"{name}.npz")
     param = text_format.Parse(str(case["prototxt"]), caffe_pb2.NetParameter())
     net = caffe.Net(param, caffe.TEST)
     for index, blob in enumerate(net.params.get("under_test", ())):

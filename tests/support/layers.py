@@ -15,6 +15,7 @@ from caffe.engine.catalogue import layer_class
 from caffe.engine.fillers import fill
 from caffe.engine.layer import Context, Operator
 from caffe.proto import caffe_pb2
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[1] / "reference" / "layers"
 FORWARD, BACKWARD = 1e-5, 1e-4
@@ -188,7 +189,7 @@ def check_gradient(
 
 def check_reference(name: str) -> None:
     """Agree with stored numbers of the original Caffe, forward and gradient."""
-    case = np.load(REFERENCE / f"{name}.npz")
+    case = load_arrays(REFERENCE / f"{name}.npz")
     net = caffe_pb2.NetParameter()
     text_format.Parse(str(case["prototxt"]), net)
     (param,) = (layer for layer in net.layer if layer.name == "under_test")
@@ -214,7 +215,7 @@ def check_reference(name: str) -> None:
         _check_gradients(case, dict(zip(blobs, bottoms, strict=True)))
         _check_gradients(case, {f"param_diff.{i}": v for i, v in enumerate(params)})
     for i, value in enumerate(params):
-        if f"param_after.{i}" in case.files:
+        if f"param_after.{i}" in case:
             _assert_near(value, case[f"param_after.{i}"], FORWARD, f"param {i} after")
 
 
@@ -227,11 +228,11 @@ def _check_gradients(case: Any, values: dict[str, torch.Tensor]) -> None:
 
 def _stored(case: Any, kind: str, key: str | int) -> torch.Tensor:
     tensor = torch.from_numpy(case[f"{kind}.{key}"].copy())
-    return tensor.requires_grad_(f"{kind}_diff.{key}" in case.files)
+    return tensor.requires_grad_(f"{kind}_diff.{key}" in case)
 
 
 def _count(case: Any, prefix: str) -> int:
-    return sum(key.startswith(prefix) for key in case.files)
+    return sum(key.startswith(prefix) for key in case)
 
 
 def _assert_near(

@@ -361,7 +361,7 @@ class TestTrain:
     often = "test_iter: 1 test_interval: 4 display: 2 "
 
 
-def wait_for(process, text, seconds=60):
+def wait_for(process, text, seconds=300):
     """Read the process's log until a line holds the text."""
     end = time.monotonic() + seconds
     for line in process.stderr:

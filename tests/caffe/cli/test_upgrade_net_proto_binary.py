@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import caffe
 from caffe.cli.upgrade_net_proto_binary import main
 from caffe.proto import caffe_pb2
 from caffe.proto.text import read_text
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "upgrade"
 OLD = REFERENCE / "v1.caffemodel"
@@ -43,7 +43,7 @@ def test_the_rest_is_what_caffe_made_of_the_text_of_the_net(new):
 
 
 def test_the_new_file_computes_what_the_original_computed(new, tmp_path):
-    stored = np.load(REFERENCE / "v1_forward.npz")
+    stored = load_arrays(REFERENCE / "v1_forward.npz")
     net = caffe.Net(str(REFERENCE / "v1.prototxt"), caffe.TEST, weights=str(new))
     name = net.inputs[0]
     net.blobs[name].data[...] = stored[name]

@@ -145,7 +145,7 @@ def test_a_folder_is_not_written_over(tmp_path):
 
 
 def test_a_name_that_no_file_can_have_is_one_line(tmp_path):
-    with pytest.raises(FileError, match="cannot be written: embedded null byte"):
+    with pytest.raises(FileError, match=r"cannot be written: .*embedded null"):
         atomic.write_bytes(tmp_path / "a\0b", b"new")
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import caffe
+from tests.support.stored import load_arrays
 
 INPUT = 'layer { name: "in" type: "Input" top: "x" input_param { shape { %s } } }\n'
 CONV = """
@@ -331,7 +332,7 @@ def relative(got, want):
 
 def test_a_v1_net_with_its_binary_weights_gives_the_numbers_of_caffe():
     folder = REFERENCE / "upgrade"
-    want = np.load(folder / "v1_forward.npz")
+    want = load_arrays(folder / "v1_forward.npz")
     net = caffe.Net(
         str(folder / "v1.prototxt"), str(folder / "v1.caffemodel"), caffe.TEST
     )
@@ -343,7 +344,7 @@ def test_a_v1_net_with_its_binary_weights_gives_the_numbers_of_caffe():
 @pytest.mark.parametrize("suffix", ["caffemodel", "caffemodel.h5"])
 def test_a_small_unet_gives_the_scores_of_caffe_from_either_weight_file(suffix):
     folder = REFERENCE / "tiled" / "unet2d"
-    want = np.load(folder / "forward.npz")
+    want = load_arrays(folder / "forward.npz")
     net = caffe.Net(
         str(folder / "deploy.prototxt"),
         caffe.TEST,

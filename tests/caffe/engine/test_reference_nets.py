@@ -12,6 +12,7 @@ from google.protobuf import text_format
 
 import caffe
 from caffe.proto import caffe_pb2
+from tests.support.stored import load_arrays
 
 FOLDER = Path(__file__).parents[2] / "reference" / "nets"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
@@ -26,7 +27,7 @@ def test_there_are_stored_answers():
 @pytest.mark.parametrize("way", ["whole", "one by one"])
 @pytest.mark.parametrize("name", NAMES)
 def test_agrees_with_the_original_caffe(name, way):
-    case = dict(np.load(FOLDER / f"{name}.npz"))
+    case = load_arrays(FOLDER / f"{name}.npz")
     net = build(case)
     for feed, forward, backward in (("in1", "f1", "b1"), ("in2", "f3", "b3")):
         inputs = part(case, f"{feed}.")

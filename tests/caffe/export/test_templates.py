@@ -10,6 +10,7 @@ from google.protobuf import text_format
 import caffe
 from caffe.export import NoCounterpartError, build_module
 from caffe.proto import caffe_pb2
+from tests.support.stored import load_arrays
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "layers"
 WITHOUT = {
@@ -36,7 +37,7 @@ def has_counterpart(name: str) -> bool:
 @pytest.mark.reference
 @pytest.mark.parametrize("name", [*filter(has_counterpart, CASES)])
 def test_the_module_answers_as_the_original_caffe(name):
-    case = np.load(REFERENCE / f"{name}.npz")
+    case = load_arrays(REFERENCE / f"{name}.npz")
     net = stored_net(case)
     module = build_module(net)
     with torch.no_grad():
@@ -54,6 +55,6 @@ def test_the_module_answers_as_the_original_caffe(name):
     [("lstm", "LSTM"), ("spp", "SPP"), ("filter", "Filter"), ("u_iou", "IoU")],
 )
 def test_a_layer_without_counterpart_is_named(name, kind):
-    net = stored_net(np.load(REFERENCE / f"{name}.npz"))
+    net = stored_net(load_arrays(REFERENCE / f"{name}.npz"))
     with pytest.raises(NoCounterpartError, match=rf"'under_test' \({kind}\)"):
         build_module(net)

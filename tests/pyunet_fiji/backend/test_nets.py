@@ -12,6 +12,7 @@ from pyunet.modeldef import read_modeldef
 from pyunet.modeldef.nets import deploy_text
 from pyunet_fiji.backend.log import CheckFailedError
 from pyunet_fiji.backend.nets import TileNet
+from tests.support.stored import load_arrays
 from tests.support.tiled_nets import geometry, layer, model, tile_net
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
@@ -30,7 +31,7 @@ def test_weights_are_loaded_whatever_the_system_offers(by_file, monkeypatch, tmp
         monkeypatch.delattr(os, "memfd_create", raising=False)
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     definition = read_modeldef(UNET / "model.modeldef.h5")
-    expected = np.load(UNET / "forward.npz")
+    expected = load_arrays(UNET / "forward.npz")
     net = TileNet(definition, str(UNET / "weights.caffemodel.h5"), 1, (60, 60))
     net.tile[...] = expected["data"][0]
     np.testing.assert_allclose(

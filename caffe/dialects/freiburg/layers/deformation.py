@@ -25,6 +25,9 @@ _NOTHING: Range = (0.0, 0.0)
 _TURNING_PLANES = ((1, 2), (0, 2), (0, 1))  # about z, y, x, of coordinates (z, y, x)
 
 
+TINY = 1e-30  # of which the inverse is finite in single precision
+
+
 @register("CreateDeformation")
 class CreateDeformationLayer(Operator):
     """Random field of the places where each voxel of an image is to be read.
@@ -74,9 +77,12 @@ class CreateDeformationLayer(Operator):
         if self._components not in {2, len(self._sizes)}:
             expected = "2 or 3" if options.nz else "2, as nz is 0"
             raise CheckError(f"ncomponents is {self._components}: expected {expected}")
-        if options.voxel_relsize_z == 0:
-            raise CheckError("voxel_relsize_z is 0: expected another number")
         self._relsize_z = float(options.voxel_relsize_z)
+        if not (math.isfinite(self._relsize_z) and abs(self._relsize_z) >= TINY):
+            raise CheckError(
+                f"voxel_relsize_z is {self._relsize_z:g}: expected a finite number "
+                "other than 0"
+            )
         self._read_affine(options)
         self._read_elastic(options)
         self._read_centre(options)

@@ -20,6 +20,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from tests.support.layers import REFERENCE
 from tests.support.odd_fields import every, memory_limit, spoiled
+from tests.support.stored import load_arrays
 
 CASES = sorted(path.stem for path in REFERENCE.glob("*.npz"))
 # of the layer itself, and what all layers have
@@ -43,7 +44,7 @@ class Case:
     """A stored layer with its bottoms."""
 
     def __init__(self, name: str) -> None:
-        stored = np.load(REFERENCE / f"{name}.npz")
+        stored = load_arrays(REFERENCE / f"{name}.npz")
         net = caffe_pb2.NetParameter()
         text_format.Parse(str(stored["prototxt"]), net)
         (self.layer,) = (x for x in net.layer if x.name == "under_test")

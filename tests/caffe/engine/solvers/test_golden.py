@@ -1,10 +1,10 @@
 """Twenty steps of every method, as the original took them."""
 
-import numpy as np
 import pytest
 
 import caffe
 from tests.support.solvers import CASES, case_folder, relative_error
+from tests.support.stored import load_arrays
 
 pytestmark = pytest.mark.reference
 TOLERANCE = 1e-4
@@ -20,7 +20,7 @@ def parameters(net):
 
 def assert_parameters(net, stored, prefix):
     found = parameters(net)
-    wanted = {k.removeprefix(prefix) for k in stored.files if k.startswith(prefix)}
+    wanted = {k.removeprefix(prefix) for k in stored if k.startswith(prefix)}
     assert set(found) == wanted
     for name, values in found.items():
         assert relative_error(values, stored[prefix + name]) <= TOLERANCE, name
@@ -29,7 +29,7 @@ def assert_parameters(net, stored, prefix):
 @pytest.fixture(params=CASES)
 def case(request, tmp_path, monkeypatch):
     monkeypatch.chdir(case_folder(request.param, tmp_path))
-    return np.load("trajectory.npz")
+    return load_arrays("trajectory.npz")
 
 
 def test_twenty_steps_give_the_losses_and_weights_of_the_original(case):

@@ -11,6 +11,7 @@ import torch
 
 from caffe.dialects.freiburg.layers import deformation
 from tests.support.layers import make_context, run_layer
+from tests.support.stored import load_arrays
 
 STORED = Path(__file__).with_name("augmentation_draws.npz")
 FIELDS = {
@@ -53,7 +54,7 @@ def field(name, device=None):
 
 @pytest.mark.parametrize("name", FIELDS)
 def test_fields_are_those_of_the_first_version(name):
-    stored = np.load(STORED)
+    stored = load_arrays(STORED)
     top, following = field(name)
     assert following == stored[f"{name}_next"]
     # bit for bit where numpy multiplies matrices as it did there; coordinates to 50
@@ -61,7 +62,7 @@ def test_fields_are_those_of_the_first_version(name):
 
 
 def test_curves_are_those_of_the_first_version():
-    stored = np.load(STORED)
+    stored = load_arrays(STORED)
     context = make_context(seed=3)
     (top,) = run_layer("ValueAugmentation", CURVES, [GREY], context=context)
     assert context.rng.integers(2**31) == stored["values_next"]

@@ -267,6 +267,7 @@ class TestCreateDeformation:
             ("ncomponents: 3", "ncomponents is 3: expected 2, as nz is 0"),
             ("nz: 2 ncomponents: 4", "ncomponents is 4: expected 2 or 3"),
             ("voxel_relsize_z: 0", "voxel_relsize_z is 0"),
+            ("voxel_relsize_z: -inf", "voxel_relsize_z is -inf"),
             (
                 "random_rotate_from { v: 1 v: 2 } random_rotate_to { v: 3 }",
                 "random_rotate_from has 2 values: expected 1",

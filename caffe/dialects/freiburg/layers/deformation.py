@@ -22,10 +22,8 @@ Floats = NDArray[np.float32]
 Range = tuple[float, float]
 
 _NOTHING: Range = (0.0, 0.0)
+_TINY = 1e-30  # its inverse is still finite in single precision
 _TURNING_PLANES = ((1, 2), (0, 2), (0, 1))  # about z, y, x, of coordinates (z, y, x)
-
-
-TINY = 1e-30  # of which the inverse is finite in single precision
 
 
 @register("CreateDeformation")
@@ -78,7 +76,7 @@ class CreateDeformationLayer(Operator):
             expected = "2 or 3" if options.nz else "2, as nz is 0"
             raise CheckError(f"ncomponents is {self._components}: expected {expected}")
         self._relsize_z = float(options.voxel_relsize_z)
-        if not (math.isfinite(self._relsize_z) and abs(self._relsize_z) >= TINY):
+        if not (math.isfinite(self._relsize_z) and abs(self._relsize_z) >= _TINY):
             raise CheckError(
                 f"voxel_relsize_z is {self._relsize_z:g}: expected a finite number "
                 "other than 0"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from caffe.engine.blob import Blob, BlobVec
@@ -22,12 +23,15 @@ from caffe.engine.onnx.graph import Value, no_counterpart
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.packing import Packing
 from caffe.engine.spans import SpanRule, meet, mixes_positions
+from caffe.engine.torch_code.code import FORMAT, Code
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 Shape = tuple[int, ...]
 Blobs = Sequence[Blob]
 Tensors = list[torch.Tensor]
 Arity = tuple[int, int | None]
+Array = NDArray[Any]
 
 
 class Half(Enum):
@@ -155,6 +159,8 @@ class Operator(ABC):
         The tops are the user's to fill: the layer has no forward (Input).
     remembers : bool
         The next forward depends on this one, beyond what a source has read.
+    torch_names : tuple of str
+        Names of the parameters in a module of torch; empty: they go by their numbers.
     probabilities : bool
         The tops are probabilities.
     shown : object or None
@@ -183,6 +189,7 @@ class Operator(ABC):
     label_bottom: ClassVar[int | None] = None
     filled_by_user: ClassVar[bool] = False
     remembers: bool = False
+    torch_names: tuple[str, ...] = ()
     probabilities: ClassVar[bool] = False
     shown: Any = None
 
@@ -334,6 +341,25 @@ class Operator(ABC):
             do not say more.
         """
         raise no_counterpart("its class does not say how to write it")
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write the layer as lines of a torch module, as it computes in phase TEST.
+
+        Raises
+        ------
+        NoCounterpartError
+            torch has no words for it, or for an option of it; so it is for layers that
+            do not say more.
+        """
+        raise layer.refuse(FORMAT, "its class does not say how to write it")
+
+    def to_torch_blobs(self, blobs: Sequence[Array]) -> list[Array]:
+        """Give the parameters in the form that torch's modules have."""
+        return list(blobs)
+
+    def from_torch_blobs(self, arrays: Sequence[Array]) -> list[Array]:
+        """Give back what `to_torch_blobs` gave, but for shapes."""
+        return list(arrays)
 
     def workspace(self, bottom_shapes: Sequence[Shape]) -> tuple[int, int]:
         """Bytes that a forward without gradients takes beside blobs.

@@ -12,50 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine.layer import canonical_axis
-from caffe.errors import CheckError, NoCounterpartError
+from caffe.engine.torch_code.layer import Layer as Layer
+from caffe.engine.torch_code.layer import Shape as Shape
+from caffe.errors import CheckError
 
-Shape = tuple[int, ...]
 # what the modules written call other things by
 _TAKEN = {"F", "mean", "nn", "places", "self", "squares", "torch", "values"}
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer of a net in phase TEST.
-
-    Attributes
-    ----------
-    name, type : str
-    param : LayerParameter
-        Its options.
-    bottoms, tops : tuple of str
-        Blobs, by the names of the net's text.
-    shapes, top_shapes : tuple of tuple of int
-        Of the bottoms and of the tops.
-    blobs : tuple of ndarray
-        Its weights, float32.
-    """
-
-    name: str
-    type: str
-    param: Any
-    bottoms: tuple[str, ...]
-    tops: tuple[str, ...]
-    shapes: tuple[Shape, ...]
-    top_shapes: tuple[Shape, ...]
-    blobs: tuple[NDArray[np.float32], ...]
-
-    def axis(self, axis: int) -> int:
-        """Count an axis of the first bottom from the front."""
-        return canonical_axis(axis, len(self.shapes[0]))
-
-    def refuse(self, format_name: str, reason: str) -> NoCounterpartError:
-        """Make the error that says why a format cannot say this layer."""
-        return NoCounterpartError(
-            f"layer '{self.name}' ({self.type}): has no counterpart in {format_name}: "
-            f"{reason}"
-        )
 
 
 @dataclass(frozen=True)
@@ -109,6 +71,7 @@ def describe(net: Any) -> Description:
                 name=node.name,
                 type=node.type,
                 param=node.param,
+                op=node.op,
                 bottoms=bottoms,
                 tops=tuple(node.top),
                 shapes=tuple(net.blobs[name].shape for name in node.bottom),

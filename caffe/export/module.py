@@ -11,11 +11,12 @@ import torch
 from torch import nn
 
 from caffe.engine import atomic
+from caffe.engine.catalogue import layer_class, layer_type_list
+from caffe.engine.layer import Operator
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import FORMAT, Code, quoted
 from caffe.errors import CheckError
-from caffe.export import parts
 from caffe.export.layers import Description, Shape, describe, identifiers
-from caffe.export.templates import TEMPLATES
-from caffe.export.templates.code import FORMAT, Code, quoted
 from caffe.export.weights import module_name, state_dict, write_state_dict
 
 _SOURCE = '''\
@@ -95,17 +96,23 @@ def module_source(net: Any) -> str:
     )
     code = Code(variables)
     for layer in description.layers:
-        template = TEMPLATES.get(layer.type)
-        if template is None or (not layer.bottoms and layer.type != "Input"):
-            have = ", ".join(sorted(TEMPLATES))
+        made = layer.bottoms or layer.op.filled_by_user
+        if not made or type(layer.op).to_torch is Operator.to_torch:
+            have = ", ".join(_types())
             raise layer.refuse(FORMAT, f"these types have one: {have}")
-        template(layer, code)
+        layer.op.to_torch(layer, code)
     if not description.inputs or not description.outputs:
         raise CheckError(
             f"net '{description.name}' has inputs {list(description.inputs)} and "
             f"outputs {list(description.outputs)}: one or more of each are accepted"
         )
     return _assemble(description, code, variables)
+
+
+def _types() -> list[str]:
+    """Layer types that have a counterpart."""
+    classes = {name: layer_class(name) for name in layer_type_list()}
+    return [n for n, cls in classes.items() if cls.to_torch is not Operator.to_torch]
 
 
 def write_module(

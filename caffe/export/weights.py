@@ -14,56 +14,28 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from caffe.engine import atomic
+from caffe.engine.torch_code.code import module_name as module_name
 from caffe.errors import CheckError, FileError
 from caffe.export.layers import Layer, describe
 
 Arrays = dict[str, NDArray[np.float32]]
-_WEIGHT_AND_BIAS = (
-    "Convolution",
-    "Deconvolution",
-    "Embed",
-    "InnerProduct",
-    "PReLU",
-    "Scale",
-)
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _COUNTER = "num_batches_tracked"
 _SHOWN = 4
 
 
-def module_name(layer: str) -> str:
-    """Give the name under which a module of torch can hold a layer.
-
-    It is the layer's own, but for what torch refuses: dots, and names of attributes.
-
-    Examples
-    --------
-    >>> module_name("conv_d0a-b"), module_name("fc6.1"), module_name("forward")
-    ('conv_d0a-b', 'fc6_1', 'forward_')
-    """
-    name = layer.replace(".", "_") or "_"
-    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == "training" else name
-
-
 def blob_names(layer: Layer) -> list[str]:
     """Name the blobs of a layer as torch's modules do."""
     count = len(layer.blobs)
-    if layer.type == "BatchNorm":
-        return ["running_mean", "running_var", _COUNTER]
-    if layer.type == "Bias" or (layer.type == "Scale" and len(layer.bottoms) > 1):
-        return ["bias"][:count]
-    if layer.type in _WEIGHT_AND_BIAS:
-        return ["weight", "bias"][:count]
-    return [str(index) for index in range(count)]
+    return list(layer.op.torch_names[:count]) or [str(index) for index in range(count)]
 
 
 def state_dict(net: Any) -> Arrays:
@@ -91,7 +63,9 @@ def state_dict(net: Any) -> Arrays:
     return {
         f"{module_name(layer.name)}.{name}": values
         for layer in describe(net).layers
-        for name, values in zip(blob_names(layer), _from_caffe(layer), strict=True)
+        for name, values in zip(
+            blob_names(layer), layer.op.to_torch_blobs(layer.blobs), strict=True
+        )
     }
 
 
@@ -254,26 +228,14 @@ def _lack(value: torch.Tensor) -> str:
     return ""
 
 
-def _from_caffe(layer: Layer) -> Iterable[NDArray[Any]]:
-    blobs = layer.blobs
-    if layer.type == "BatchNorm":
-        mean, variance, weight = blobs
-        factor = 1 / weight[0] if weight[0] else np.float32(0)
-        return mean * factor, variance * factor, np.zeros((), np.int64)
-    if layer.type == "InnerProduct" and layer.param.inner_product_param.transpose:
-        return np.ascontiguousarray(blobs[0].T), *blobs[1:]
-    if layer.type == "PReLU":
-        return (blobs[0].reshape(-1),)
-    return blobs
-
-
 def _to_caffe(layer: Layer, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
     module = module_name(layer.name)
     values: list[NDArray[Any]] = []
-    for name, like in zip(blob_names(layer), _from_caffe(layer), strict=True):
+    own = layer.op.to_torch_blobs(layer.blobs)
+    for name, like in zip(blob_names(layer), own, strict=True):
         key = f"{module}.{name}"
         if name == _COUNTER:
-            values.append(np.ones(1, np.float32))
+            values.append(np.asarray(like))
             continue
         value = np.asarray(arrays[key], np.float32)
         if value.shape != like.shape:
@@ -282,8 +244,7 @@ def _to_caffe(layer: Layer, arrays: Mapping[str, NDArray[Any]]) -> list[NDArray[
                 f"({layer.type}) of the net wants {like.shape}"
             )
         values.append(value)
-    if layer.type == "InnerProduct" and layer.param.inner_product_param.transpose:
-        values[0] = values[0].T
+    values = layer.op.from_torch_blobs(values)
     return [v.reshape(b.shape) for v, b in zip(values, layer.blobs, strict=True)]
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import (
+    Array,
     Context,
     Half,
     Operator,
@@ -22,6 +24,9 @@ from caffe.engine.layer import (
 from caffe.engine.layers.shared import drawing, text
 from caffe.engine.onnx.graph import Value, no_counterpart
 from caffe.engine.onnx.layer import Layer as OnnxLayer
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import Code, number
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -47,6 +52,7 @@ class InnerProductLayer(Operator):
         0 : (num_output, K), 1 : (num_output,)
     """
 
+    torch_names = ("weight", "bias")
     capturable = True
     backward_needs_top = False
     half = Half.COMPUTES
@@ -126,6 +132,27 @@ class InnerProductLayer(Operator):
             name = layer.reshaped(name, sizes)
         return [layer.top(name, pattern)]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.inner_product_param
+        (x,) = code.inputs(layer)
+        axis = layer.axis(options.axis)
+        inputs = layer.blobs[0].size // options.num_output
+        bias = "" if options.bias_term else ", bias=False"
+        call = code.module(layer, f"nn.Linear({inputs}, {options.num_output}{bias})")
+        flat = x if axis == len(layer.shapes[0]) - 1 else f"{x}.flatten({axis})"
+        code.assign(layer, f"{call}({flat})")
+
+    def to_torch_blobs(self, blobs: Sequence[Array]) -> list[Array]:
+        """Give the matrix as torch has it, outputs first."""
+        matrix, *bias = blobs
+        return [np.ascontiguousarray(matrix.T) if self.transpose else matrix, *bias]
+
+    def from_torch_blobs(self, arrays: Sequence[Array]) -> list[Array]:
+        """Turn the matrix back."""
+        matrix, *bias = arrays
+        return [matrix.T if self.transpose else matrix, *bias]
+
 
 def _in_type_of(
     x: torch.Tensor, param: torch.Tensor, index: int, context: Context
@@ -158,6 +185,7 @@ class EmbedLayer(Operator):
     The bottom receives no gradient. C++ Caffe checks the numbers in debug builds only.
     """
 
+    torch_names = ("weight", "bias")
     differentiable_bottoms = ()
     backward_needs_top = False
 
@@ -203,6 +231,14 @@ class EmbedLayer(Operator):
         if len(layer.blobs) > 1:
             name = layer.add("Add", name, layer.blob(1))
         return [layer.top(name, (*layer.bottom.pattern, None))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.embed_param
+        (x,) = code.inputs(layer)
+        sizes = f"{options.input_dim}, {options.num_output}, bias={options.bias_term}"
+        call = code.module(layer, f"{code.part(parts.Embed)}({sizes})")
+        code.assign(layer, f"{call}({x})")
 
 
 @register("Dropout")
@@ -252,3 +288,10 @@ class DropoutLayer(Operator):
         if layer.param.phase == caffe_pb2.TRAIN:
             raise no_counterpart("its phase is TRAIN: it drops at random")
         return [layer.bottom]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        (x,) = code.inputs(layer)
+        ratio = number(self.param.dropout_param.dropout_ratio)
+        when = "True" if self.param.phase == caffe_pb2.TRAIN else "self.training"
+        code.assign(layer, f"F.dropout({x}, {ratio}, {when})")

@@ -31,6 +31,9 @@ from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.packing import Packing
 from caffe.engine.spans import SpanRule, across, meet
+from caffe.engine.torch_code import windows as code_of
+from caffe.engine.torch_code.code import Code, numbers
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 _IMAGE_AXES = 2
@@ -176,6 +179,7 @@ class BaseConvolution(Operator):
     bottoms = (1, None)
     tops = (1, None)
     equal_bottoms_tops = True
+    torch_names = ("weight", "bias")
     backward_needs_top = False
     half = Half.COMPUTES
     transposed: ClassVar[bool]
@@ -244,6 +248,33 @@ class BaseConvolution(Operator):
         sizes = self.output_sizes(shape[axis + 1 :], window)
         check_fit(shape, window, sizes)
         return [(*shape[:axis], self.num_output, *sizes)] * len(bottom_shapes)
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.convolution_param
+        axis = layer.axis(options.axis)
+        shape = layer.shapes[0]
+        axes = code_of.axes(layer, axis)
+        words = [
+            f"{shape[axis]}, {options.num_output}",
+            numbers(window_option(options, "kernel_size", axes)),
+        ]
+        for option, word, default in (
+            ("stride", "stride", 1),
+            ("pad", "padding", 0),
+            ("dilation", "dilation", 1),
+        ):
+            values = window_option(options, option, axes, default)
+            if set(values) != {default}:
+                words.append(f"{word}={numbers(values)}")
+        if options.group > 1:
+            words.append(f"groups={options.group}")
+        if not options.bias_term:
+            words.append("bias=False")
+        turned = "Transpose" if self.transposed else ""
+        call = code.module(layer, f"nn.Conv{turned}{axes}d({', '.join(words)})")
+        for x, y in zip(code.inputs(layer), code.outputs(layer), strict=True):
+            code.lines.append(f"{y} = {code_of.by_images(x, axis, f'{call}(', ')')}")
 
     @abstractmethod
     def output_sizes(self, sizes: Shape, window: Window) -> Shape:

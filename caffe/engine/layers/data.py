@@ -16,6 +16,8 @@ from caffe.engine.onnx.graph import BATCH, SPATIAL, Pattern, Value, no_counterpa
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.sources.hdf5 import HDF5Batches, HDF5Rows
 from caffe.engine.sources.prefetch import PrefetchingLayer, Reader, new_seed, share
+from caffe.engine.torch_code.code import Code
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2
 
@@ -71,6 +73,9 @@ class InputLayer(SourceLayer):
             pattern = tuple(kind if kind in layer.dynamic else None for kind in kinds)
             tops.append(layer.graph_input(name, shape, pattern))
         return tops
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
 
 
 @register("DummyData")

@@ -14,7 +14,9 @@ from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Half, Operator, Shape, Tensors
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
-from caffe.errors import CheckError
+from caffe.engine.torch_code.code import Code, affine, number
+from caffe.engine.torch_code.layer import Layer as TorchLayer
+from caffe.errors import CheckError, NoCounterpartError
 
 _BNLL_THRESHOLD = 50  # beyond it the exponential is not computed
 
@@ -27,6 +29,15 @@ class NeuronLayer(Operator):
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Shape of the bottom."""
         return list(bottom_shapes)
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top as an expression of torch, `x` being the bottom's variable."""
+        raise NoCounterpartError(f"{self.type} has no counterpart in torch")
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Assign the expression to the top."""
+        (x,) = code.inputs(layer)
+        code.assign(layer, self.torch_expression(x))
 
 
 @register("ReLU")
@@ -67,6 +78,11 @@ class ReLULayer(NeuronLayer):
             return [layer.top(layer.add("Relu", layer.bottom))]
         return [layer.top(layer.add("LeakyRelu", layer.bottom, alpha=self.slope))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        slope = self.param.relu_param.negative_slope
+        return f"F.leaky_relu({x}, {number(slope)})" if slope else f"F.relu({x})"
+
 
 @register("ELU")
 class ELULayer(NeuronLayer):
@@ -99,6 +115,10 @@ class ELULayer(NeuronLayer):
         """Give Elu."""
         return [layer.top(layer.add("Elu", layer.bottom, alpha=self.alpha))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"F.elu({x}, {number(self.param.elu_param.alpha)})"
+
 
 @register("Sigmoid")
 class SigmoidLayer(NeuronLayer):
@@ -121,6 +141,10 @@ class SigmoidLayer(NeuronLayer):
         """Give Sigmoid."""
         return [layer.top(layer.add("Sigmoid", layer.bottom))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"torch.sigmoid({x})"
+
 
 @register("TanH")
 class TanHLayer(NeuronLayer):
@@ -141,6 +165,10 @@ class TanHLayer(NeuronLayer):
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give Tanh."""
         return [layer.top(layer.add("Tanh", layer.bottom))]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"torch.tanh({x})"
 
 
 @register("Swish")
@@ -170,6 +198,12 @@ class SwishLayer(NeuronLayer):
         gate = layer.add("Sigmoid", layer.scaled(layer.bottom, self.beta))
         return [layer.top(layer.add("Mul", layer.bottom, gate))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        beta = self.param.swish_param.beta
+        gate = affine(x, beta, 0)
+        return f"F.silu({x})" if beta == 1 else f"{x} * torch.sigmoid({gate})"
+
 
 @register("BNLL")
 class BNLLLayer(NeuronLayer):
@@ -185,6 +219,10 @@ class BNLLLayer(NeuronLayer):
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give Softplus."""
         return [layer.top(layer.add("Softplus", layer.bottom))]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"F.softplus({x}, threshold={_BNLL_THRESHOLD})"
 
 
 @register("AbsVal")
@@ -209,6 +247,10 @@ class AbsValLayer(NeuronLayer):
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give Abs."""
         return [layer.top(layer.add("Abs", layer.bottom))]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"{x}.abs()"
 
 
 @register("Clip")
@@ -243,6 +285,11 @@ class ClipLayer(NeuronLayer):
         high = layer.floats(self.high, "max")
         return [layer.top(layer.add("Clip", layer.bottom, low, high))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        low, high = self.param.clip_param.min, self.param.clip_param.max
+        return f"{x}.clamp({number(low)}, {number(max(low, high))})"
+
 
 @register("Threshold")
 class ThresholdLayer(NeuronLayer):
@@ -268,6 +315,10 @@ class ThresholdLayer(NeuronLayer):
         limit = layer.floats(self.threshold, "threshold")
         above = layer.add("Greater", layer.bottom, limit)
         return [layer.top(layer.to_float(above))]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return f"({x} > {number(self.param.threshold_param.threshold)}).type_as({x})"
 
 
 def _affine(x: torch.Tensor, scale: float, shift: float) -> torch.Tensor:
@@ -319,6 +370,14 @@ class ExpLayer(NeuronLayer):
         exponent = layer.scaled(layer.bottom, self.scale, self.shift)
         return [layer.top(layer.add("Exp", exponent))]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        options = self.param.exp_param
+        exponent = affine(x, options.scale, options.shift)
+        if options.base == -1:
+            return f"torch.exp({exponent})"
+        return f"{number(options.base)} ** ({exponent})"
+
 
 @register("Log")
 class LogLayer(NeuronLayer):
@@ -352,6 +411,14 @@ class LogLayer(NeuronLayer):
         """Give Log of the scaled bottom, times a factor."""
         logarithm = layer.add("Log", layer.scaled(layer.bottom, self.scale, self.shift))
         return [layer.top(layer.scaled(logarithm, self.factor))]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        options = self.param.log_param
+        logarithm = f"torch.log({affine(x, options.scale, options.shift)})"
+        if options.base == -1:
+            return logarithm
+        return f"{logarithm} / {float(np.log(options.base))}"
 
 
 @register("Power")
@@ -405,3 +472,14 @@ class PowerLayer(NeuronLayer):
         if self.power != 1:
             name = layer.add("Pow", name, layer.floats(self.power, "power"))
         return [layer.top(name)]
+
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        options = self.param.power_param
+        base = affine(x, options.scale, options.shift)
+        if options.power * options.scale == 0:
+            value = np.float32(options.shift) ** np.float32(options.power)
+            return f"torch.full_like({x}, {number(float(value))})"
+        if options.power == 1:
+            return base
+        return f"({base}) ** {number(options.power)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.nn import functional
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import (
+    Array,
     Context,
     Operator,
     ParameterSpec,
@@ -22,10 +24,16 @@ from caffe.engine.onnx import normalization as forms
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, meet
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import FORMAT, Code, number
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
 _ROUNDING = 1e-6  # a deviation below this part of the mean may be a rounding error
+
+
+_BATCH_NORMS = {2: "BatchNorm1d", 3: "BatchNorm1d", 4: "BatchNorm2d", 5: "BatchNorm3d"}
 
 
 @register("LRN")
@@ -109,6 +117,19 @@ class LRNLayer(Operator):
         factor = layer.add("Pow", base, layer.floats(-beta, "power"))
         return [layer.top(layer.add("Mul", x, factor))]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.lrn_param
+        (x,) = code.inputs(layer)
+        size = options.local_size
+        alpha, beta = number(options.alpha), number(options.beta)
+        if options.norm_region == options.ACROSS_CHANNELS:
+            words = f"{size}, {alpha}, {beta}, {number(options.k)}"
+            code.assign(layer, f"F.local_response_norm({x}, {words})")
+            return
+        energy = f"F.avg_pool2d({x}.square(), {size}, 1, {(size - 1) // 2})"
+        code.assign(layer, f"{x} * (1 + {alpha} * {energy}) ** -{beta}")
+
 
 def _channel_window(x: torch.Tensor, size: int) -> torch.Tensor:
     """Sum of the `size` channels around each one."""
@@ -172,6 +193,7 @@ class BatchNormLayer(Operator):
     By stored statistics the gradient is that of a scaling.
     """
 
+    torch_names = ("running_mean", "running_var", "num_batches_tracked")
     pointwise = True  # by statistics of the batch, too, as those of a tile are near
     backward_needs_top = False
 
@@ -279,6 +301,35 @@ class BatchNormLayer(Operator):
         )
         return [layer.top(name)]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.batch_norm_param
+        (x,) = code.inputs(layer)
+        shape = layer.shapes[0]
+        if len(shape) not in _BATCH_NORMS:
+            raise layer.refuse(
+                FORMAT, f"bottom 0 has {len(shape)} axes, 2 to 5 have one"
+            )
+        kind = f"nn.{_BATCH_NORMS[len(shape)]}"
+        call = code.module(
+            layer, f"{kind}({shape[1]}, eps={number(options.eps)}, affine=False)"
+        )
+        if options.HasField("use_global_stats") and not options.use_global_stats:
+            words = f"{x}, None, None, training=True, eps={number(options.eps)}"
+            code.assign(layer, f"F.batch_norm({words})")
+            return
+        code.assign(layer, f"{call}({x})")
+
+    def to_torch_blobs(self, blobs: Sequence[Array]) -> list[Array]:
+        """Give mean and variance themselves, and a counter of batches."""
+        mean, variance, weight = blobs
+        factor = 1 / weight[0] if weight[0] else np.float32(0)
+        return [mean * factor, variance * factor, np.zeros((), np.int64)]
+
+    def from_torch_blobs(self, arrays: Sequence[Array]) -> list[Array]:
+        """Give the sums the weight 1."""
+        return [arrays[0], arrays[1], np.ones(1, np.float32)]
+
 
 def _without_noise(
     top: torch.Tensor, rows: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor
@@ -353,6 +404,21 @@ class MVNLayer(Operator):
         missing = range(len(x.shape), len(layer.top_shapes[0]))
         pattern = (*x.pattern, *[None] * len(missing))
         return [layer.top(layer.unsqueezed(top, missing), pattern)]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.mvn_param
+        (x,) = code.inputs(layer)
+        axes = tuple(range(1 if options.across_channels else 2, len(layer.shapes[0])))
+        if prod(layer.shapes[0]) and not axes:
+            raise layer.refuse(FORMAT, "it normalises single numbers")
+        if options.normalize_variance:
+            words = f"{x}, {axes}, {number(options.eps)}"
+            top = f"{code.part(parts.standardise)}({words})"
+        else:
+            top = f"({x} - {x}.mean({axes}, keepdim=True))"
+        missing = [None] * (4 - len(layer.shapes[0]))
+        code.assign(layer, top + (f"[(..., {str(missing)[1:-1]})]" if missing else ""))
 
 
 def _mean(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -24,6 +24,10 @@ from caffe.engine.onnx import pooling as forms
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code import windows as code_of
+from caffe.engine.torch_code.code import FORMAT, Code, numbers
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 _MAX: dict[int, Callable[..., Any]] = {
@@ -36,6 +40,9 @@ _AVE: dict[int, Callable[..., torch.Tensor]] = {
     2: functional.avg_pool2d,
     3: functional.avg_pool3d,
 }
+
+
+_LOWEST = "torch.finfo(torch.float32).min"
 
 
 @dataclass(frozen=True)
@@ -235,6 +242,56 @@ class PoolingLayer(Operator):
         if leading != 2:
             names = [layer.reshaped(name, layer.top_shapes[0]) for name in names]
         return [layer.top(name, index=index) for index, name in enumerate(names)]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.pooling_param
+        (x,) = code.inputs(layer)
+        axis = layer.axis(options.axis)
+        axes = code_of.axes(layer, axis)
+        if options.global_pooling:
+            code_of.global_pooling(layer, code, axes)
+            return
+        kernel = window_option(options, "kernel_size", axes)
+        stride = window_option(options, "stride", axes, 1)
+        pad = window_option(options, "pad", axes, 0)
+        ceil = options.round_mode == options.CEIL
+        as_torch = all(2 * p <= k for p, k in zip(pad, kernel, strict=True)) and (
+            any(pad)
+            or not ceil
+            or all(s <= k for s, k in zip(stride, kernel, strict=True))
+        )
+        if not as_torch:
+            if options.pool != options.MAX or len(layer.tops) > 1:
+                raise layer.refuse(FORMAT, "its windows are not torch's")
+            words = f"{kernel}, {stride}, {pad}, {ceil}, {_LOWEST}"
+            before = f"F.max_pool{axes}d({code.part(parts.pad_windows)}("
+            after = f", {words}), {numbers(kernel)}, {numbers(stride)})"
+            code.assign(layer, code_of.by_images(x, axis, before, after))
+            return
+        words = f"{numbers(kernel)}, {numbers(stride)}"
+        words += f", {numbers(pad)}" if any(pad) else ""
+        words += ", ceil_mode=True" if ceil else ""
+        if options.pool == options.STOCHASTIC:
+            average = f"F.avg_pool{axes}d(", f", {words})"
+            (y,) = code.outputs(layer)
+            code.lines += [
+                f"mean = {code_of.by_images(x, axis, *average)}",
+                f"squares = {code_of.by_images(f'{x}.square()', axis, *average)}",
+                f"{y} = torch.where(mean > 0, squares / mean, 0.0)",
+            ]
+        elif options.pool == options.AVE:
+            code.assign(
+                layer, code_of.by_images(x, axis, f"F.avg_pool{axes}d(", f", {words})")
+            )
+        elif len(layer.tops) > 1:
+            y, mask = code.outputs(layer)
+            call = f"F.max_pool{axes}d({x}, {words}, return_indices=True)"
+            code.lines += [f"{y}, {mask} = {call}", f"{mask} = {mask}.type_as({x})"]
+        else:
+            code.assign(
+                layer, code_of.by_images(x, axis, f"F.max_pool{axes}d(", f", {words})")
+            )
 
 
 @register("SPP")

@@ -23,6 +23,9 @@ from caffe.engine.onnx import reduction as forms
 from caffe.engine.onnx.graph import BOOL, VALUES, Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import Code, affine
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 
@@ -74,6 +77,18 @@ class ReductionLayer(Operator):
         kind = "ReduceMean" if options.operation == options.MEAN else "ReduceSum"
         name = layer.reduce(kind, name, range(first, len(x.shape)), keep=False)
         return [layer.top(layer.scaled(name, options.coeff), x.pattern[:first])]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.reduction_param
+        (x,) = code.inputs(layer)
+        element = {options.ASUM: f"{x}.abs()", options.SUMSQ: f"{x}.square()"}
+        axis = layer.axis(options.axis)
+        flat = element.get(options.operation, x)
+        flat += f".flatten({axis})" if axis < len(layer.shapes[0]) - 1 else ""
+        method = "mean" if options.operation == options.MEAN else "sum"
+        reduced = f"{flat}.{method}(-1)"
+        code.assign(layer, affine(reduced, options.coeff, 0))
 
 
 @register("ArgMax")
@@ -169,6 +184,24 @@ class ArgMaxLayer(Operator):
         ones = (None,) * (len(layer.top_shapes[0]) - 1)
         return [layer.top(name, (x.pattern[0], *ones))]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.argmax_param
+        (x,) = code.inputs(layer)
+        (y,) = code.outputs(layer)
+        part = code.part(parts.greatest)
+        if options.HasField("axis"):
+            words = f"{x}, {options.top_k}, {layer.axis(options.axis)}"
+            code.lines.append(f"values, places = {part}({words})")
+            code.assign(layer, "values" if options.out_max_val else "places")
+            return
+        flat = f"{x}.flatten(1)" if len(layer.shapes[0]) > 1 else f"{x}[:, None]"
+        code.lines.append(f"values, places = {part}({flat}, {options.top_k}, 1)")
+        both = "places, values" if options.out_max_val else "places"
+        behind = len(layer.top_shapes[0]) - 3
+        ones = f"[(..., {'None, ' * behind})]" if behind else ""
+        code.lines.append(f"{y} = torch.stack([{both}], 1){ones}")
+
 
 def _greatest(
     x: torch.Tensor, axis: int, count: int
@@ -232,6 +265,11 @@ class BatchReindexLayer(Operator):
         x, numbers = layer.bottoms
         name = layer.add("Gather", x, layer.to_int(numbers), axis=0)
         return [layer.top(name, (*numbers.pattern, *x.pattern[1:]))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        x, index = code.inputs(layer)
+        code.assign(layer, f"{x}.index_select(0, {index}.long())")
 
 
 @register("Filter")

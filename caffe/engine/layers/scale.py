@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import (
+    Array,
     Context,
     Operator,
     ParameterSpec,
@@ -21,6 +22,10 @@ from caffe.engine.layers.shared import text
 from caffe.engine.onnx import scale as forms
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
+from caffe.engine.torch_code import learned as code_of
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import Code
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -122,6 +127,7 @@ class BiasLayer(BroadcastLayer):
         0 : the operand, unless it is bottom 1.
     """
 
+    torch_names = ("bias",)
     capturable = True
     operand = "bias"
 
@@ -140,6 +146,14 @@ class BiasLayer(BroadcastLayer):
         """Give Add."""
         operand, _ = forms.operand(layer)
         return [layer.top(layer.add("Add", layer.bottom, operand))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        x, *operands = code.inputs(layer)
+        if operands:
+            code.assign(layer, f"{x} + {code_of.aligned(layer, operands[0])}")
+        else:
+            code.assign(layer, f"{code_of.bias_module(layer, code)}({x})")
 
 
 @register("Scale")
@@ -165,11 +179,14 @@ class ScaleLayer(BroadcastLayer):
         The operand, unless it is bottom 1; then the bias of the same shape, if any.
     """
 
+    torch_names: tuple[str, ...] = ("weight", "bias")
     operand = "scale"
 
     def setup(self, param: Any, context: Context) -> None:
         """Check the number of axes."""
         super().setup(param, context)
+        if len(param.bottom) > 1:
+            self.torch_names = ("bias",)
         if self.options.bias_term:
             # C++ Caffe makes a Bias layer of the same name inside, and says so
             context.log("layer_factory.hpp:77", f"Creating layer {context.layer_name}")
@@ -217,6 +234,24 @@ class ScaleLayer(BroadcastLayer):
             name = layer.add("Add", name, layer.blob(len(layer.blobs) - 1, shape))
         return [layer.top(name)]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        bias = layer.param.scale_param.bias_term
+        x, *operands = code.inputs(layer)
+        if not operands:
+            shape, behind = (
+                layer.blobs[0].shape,
+                code_of.behind(layer, layer.blobs[0].ndim),
+            )
+            part = code.part(parts.Scale)
+            call = code.module(layer, f"{part}({shape}, {behind}, bias={bias})")
+            code.assign(layer, f"{call}({x})")
+            return
+        product = f"{x} * {code_of.aligned(layer, operands[0])}"
+        if bias:
+            product = f"{code_of.bias_module(layer, code)}({product})"
+        code.assign(layer, product)
+
 
 def _scale_channels(
     x: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
@@ -258,6 +293,7 @@ class PReLULayer(Operator):
     The gradient at 0 is the slope.
     """
 
+    torch_names = ("weight", "bias")
     pointwise = True
     backward_needs_top = False
 
@@ -297,6 +333,16 @@ class PReLULayer(Operator):
         return [
             layer.top(layer.add("PRelu", layer.bottom, layer.floats(slope, "slope")))
         ]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        (x,) = code.inputs(layer)
+        call = code.module(layer, f"nn.PReLU({layer.blobs[0].size})")
+        code.assign(layer, f"{call}({x})")
+
+    def to_torch_blobs(self, blobs: Sequence[Array]) -> list[Array]:
+        """Give the slopes an axis, also if there is but one."""
+        return [blobs[0].reshape(-1)]
 
 
 class _PReLU(torch.autograd.Function):

@@ -23,6 +23,9 @@ from caffe.engine.onnx import shape as forms
 from caffe.engine.onnx.graph import Pattern, Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import Code
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 
@@ -133,6 +136,21 @@ class ConcatLayer(Operator):
         pattern = (*first.pattern[:axis], along, *first.pattern[axis + 1 :])
         return [layer.top(layer.add("Concat", *parts, axis=axis), pattern)]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        inputs = code.inputs(layer)
+        axis = layer.axis(legacy_axis(layer.param.concat_param, "concat_dim"))
+        first = layer.shapes[0]
+        for index, shape in enumerate(layer.shapes):
+            pairs = zip(shape, first, strict=True)
+            if any(a != b for i, (a, b) in enumerate(pairs) if i != axis):
+                part = code.part(parts.centre)
+                inputs[index] = f"{part}({inputs[index]}, {inputs[0]}, {axis})"
+        if len(inputs) == 1:
+            code.assign(layer, inputs[0])
+        else:
+            code.assign(layer, f"torch.cat([{', '.join(inputs)}], {axis})")
+
 
 @register("Slice")
 class SliceLayer(Operator):
@@ -214,6 +232,16 @@ class SliceLayer(Operator):
             for index, (size, end) in enumerate(zip(sizes, ends, strict=True))
         ]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.slice_param
+        (x,) = code.inputs(layer)
+        axis = layer.axis(legacy_axis(options, "slice_dim"))
+        where = list(options.slice_point) or len(layer.tops)
+        tops = ", ".join(code.outputs(layer))
+        comma = "," if len(layer.tops) == 1 else ""
+        code.lines.append(f"{tops}{comma} = {x}.tensor_split({where}, {axis})")
+
 
 @register("Split")
 class SplitLayer(Operator):
@@ -241,6 +269,11 @@ class SplitLayer(Operator):
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give the bottom to all."""
         return [layer.bottom] * len(layer.tops)
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        (x,) = code.inputs(layer)
+        code.lines.append(f"{' = '.join(code.outputs(layer))} = {x}")
 
 
 @register("Crop")
@@ -324,6 +357,20 @@ class CropLayer(Operator):
         value = forms.cut(layer, x, reference, axes, offsets[axis:])
         return [layer.top(value.name, value.pattern)]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.crop_param
+        x, like = code.inputs(layer)
+        axis = layer.axis(options.axis)
+        axes = len(layer.shapes[0]) - axis
+        offsets = list(options.offset) or [0]
+        offsets *= axes if len(offsets) == 1 else 1
+        cuts = [":"] * axis
+        for index, offset in enumerate(offsets, axis):
+            size = f"{like}.shape[{index}]"
+            cuts.append(f"{offset} : {offset} + {size}" if offset else f": {size}")
+        code.assign(layer, f"{x}[{', '.join(cuts)}]")
+
 
 class ReshapingLayer(Operator):
     """One bottom, whose memory the top gives another shape."""
@@ -385,6 +432,16 @@ class FlattenLayer(ReshapingLayer):
         name = layer.reshaped(x, (*[0] * first, -1, *behind))
         pattern = (*x.pattern[:first], kind, *x.pattern[last + 1 :])
         return [layer.top(name, pattern)]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.flatten_param
+        (x,) = code.inputs(layer)
+        first, last = layer.axis(options.axis), layer.axis(options.end_axis)
+        if last < first:
+            code.assign(layer, f"{x}.unsqueeze({first})")
+        else:
+            code.assign(layer, f"{x}.flatten({first}, {last})")
 
 
 @register("Reshape")
@@ -489,3 +546,16 @@ class ReshapeLayer(ReshapingLayer):
             pattern = (*pattern[:place], kind, *pattern[place + 1 :])
         name = layer.reshaped(x, (*[0] * start, *middle, *behind))
         return [layer.top(name, pattern)]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.reshape_param
+        (x,) = code.inputs(layer)
+        axes = len(layer.shapes[0])
+        start = options.axis + (axes + 1 if options.axis < 0 else 0)
+        end = axes if options.num_axes == -1 else start + options.num_axes
+        sizes = [f"{x}.shape[{i}]" for i in range(start)]
+        for index, size in enumerate(options.shape.dim, start):
+            sizes.append(f"{x}.shape[{index}]" if size == 0 else str(size))
+        sizes += [f"{x}.shape[{i}]" for i in range(end, axes)]
+        code.assign(layer, f"{x}.reshape({', '.join(sizes) or '()'})")

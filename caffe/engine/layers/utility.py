@@ -22,6 +22,8 @@ from caffe.engine.layers.shared import check_equal_shapes, text
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.engine.spans import SpanRule, across
+from caffe.engine.torch_code.code import Code, affine
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 
@@ -99,6 +101,24 @@ class EltwiseLayer(Operator):
         operator = kind[options.operation]
         return [layer.top(fold(lambda a, b: layer.add(operator, a, b), names))]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.eltwise_param
+        inputs = code.inputs(layer)
+        if options.operation == options.SUM:
+            factors = list(options.coeff) or [1.0] * len(inputs)
+            expression = affine(inputs[0], factors[0], 0)
+            for x, factor in zip(inputs[1:], factors[1:], strict=True):
+                sign = "-" if factor < 0 else "+"
+                expression += f" {sign} {affine(x, abs(factor), 0)}"
+        elif options.operation == options.PROD:
+            expression = " * ".join(inputs)
+        else:
+            expression = inputs[0]
+            for x in inputs[1:]:
+                expression = f"torch.maximum({expression}, {x})"
+        code.assign(layer, expression)
+
 
 @register("Softmax")
 class SoftmaxLayer(Operator):
@@ -134,6 +154,11 @@ class SoftmaxLayer(Operator):
         axis = layer.param.softmax_param.axis
         return [layer.top(layer.add("Softmax", layer.bottom, axis=axis))]
 
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        (x,) = code.inputs(layer)
+        code.assign(layer, f"{x}.softmax({layer.param.softmax_param.axis})")
+
 
 @register("Silence")
 class SilenceLayer(Operator):
@@ -155,6 +180,9 @@ class SilenceLayer(Operator):
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give nothing."""
         return []
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
 
 
 @register("Parameter")
@@ -241,3 +269,10 @@ class TileLayer(Operator):
         repeats = [1] * len(x.shape)
         repeats[layer.param.tile_param.axis % len(x.shape)] = self.tiles
         return [layer.top(layer.add("Tile", x, layer.ints(repeats, "repeats")))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.tile_param
+        (x,) = code.inputs(layer)
+        axis = layer.axis(options.axis)
+        code.assign(layer, f"torch.cat([{x}] * {options.tiles}, {axis})")

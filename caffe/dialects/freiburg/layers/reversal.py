@@ -29,6 +29,10 @@ class GradientReversalLayer(NeuronLayer):
         """Give the bottom: only the gradient is another one."""
         return [layer.bottom]
 
+    def torch_expression(self, x: str) -> str:
+        """Write the top."""
+        return x
+
 
 class _Reverse(torch.autograd.Function):
     """The identity with a gradient that is not its own, as the layer is defined."""

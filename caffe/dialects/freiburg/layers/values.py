@@ -13,6 +13,9 @@ from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
+from caffe.engine.torch_code import parts
+from caffe.engine.torch_code.code import Code, affine, number
+from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
 
 
@@ -72,6 +75,25 @@ class ValueTransformationLayer(Operator):
         factor = np.reshape(self.scale, shape)
         shifted = layer.add("Add", layer.bottom, layer.floats(offset, "offset"))
         return [layer.top(layer.add("Mul", shifted, layer.floats(factor, "scale")))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        options = layer.param.value_transformation_param
+        (x,) = code.inputs(layer)
+        offset, scale = list(options.offset.v) or [0.0], list(options.scale.v) or [1.0]
+        if len(offset) == len(scale) == 1:
+            moved = affine(x, 1, offset[0])
+            code.assign(
+                layer, moved if scale[0] == 1 else f"({moved}) * {number(scale[0])}"
+            )
+            return
+        words = ", ".join(
+            f"[{', '.join(map(number, values))}]" for values in (offset, scale)
+        )
+        behind = len(layer.shapes[0]) - 2
+        part = code.part(parts.Transformation)
+        call = code.module(layer, f"{part}({words}, {behind})")
+        code.assign(layer, f"{call}({x})")
 
 
 def _per_channel(values: list[float], x: torch.Tensor) -> torch.Tensor:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
-from caffe.export.layers import Layer
-from caffe.export.weights import module_name
+from caffe.engine.torch_code.layer import Layer
 
 FORMAT = "torch"
 
@@ -50,12 +50,23 @@ class Code:
         return f"self[{quoted(name)}]"
 
     def part(self, part: Any) -> str:
-        """Take a function or class of `caffe.export.parts` into the source."""
+        """Take a function or class of `parts` into the source."""
         self.parts[part.__name__] = part
         return str(part.__name__)
 
 
-Template = Callable[[Layer, Code], None]
+def module_name(layer: str) -> str:
+    """Give the name under which a module of torch can hold a layer.
+
+    It is the layer's own, but for what torch refuses: dots, and names of attributes.
+
+    Examples
+    --------
+    >>> module_name("conv_d0a-b"), module_name("fc6.1"), module_name("forward")
+    ('conv_d0a-b', 'fc6_1', 'forward_')
+    """
+    name = layer.replace(".", "_") or "_"
+    return f"{name}_" if hasattr(nn.ModuleDict, name) or name == "training" else name
 
 
 def number(value: float) -> str:

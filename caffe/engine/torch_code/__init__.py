@@ -1,0 +1,1 @@
+"""Source of a torch module in the making, and what families of layers share in it."""

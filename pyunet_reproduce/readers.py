@@ -21,7 +21,7 @@ from pyunet.errors import DataError
 from pyunet.inference.eyes import even_contrast, eye_extent
 from pyunet.inference.resize import resize_to
 from pyunet_reproduce.formats import fit, read_array
-from pyunet_reproduce.recipes import Files, Meaning, Recipe
+from pyunet_reproduce.recipes import Files, LabelFormat, Recipe
 
 Number = TypeVar("Number", bound=np.generic)
 EYE = "eye"
@@ -292,9 +292,13 @@ def _channels(case: Case, files: Files) -> NDArray[Any]:
 
 
 def _label(
-    case: Case, path: Path, meaning: Meaning, files: Files, size: tuple[int, ...]
+    case: Case,
+    path: Path,
+    label_format: LabelFormat,
+    files: Files,
+    size: tuple[int, ...],
 ) -> NDArray[Any]:
-    indices = meaning.kind in ("classes", "instances")
+    indices = label_format.kind in ("classes", "instances")
     stored = _read(path, files.label_name, indices=indices)
     if case.slice is not None:
         stored = stored[:, case.slice]
@@ -304,7 +308,7 @@ def _label(
         raise DataError(
             f"{path}: labels of {stored.shape[1:]} pixels, the image has {size}"
         )
-    return np.asarray(stored if meaning.kind == "colours" else stored[0])
+    return np.asarray(stored if label_format.kind == "colours" else stored[0])
 
 
 def _field_of_view(case: Case, files: Files, image: NDArray[Any]) -> NDArray[np.bool_]:
@@ -339,23 +343,23 @@ def _prepared(
 
 
 def _meaning(
-    stored: NDArray[Any], meaning: Meaning, name: str
+    stored: NDArray[Any], label_format: LabelFormat, name: str
 ) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     """Give classes and instances of stored labels."""
     none = np.zeros(
-        stored.shape[-2:] if meaning.kind == "colours" else stored.shape, np.int32
+        stored.shape[-2:] if label_format.kind == "colours" else stored.shape, np.int32
     )
-    if meaning.kind == "instances":
+    if label_format.kind == "instances":
         objects = interpret_labels(stored[None], kind="instances", name=name)
         return objects.classes[0], stored.astype(np.int32)
-    if meaning.kind == "binary":
-        classes = (stored > meaning.above) ^ meaning.inverted
+    if label_format.kind == "binary":
+        classes = (stored > label_format.above) ^ label_format.inverted
         result = classes.astype(np.uint8)
-        result[np.isin(stored, meaning.ignore)] = meaning.classes
+        result[np.isin(stored, label_format.ignore)] = label_format.classes
         return result, none
-    if meaning.kind == "colours":
-        stored = _nearest_colour(stored, np.array(meaning.colours))
-    return _classes(stored, meaning, name), none
+    if label_format.kind == "colours":
+        stored = _nearest_colour(stored, np.array(label_format.colours))
+    return _classes(stored, label_format, name), none
 
 
 def _nearest_colour(picture: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any]:
@@ -369,21 +373,23 @@ def _nearest_colour(picture: NDArray[Any], colours: NDArray[Any]) -> NDArray[Any
     return np.asarray(np.argmin(away, axis=0))
 
 
-def _classes(stored: NDArray[Any], meaning: Meaning, name: str) -> NDArray[np.uint8]:
+def _classes(
+    stored: NDArray[Any], label_format: LabelFormat, name: str
+) -> NDArray[np.uint8]:
     stored = np.rint(stored).astype(np.int64)
-    values = meaning.values or [[number] for number in range(meaning.classes)]
+    values = label_format.values or [[number] for number in range(label_format.classes)]
     result = np.full(stored.shape, 255, np.uint8)
     for number, group in enumerate(values):
         result[np.isin(stored, group)] = number
-    result[np.isin(stored, meaning.ignore)] = meaning.classes
+    result[np.isin(stored, label_format.ignore)] = label_format.classes
     if (result == 255).any():
         odd = np.unique(stored[result == 255])
         raise DataError(
             f"{name}: label values {', '.join(map(str, odd[:5]))}; expected "
             f"{', '.join(str(value) for group in values for value in group)}"
             + (
-                f", ignored {', '.join(map(str, meaning.ignore))}"
-                if meaning.ignore
+                f", ignored {', '.join(map(str, label_format.ignore))}"
+                if label_format.ignore
                 else ""
             )
         )

@@ -93,8 +93,8 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What the values of labels mean.
+class LabelFormat:
+    """How labels are stored: what their values mean.
 
     Attributes
     ----------
@@ -270,7 +270,7 @@ class Recipe:
     net: NetChoice
     training: Training
     fills: list[Fills]
-    labels: Meaning = field(default_factory=Meaning)
+    labels: LabelFormat = field(default_factory=LabelFormat)
     preparation: Preparation = field(default_factory=Preparation)
     size: list[int] = field(default_factory=list)
     average: str = ""

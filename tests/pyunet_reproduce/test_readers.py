@@ -7,7 +7,7 @@ from PIL import Image
 
 from pyunet.errors import DataError
 from pyunet_reproduce.readers import find_cases, nearest, read_case, where_to_get
-from pyunet_reproduce.recipes import Files, Meaning, read_recipe, recipe_names
+from pyunet_reproduce.recipes import Files, LabelFormat, read_recipe, recipe_names
 from pyunet_reproduce.splitting import make_folds
 from tests.support.layouts import DEPTH, LAYOUTS, SIZE, make_layout
 from tests.support.recipes import small_recipe
@@ -104,7 +104,7 @@ class TestPairs:
             picture(tmp_path / f"y/{number}_m.png", np.full((4, 4), number, np.uint8))
         recipe = small_recipe(
             files={"all": Files(["x/*"], ["y/*"], key=r"(\d+)[^/]*$")},
-            labels=Meaning("classes", names=[str(n) for n in range(11)]),
+            labels=LabelFormat("classes", names=[str(n) for n in range(11)]),
         )
         cases = find_cases(recipe, "all", tmp_path)
         assert [case.name for case in cases] == ["x_a_1", "x_a_2", "x_a_10"]
@@ -174,12 +174,14 @@ class TestMeaning:
 
     def test_of_binary_labels_may_be_inverted(self, tmp_path):
         labels = np.array([[0, 100, 255]], np.uint8)
-        meaning = Meaning(above=127, inverted=True)
+        meaning = LabelFormat(above=127, inverted=True)
         assert self.one(tmp_path, labels, meaning).classes.tolist() == [[1, 1, 0]]
 
     def test_of_classes_leaves_out_what_is_ignored(self, tmp_path):
         labels = np.array([[7, 8, 255]], np.uint8)
-        meaning = Meaning("classes", names=["a", "b"], values=[[7], [8]], ignore=[255])
+        meaning = LabelFormat(
+            "classes", names=["a", "b"], values=[[7], [8]], ignore=[255]
+        )
         example = self.one(tmp_path, labels, meaning)
         assert example.classes.tolist() == [[0, 1, 2]]
         assert example.counts.tolist() == [[True, True, False]]
@@ -187,16 +189,18 @@ class TestMeaning:
     def test_of_classes_refuses_other_values(self, tmp_path):
         labels = np.array([[0, 1, 9]], np.uint8)
         with pytest.raises(DataError, match="label values 9; expected 0, 1"):
-            self.one(tmp_path, labels, Meaning("classes", names=["a", "b"]))
+            self.one(tmp_path, labels, LabelFormat("classes", names=["a", "b"]))
 
     def test_of_colours_may_come_in_grey(self, tmp_path):
-        meaning = Meaning("colours", names=["a", "b"], colours=[[0, 0, 0], [255] * 3])
+        meaning = LabelFormat(
+            "colours", names=["a", "b"], colours=[[0, 0, 0], [255] * 3]
+        )
         labels = np.array([[0, 250]], np.uint8)
         assert self.one(tmp_path, labels, meaning).classes.tolist() == [[0, 1]]
 
     def test_of_colours_is_the_nearest_one(self, tmp_path):
         labels = np.array([[[250, 3, 9], [0, 0, 0], [9, 0, 240]]], np.uint8)
-        meaning = Meaning(
+        meaning = LabelFormat(
             "colours", names=["a", "b", "c"],
             colours=[[0, 0, 0], [255, 0, 0], [0, 0, 255]],
         )  # fmt: skip
@@ -205,7 +209,7 @@ class TestMeaning:
     def test_of_pixels_outside_the_field_of_view_is_none(self, tmp_path):
         labels = np.array([[0, 255, 255]], np.uint8)
         picture(tmp_path / "m/1.png", np.array([[255, 255, 0]], np.uint8))
-        example = self.one(tmp_path, labels, Meaning(above=127), masks=["m/*"])
+        example = self.one(tmp_path, labels, LabelFormat(above=127), masks=["m/*"])
         assert example.counts.tolist() == [[True, True, False]]
         assert example.classes.tolist() == [[0, 1, 2]]
 
@@ -254,7 +258,7 @@ class TestOutlines:
         corners = ((1, 1), (4, 1), (4, 4), (1, 4))
         points = "".join(f'<Vertex X="{x}" Y="{y}"/>' for x, y in corners)
         (tmp_path / "y/1.xml").write_text(f"<A><Region>{points}</Region></A>")
-        recipe = small_recipe(labels=Meaning("instances"))
+        recipe = small_recipe(labels=LabelFormat("instances"))
         (case,) = find_cases(recipe, "all", tmp_path)
         found = read_case(recipe, "all", case)
         assert found.classes.shape == (9, 12)

@@ -19,7 +19,7 @@ from pyunet_reproduce.nets import output_tile
 from pyunet_reproduce.recipes import (
     Files,
     Fills,
-    Meaning,
+    LabelFormat,
     NetChoice,
     Split,
     Training,
@@ -281,7 +281,7 @@ class TestTiles:
     def test_come_from_all_images_where_few_fit_into_memory(self, job, monkeypatch):
         monkeypatch.setattr(samples, "BYTES_AT_A_TIME", 1)
         recipe = small_recipe(
-            training=Training(1, 10, augmentation=PLAIN), labels=Meaning(above=127)
+            training=Training(1, 10, augmentation=PLAIN), labels=LabelFormat(above=127)
         )
         cases = [*job.folds[0].train, *job.folds[0].test]
         found = samples.survey(recipe, cases, job.read)

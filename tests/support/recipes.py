@@ -3,7 +3,7 @@
 from pyunet.data.augmentation import Augmentation
 from pyunet_reproduce.recipes import (
     Files,
-    Meaning,
+    LabelFormat,
     NetChoice,
     Recipe,
     Split,
@@ -21,7 +21,7 @@ def small_recipe(**changes):
         "terms": "none",
         "layout": "x/*.png\ny/*.png",
         "files": {"all": Files(["x/*"], ["y/*"])},
-        "labels": Meaning(above=127),
+        "labels": LabelFormat(above=127),
         "split": Split(of="all", folds=2),
         "net": NetChoice("unet_vessels", [60, 60]),
         "training": Training(iterations=4, samples=4, augmentation=how),

@@ -150,8 +150,13 @@ class PoolingLayer(Operator):
 
     def setup(self, param: Any, context: Context) -> None:
         """Check what does not depend on the number of axes."""
-        options = param.pooling_param
+        self.options = options = param.pooling_param
         self.method = options.pool
+        self.axis = int(options.axis)
+        self.whole = bool(options.global_pooling)
+        self.ceil = options.round_mode == options.CEIL
+        # kernel (of the whole channel: none), stride and pad, by the number of axes
+        self._windows: dict[int, tuple[Shape, Shape, Shape]] = {}
         if self.method == options.MAX and len(param.top) == 1:
             self.half = Half.PASSES
         if len(param.top) > 1 and self.method != options.MAX:
@@ -172,20 +177,24 @@ class PoolingLayer(Operator):
 
     def grid(self, shape: Shape) -> Grid:
         """Windows for a bottom of this shape."""
-        options = self.param.pooling_param
-        size = shape[canonical_axis(options.axis, len(shape)) + 1 :]
+        size = shape[canonical_axis(self.axis, len(shape)) + 1 :]
         axes = len(size)
         if not 1 <= axes <= 3:
             raise CheckError(
                 f"bottom 0 {text(shape)} has {axes} spatial axes: expected 1 to 3"
             )
-        kernel = size
-        if not options.global_pooling:
-            kernel = window_option(options, "kernel_size", axes)
-        stride = window_option(options, "stride", axes, 1)
-        pad = window_option(options, "pad", axes, 0)
-        _check_pad(pad, kernel, stochastic=self.method == options.STOCHASTIC)
-        return _lay(size, kernel, stride, pad, ceil=options.round_mode == options.CEIL)
+        if axes not in self._windows:
+            kernel: Shape = ()
+            if not self.whole:
+                kernel = window_option(self.options, "kernel_size", axes)
+            stride = window_option(self.options, "stride", axes, 1)
+            pad = window_option(self.options, "pad", axes, 0)
+            self._windows[axes] = kernel, stride, pad
+        kernel, stride, pad = self._windows[axes]
+        kernel = size if self.whole else kernel
+        stochastic = self.method == self.options.STOCHASTIC
+        _check_pad(pad, kernel, stochastic=stochastic)
+        return _lay(size, kernel, stride, pad, ceil=self.ceil)
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Spatial sizes of the windows' grid."""
@@ -207,10 +216,9 @@ class PoolingLayer(Operator):
         return tops
 
     def _pool(self, x: torch.Tensor, grid: Grid, context: Context) -> Tensors:
-        options = self.param.pooling_param
-        if self.method == options.STOCHASTIC:
+        if self.method == self.options.STOCHASTIC:
             return [_stochastic(x, grid, context)]
-        if self.method == options.AVE:
+        if self.method == self.options.AVE:
             return [_average(x, grid, gpu=context.gpu)]
         return _maximum(x, grid, mask=len(self.param.top) > 1)
 

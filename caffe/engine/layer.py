@@ -8,7 +8,7 @@ shapes it makes, and turns bottoms into tops. Everything it sees of the world is
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar
@@ -352,6 +352,10 @@ class Operator(ABC):
             do not say more.
         """
         raise layer.refuse(FORMAT, "its class does not say how to write it")
+
+    def to_bvlc(self, layer: TorchLayer) -> Iterator[tuple[Any, Sequence[Array]]]:
+        """Say the layer in BVLC's words: LayerParameters, each with its blobs."""
+        yield layer.message(), layer.blobs
 
     def to_torch_blobs(self, blobs: Sequence[Array]) -> list[Array]:
         """Give the parameters in the form that torch's modules have."""

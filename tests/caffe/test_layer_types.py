@@ -13,7 +13,6 @@ ALLOWED = {
     "net_spec.py": "pycaffe names the messages of options by types",
     "engine/graph.py": "Caffe adds Split layers to nets",
     "export/layers.py": "tells the Split layers that Caffe adds",
-    "export/caffemodel.py": "says layers of forks by BVLC's types",
     "engine/onnx/": "operators of ONNX that bear the same names",
     "export/onnx/translation.py": "operators of ONNX that bear the same names",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -10,6 +10,7 @@ import torch
 
 from caffe.engine.catalogue import register
 from caffe.engine.layer import (
+    Array,
     Context,
     Half,
     Operator,
@@ -26,6 +27,7 @@ from caffe.engine.torch_code import parts
 from caffe.engine.torch_code.code import Code
 from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 
 
 @register("Concat")
@@ -149,6 +151,33 @@ class ConcatLayer(Operator):
             code.assign(layer, inputs[0])
         else:
             code.assign(layer, f"torch.cat([{', '.join(inputs)}], {axis})")
+
+    def to_bvlc(self, layer: TorchLayer) -> Iterator[tuple[Any, Sequence[Array]]]:
+        """Cut larger bottoms to their centre by layers of their own."""
+        message = layer.message()
+        axis = layer.axis(self.axis)
+        first = layer.shapes[0]
+        for index, shape in enumerate(layer.shapes[1:], 1):
+            offsets = [(a - b) // 2 for a, b in zip(shape, first, strict=True)]
+            offsets[axis] = 0
+            larger = [i for i, o in enumerate(offsets) if o]
+            if not larger:
+                continue
+            crop = caffe_pb2.LayerParameter(
+                name=f"{layer.name}_crop{index}", type="Crop"
+            )
+            crop.bottom[:] = layer.bottoms[index], layer.bottoms[0]
+            crop.top[:] = [crop.name]
+            start = larger[0]
+            if axis >= start:
+                raise layer.refuse(
+                    "Caffe", f"Crop would cut the axis {axis} that is joined"
+                )
+            crop.crop_param.axis = start
+            crop.crop_param.offset[:] = offsets[start:]
+            message.bottom[index] = crop.name
+            yield crop, ()
+        yield message, ()
 
 
 @register("Slice")

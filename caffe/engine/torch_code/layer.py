@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe.errors import NoCounterpartError
+from caffe.proto import caffe_pb2
 
 Shape = tuple[int, ...]
 
@@ -41,6 +42,16 @@ class Layer:
     shapes: tuple[Shape, ...]
     top_shapes: tuple[Shape, ...]
     blobs: tuple[NDArray[np.float32], ...]
+
+    def message(self) -> Any:
+        """Give the options of the layer, without rules and numbers."""
+        message = caffe_pb2.LayerParameter()
+        message.CopyFrom(self.param)
+        for field in ("include", "exclude", "blobs", "phase"):
+            message.ClearField(field)
+        message.bottom[:] = self.bottoms
+        message.top[:] = self.tops
+        return message
 
     def axis(self, axis: int) -> int:
         """Count an axis of the first bottom from the front."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 
 from caffe.engine.catalogue import register
-from caffe.engine.layer import Context, Tensors
+from caffe.engine.layer import Array, Context, Tensors
 from caffe.engine.layers.neuron import NeuronLayer
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
+from caffe.engine.torch_code.layer import Layer as TorchLayer
+from caffe.proto import caffe_pb2
 
 
 @register("GradientReversal")
@@ -32,6 +35,12 @@ class GradientReversalLayer(NeuronLayer):
     def torch_expression(self, x: str) -> str:
         """Write the top."""
         return x
+
+    def to_bvlc(self, layer: TorchLayer) -> Iterator[tuple[Any, Sequence[Array]]]:
+        """Say that the top is the bottom: only the gradient is another one."""
+        message = caffe_pb2.LayerParameter(name=layer.name, type="Split")
+        message.bottom[:], message.top[:] = layer.bottoms, layer.tops
+        yield message, ()
 
 
 class _Reverse(torch.autograd.Function):

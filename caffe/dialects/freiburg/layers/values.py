@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from caffe.engine.catalogue import register
-from caffe.engine.layer import Context, Operator, Shape, Tensors
+from caffe.engine.layer import Array, Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.engine.onnx.graph import Value
 from caffe.engine.onnx.layer import Layer as OnnxLayer
@@ -17,6 +17,7 @@ from caffe.engine.torch_code import parts
 from caffe.engine.torch_code.code import Code, affine, number
 from caffe.engine.torch_code.layer import Layer as TorchLayer
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 
 
 @register("ValueTransformation")
@@ -94,6 +95,25 @@ class ValueTransformationLayer(Operator):
         part = code.part(parts.Transformation)
         call = code.module(layer, f"{part}({words}, {behind})")
         code.assign(layer, f"{call}({x})")
+
+    def to_bvlc(self, layer: TorchLayer) -> Iterator[tuple[Any, Sequence[Array]]]:
+        """``scale * (x + offset)``, by one number or by one a channel."""
+        options = layer.param.value_transformation_param
+        offset = np.array(list(options.offset.v) or [0], np.float32)
+        scale = np.array(list(options.scale.v) or [1], np.float32)
+        message = caffe_pb2.LayerParameter(name=layer.name)
+        message.bottom[:], message.top[:] = layer.bottoms, layer.tops
+        if offset.size == scale.size == 1:
+            message.type = "Power"
+            message.power_param.scale = scale[0]
+            message.power_param.shift = scale[0] * offset[0]
+            yield message, ()
+            return
+        message.type = "Scale"
+        message.scale_param.bias_term = True
+        channels = layer.shapes[0][1]
+        scale = np.broadcast_to(scale, channels)
+        yield message, (scale.copy(), scale * offset)
 
 
 def _per_channel(values: list[float], x: torch.Tensor) -> torch.Tensor:

@@ -79,7 +79,7 @@ def get_layer_lr_mult(layer: Any) -> tuple[float, float]:
     if len(rates) > 2:
         raise CheckError(
             f"layer '{layer.name}': {len(rates)} learning rate multipliers; "
-            "up to two are accepted"
+            "expected up to two"
         )
     weights, bias = (*rates, 1.0, 1.0)[:2]
     return weights, bias
@@ -261,7 +261,7 @@ def _is_of_phase(layer: Any, phase: int) -> bool:
     if layer.include and layer.exclude:
         raise CheckError(
             f"layer '{layer.name}' has both include and exclude specified; "
-            "one of them is accepted"
+            "expected one of them"
         )
     included = not layer.include or any(rule.phase == phase for rule in layer.include)
     return included and all(rule.phase != phase for rule in layer.exclude)

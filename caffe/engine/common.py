@@ -137,7 +137,7 @@ def set_precision(name: str) -> None:
     """
     if name not in PRECISIONS:
         raise CheckError(
-            f"precision '{name}' is not known: {', '.join(PRECISIONS)} are accepted"
+            f"precision '{name}' is not known: expected one of {', '.join(PRECISIONS)}"
         )
     if name == "bf16" and not (_WORLD.gpu or computes_bfloat16()):
         log(
@@ -182,7 +182,7 @@ def set_backend(name: str) -> None:
     """
     if name not in BACKENDS:
         raise CheckError(
-            f"backend '{name}' is not known: {', '.join(BACKENDS)} are accepted"
+            f"backend '{name}' is not known: expected one of {', '.join(BACKENDS)}"
         )
     _WORLD.backend = name
 
@@ -251,7 +251,7 @@ def set_solver_count(count: int) -> None:
         If there would be none.
     """
     if count < 1:
-        raise CheckError(f"solver_count is {count}: 1 or more is accepted")
+        raise CheckError(f"solver_count is {count}: expected 1 or more")
     _WORLD.solver_count = count
 
 
@@ -271,7 +271,7 @@ def set_solver_rank(rank: int) -> None:
         If the number is negative.
     """
     if rank < 0:
-        raise CheckError(f"solver_rank is {rank}: 0 or more is accepted")
+        raise CheckError(f"solver_rank is {rank}: expected 0 or more")
     _WORLD.solver_rank = rank
     mute(0 if root_solver() else 1)
 

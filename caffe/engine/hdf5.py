@@ -155,7 +155,7 @@ def read_numbers(item: Any, path: str | os.PathLike[str]) -> NDArray[np.float32]
     if item.external or item.nbytes > _COMPRESSION * stored + _SLACK_BYTES:
         raise FileError(
             f"{path}: {item.name} has shape {item.shape}, but only {stored} bytes of "
-            "it are in the file: whole datasets are accepted"
+            "it are in the file: expected whole datasets"
         )
     note_class(item)
     with np.errstate(over="ignore"):  # a double beyond the floats is an infinity

@@ -374,8 +374,7 @@ def _fix_rate(layer: Any, index: int) -> None:
     elif layer.param[index].lr_mult != 0:
         raise CheckError(
             f"param {index} has lr_mult {layer.param[index].lr_mult:g}: Cannot "
-            "configure batch normalization statistics as layer parameters; 0 is "
-            "accepted"
+            "configure batch normalization statistics as layer parameters; expected 0"
         )
 
 

@@ -104,7 +104,7 @@ def module_source(net: Any) -> str:
     if not description.inputs or not description.outputs:
         raise CheckError(
             f"net '{description.name}' has inputs {list(description.inputs)} and "
-            f"outputs {list(description.outputs)}: one or more of each are accepted"
+            f"outputs {list(description.outputs)}: expected one or more of each"
         )
     return _assemble(description, code, variables)
 

@@ -159,7 +159,7 @@ def read_state_dict(path: str | os.PathLike[str]) -> Arrays:
         found = found if inner is None else inner
     tensors = dict(_tensors(found, path)) if isinstance(found, Mapping) else {}
     if not tensors:
-        raise FileError(f"{path}: holds no tensors by name; accepted is a state_dict")
+        raise FileError(f"{path}: holds no tensors by name; expected a state_dict")
     if all(name.startswith("module.") for name in tensors):
         tensors = {n.removeprefix("module."): a for n, a in tensors.items()}
     return tensors
@@ -183,12 +183,12 @@ def _loaded(path: str | os.PathLike[str]) -> Any:
         if isinstance(error, pickle.PickleError) and _is_zip(path):
             raise FileError(
                 f"{path}: holds more than tensors and plain values (Python objects "
-                "are not loaded: they could run anything); accepted is a state_dict: "
+                "are not loaded: they could run anything); expected a state_dict: "
                 "torch.save(net.state_dict(), ...)"
             ) from error
         raise FileError(
             f"{path}: is no state_dict of torch.save (a TorchScript file, another "
-            "kind, or damaged); accepted is torch.save(net.state_dict(), ...)"
+            "kind, or damaged); expected torch.save(net.state_dict(), ...)"
         ) from error
 
 
@@ -207,7 +207,7 @@ def _tensors(
         kind = _lack(value)
         if kind:
             raise FileError(
-                f"{path}: tensor '{name}' {kind}; accepted are plain tensors of real "
+                f"{path}: tensor '{name}' {kind}; expected plain tensors of real "
                 "numbers"
             )
         yield str(name), value.detach().to(torch.float32).numpy()

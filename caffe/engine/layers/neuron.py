@@ -236,8 +236,9 @@ class AbsValLayer(NeuronLayer):
         """Refuse to work in place."""
         if param.bottom[0] == param.top[0]:
             raise CheckError(
-                f"bottom and top are both '{param.top[0]}': AbsVal Layer does not "
-                "allow in-place computation, a top of another name is accepted"
+                f"bottom and top are both '{param.top[0]}': "
+                "AbsVal Layer does not allow in-place computation, expected a top "
+                "of another name"
             )
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
@@ -398,7 +399,7 @@ class LogLayer(NeuronLayer):
         log_base = _natural_log(options.base)
         if log_base == 0:
             raise CheckError(
-                "base is 1, and 1/log(1) is inf: another base above 0 is accepted"
+                "base is 1, and 1/log(1) is inf: expected another base above 0"
             )
         self.factor = 1 / log_base
         self.scale, self.shift = float(options.scale), float(options.shift)

@@ -59,7 +59,7 @@ class EltwiseLayer(Operator):
         if len(self.coefficients) != len(param.bottom):
             raise CheckError(
                 f"{len(self.coefficients)} values of coeff for {len(param.bottom)} "
-                "bottoms: none or one for each is accepted"
+                "bottoms: expected none or one for each"
             )
         if options.operation == options.PROD:
             raise CheckError("coeff is given: operation PROD takes none")
@@ -206,9 +206,7 @@ class ParameterLayer(Operator):
         """Check the sizes."""
         self.shape = tuple(param.parameter_param.shape.dim)
         if min(self.shape, default=0) < 0:
-            raise CheckError(
-                f"shape is {text(self.shape)}: sizes from 0 on are accepted"
-            )
+            raise CheckError(f"shape is {text(self.shape)}: expected sizes from 0 on")
 
     def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
         """Declare the blob."""
@@ -250,7 +248,7 @@ class TileLayer(Operator):
         """Check the number of copies."""
         self.tiles = int(param.tile_param.tiles)
         if self.tiles < 1:
-            raise CheckError(f"tiles is {self.tiles}: a number above 0 is accepted")
+            raise CheckError(f"tiles is {self.tiles}: expected a number above 0")
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Multiply the size of the axis."""

@@ -158,8 +158,8 @@ class _Table:
                 self.seconds = float(kept[-1][1])
         except (OSError, ValueError, IndexError) as error:
             raise FileError(
-                f"{self._path}: {atomic.reason(error)}: a table of a training by "
-                "caffe train -log is accepted"
+                f"{self._path}: {atomic.reason(error)}: "
+                "expected a table of a training by caffe train -log"
             ) from error
         self._columns = columns
         atomic.write_bytes(self._path, _text([columns, *kept]).encode())

@@ -119,7 +119,7 @@ def image_of(datum: Any, color: bool | None = None) -> NDArray[Any]:
         return images.decode(datum.data, color).transpose(2, 0, 1)
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) < 1:
-        raise CheckError(f"a Datum of shape {shape}: above 0 is accepted")
+        raise CheckError(f"a Datum of shape {shape}: expected above 0")
     values: NDArray[Any] = np.frombuffer(datum.data, np.uint8)
     if not datum.data:
         values = np.array(datum.float_data, np.float32)

@@ -153,8 +153,10 @@ def encode(image: Pixels, kind: str) -> bytes:
     known = Image.registered_extensions()
     name = known.get(f".{kind}")
     if name not in FORMATS:
-        accepted = sorted(key[1:] for key, value in known.items() if value in FORMATS)
-        raise CheckError(f"encoding '{kind}' is unknown: {', '.join(accepted)}")
+        expected = sorted(key[1:] for key, value in known.items() if value in FORMATS)
+        raise CheckError(
+            f"encoding '{kind}' is unknown: expected one of {', '.join(expected)}"
+        )
     pixels = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
     file = io.BytesIO()
     options: dict[str, Any] = {"quality": 95} if name == "JPEG" else {}
@@ -179,8 +181,8 @@ def read_list(source: str) -> list[tuple[str, int]]:
         text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
     except (OSError, ValueError) as error:
         raise FileError(
-            f"{source}: {atomic.reason(error)}: a text file with lines of an image "
-            "and its label is accepted"
+            f"{source}: {atomic.reason(error)}: "
+            "expected a text file with lines of an image and its label"
         ) from None
     found, odd = [], []
     for row, line in enumerate(text.split("\n"), 1):

@@ -72,8 +72,8 @@ class LMDBReader:
             self._file = file.open("rb", buffering=0)
         except (OSError, ValueError) as error:
             raise FileError(
-                f"{path}: {atomic.reason(error)}: a folder with an LMDB database is "
-                "accepted"
+                f"{path}: {atomic.reason(error)}: expected a folder with an LMDB "
+                "database"
             ) from None
         weakref.finalize(self, self._file.close)
         self._bytes = self._file.seek(0, os.SEEK_END)
@@ -125,7 +125,7 @@ class LMDBReader:
                 f"{self.path}: is cut short: it has {self._bytes} bytes of {needed}"
             )
         if meta.entries == 0:
-            raise FileError(f"{self.path}: has no records: at least one is accepted")
+            raise FileError(f"{self.path}: has no records: expected at least one")
         if meta.entries > self._bytes // _NODE.size:
             self._damaged(f"it says that it has {meta.entries} records")
 
@@ -182,7 +182,7 @@ class LMDBReader:
         if flags & _NESTED:
             raise FileError(
                 f"{self.path}: holds a database, or several values, under a key: "
-                "one value is accepted"
+                "expected one value"
             )
         if not flags & _BIG_DATA:
             if place + size > len(page):

@@ -69,14 +69,14 @@ class _Tokens:
         try:
             return int(word)
         except ValueError:
-            raise CheckError(f"'{word}': a whole number is accepted") from None
+            raise CheckError(f"'{word}': expected a whole number") from None
 
     def number(self) -> float:
         word = self.needed()
         try:
             return float(word)
         except ValueError:
-            raise CheckError(f"'{word}': a number is accepted") from None
+            raise CheckError(f"'{word}': expected a number") from None
 
 
 def read_windows(
@@ -131,12 +131,12 @@ def _read_image(
     mark: str, tokens: _Tokens, root: str, found: WindowList, log: Log
 ) -> int:
     if mark != "#":
-        raise CheckError(f"'{mark}': # is accepted")
+        raise CheckError(f"'{mark}': expected #")
     number, name = tokens.whole(), root + tokens.needed()
     found.names.append(name)
     channels, height, width, windows = (tokens.whole() for _ in range(4))
     if channels != COLORS:
-        raise CheckError(f"{name}: has {channels} channels: {COLORS} are accepted")
+        raise CheckError(f"{name}: has {channels} channels: expected {COLORS}")
     if number % _LOGGED_IMAGES == 0:
         log(
             "window_data_layer.cpp:138",
@@ -158,7 +158,7 @@ def _read_window(
     image = len(found.names) - 1
     if overlap >= foreground:
         if label <= 0:
-            raise CheckError(f"an object of label {label}: above 0 is accepted")
+            raise CheckError(f"an object of label {label}: expected above 0")
         found.foreground.append(Window(image, label, *corners))
         labels[label] += 1
     elif overlap < background:

@@ -89,7 +89,7 @@ def _wiring(net: Any, weights: Any) -> Any:
     elif weights is not None:
         raise CheckError("weights are given, and a net that has some: give a prototxt")
     elif net.phase != _TEST:
-        raise CheckError("the net is of phase TRAIN: one of phase TEST is accepted")
+        raise CheckError("the net is of phase TRAIN: expected one of phase TEST")
     net.reshape()
     return net._wiring
 

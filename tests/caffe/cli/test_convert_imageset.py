@@ -102,7 +102,7 @@ class TestConvertImageset:
         err = capsys.readouterr().err
         assert "Failed to guess the encoding of 'image'" in err
         assert err.splitlines()[-1].startswith(
-            "convert_imageset: encoding 'image' is unknown: "
+            "convert_imageset: encoding 'image' is unknown: expected one of "
         )
         assert not (folder / "db").exists()
 

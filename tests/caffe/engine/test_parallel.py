@@ -275,7 +275,7 @@ class TestWorld:
         ("set_it", "value"), [("set_solver_count", 0), ("set_solver_rank", -1)]
     )
     def test_numbers_that_make_no_sense_are_refused(self, set_it, value):
-        with pytest.raises(CheckError, match=f"is {value}: . or more is accepted"):
+        with pytest.raises(CheckError, match=f"is {value}: expected . or more"):
             getattr(common, set_it)(value)
 
     def test_ranks_differ_in_their_random_numbers(self, tmp_path, monkeypatch):

@@ -143,7 +143,7 @@ def test_tf32_on_a_cpu_is_refused(net):
 
 
 def test_unknown_names_are_refused_with_the_known_ones():
-    with pytest.raises(caffe.CheckError, match="float32, bf16, tf32 are accepted"):
+    with pytest.raises(caffe.CheckError, match="expected one of float32, bf16, tf32"):
         caffe.set_precision("fp16")
     with pytest.raises(caffe.CheckError, match="torch, onnxruntime, openvino"):
         caffe.set_backend("tensorrt")

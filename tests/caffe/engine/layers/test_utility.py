@@ -122,7 +122,9 @@ class TestParameter:
         check_gradient("Parameter", self.TEXT, [])
 
     def test_refuses_a_negative_size(self):
-        with pytest.raises(CheckError, match=r"shape is \(-1\): sizes from 0 on"):
+        with pytest.raises(
+            CheckError, match=r"shape is \(-1\): expected sizes from 0 on"
+        ):
             make_layer("Parameter", "parameter_param { shape { dim: -1 } }")
 
 
@@ -143,5 +145,5 @@ class TestTile:
 
     @pytest.mark.parametrize("tiles", ["", "tiles: 0", "tiles: -2"])
     def test_refuses_no_copies(self, tiles):
-        with pytest.raises(CheckError, match="a number above 0 is accepted"):
+        with pytest.raises(CheckError, match="expected a number above 0"):
             make_layer("Tile", f"tile_param {{ {tiles} }}")

@@ -83,10 +83,10 @@ class TestImageOf:
     @pytest.mark.parametrize(
         ("datum", "match"),
         [
-            ({"data": b"12"}, r"a Datum of shape \(0, 0, 0\): above 0 is accepted"),
+            ({"data": b"12"}, r"a Datum of shape \(0, 0, 0\): expected above 0"),
             (
                 {"channels": -1, "height": 2, "width": 3},
-                r"shape \(-1, 2, 3\): above 0",
+                r"shape \(-1, 2, 3\): expected above 0",
             ),
             (
                 {"channels": 1, "height": 2, "width": 3, "data": b"12"},

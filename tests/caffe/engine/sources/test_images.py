@@ -175,9 +175,11 @@ class TestReadList:
         assert name.encode(errors="surrogateescape") == b"\xe9.png"
 
     def test_refuses(self, tmp_path):
-        with pytest.raises(FileError, match="no: No such file or directory: a text"):
+        with pytest.raises(
+            FileError, match="no: No such file or directory: expected a text"
+        ):
             images.read_list(str(tmp_path / "no"))
-        with pytest.raises(FileError, match="embedded null byte: a text file"):
+        with pytest.raises(FileError, match="embedded null byte: expected a text"):
             images.read_list("a\0b")
         (tmp_path / "empty").write_text("\n\n")
         with pytest.raises(FileError, match="empty: File is empty"):

@@ -75,7 +75,7 @@ class TestLMDBReader:
 
     def test_refuses_what_is_missing(self, tmp_path):
         with pytest.raises(
-            FileError, match="nowhere: No such file or directory: a folder"
+            FileError, match="nowhere: No such file or directory: expected a folder"
         ):
             LMDBReader(str(tmp_path / "nowhere"))
         with pytest.raises(FileError, match="embedded null byte"):

@@ -67,14 +67,14 @@ class TestReadWindows:
         ("text", "match"),
         [
             ("", "Window file is empty"),
-            ("a.png", "image 1 of the list: 'a.png': # is accepted"),
+            ("a.png", "image 1 of the list: 'a.png': expected #"),
             ("# 0 a.png 3 20 30 2 5 0.9 1 2 3 4", "image 1 .*the file ends before"),
-            ("# x", "'x': a whole number is accepted"),
-            ("# 0 a.png 3 20 30 1 5 y", "'y': a number is accepted"),
-            ("# 0 a.png 1 20 30 0", "root/a.png: has 1 channels: 3 are accepted"),
+            ("# x", "'x': expected a whole number"),
+            ("# 0 a.png 3 20 30 1 5 y", "'y': expected a number"),
+            ("# 0 a.png 1 20 30 0", "root/a.png: has 1 channels: expected 3"),
             (
                 "# 0 a.png 3 20 30 1 0 0.9 1 2 3 4",
-                "an object of label 0: above 0 is accepted",
+                "an object of label 0: expected above 0",
             ),
         ],
     )

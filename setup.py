@@ -79,6 +79,9 @@ DATA_VERBS = {
     "preview": "pyunet_checks.cli.data_preview",
 }
 
+# kinds of model files that packages beside pyunet open
+MODELS = {"modeldef": "pyunet_fiji.models"}
+
 # no wheel of plyvel for Python 3.13 yet
 LEVELDB = 'plyvel>=1.5 ; python_version < "3.13"'
 DRAW = "pydot>=2"
@@ -144,6 +147,7 @@ setup(
         ],
         "pyunet.verbs": [f"{verb} = {module}" for verb, module in VERBS.items()],
         "pyunet.data": [f"{name} = {module}" for name, module in DATA_VERBS.items()],
+        "pyunet.models": [f"{name} = {module}" for name, module in MODELS.items()],
         "napari.manifest": ["pyunet = pyunet_bridges.napari:napari.yaml"],
     },
     install_requires=[

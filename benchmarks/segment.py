@@ -26,13 +26,13 @@ from pathlib import Path
 from typing import Any
 
 PHASES = {  # in the order in which they are first entered
-    "import torch": ("pyunet.inference.engine", "choose_computation"),
-    "net and weights": ("pyunet.inference.engine", "load_model"),
-    "read image": ("pyunet.inference.mapped", "open_stack"),
-    "plan": ("pyunet.cli.segment_work", "make_plans"),
+    "import torch": ("pyunet.inference.jobs", "choose_computation"),
+    "net and weights": ("pyunet.inference.trained", "load_model"),
+    "read image": ("pyunet.inference.jobs", "open_stack"),
+    "plan": ("pyunet.inference.segmenting", "make_plan"),
     "compute": ("pyunet.inference.predict", "forward_tiles"),
-    "write": ("pyunet.cli.segment_work", "write_stack"),
-    "overlay": ("pyunet.cli.segment", "_draw"),
+    "write": ("pyunet.inference.jobs", "write_parts"),
+    "overlay": ("pyunet.inference.jobs", "_draw"),
 }
 
 
@@ -69,9 +69,6 @@ def child(words: list[str], spawned: float, report: str) -> int:
     for name, (home, function) in PHASES.items():
         module = importlib.import_module(home)
         setattr(module, function, clock.timed(name, getattr(module, function)))
-    segment = importlib.import_module("pyunet.cli.segment")
-    work = importlib.import_module("pyunet.cli.segment_work")
-    segment.make_plans, segment.write_stack = work.make_plans, work.write_stack
     clock.seconds["import pyunet"] = time.perf_counter() - begin
     from pyunet.cli import main
     from pyunet.memory import peak_bytes

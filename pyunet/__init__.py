@@ -11,29 +11,37 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyunet.inference.pretrained import Pretrained
+    from pathlib import Path
+
+    from pyunet.inference.trained import Trained
 
 __version__ = "0.6.0"
 
 
-def load(name: str, *, gpu: int | None = None) -> Pretrained:
+def load(
+    name: str | Path, weights: str | Path | None = None, *, gpu: int | None = None
+) -> Trained:
     """Load a trained model; ``load(NAME)(image)`` gives the scores of an image.
 
     Parameters
     ----------
-    name : str
-        One of those that ``pyunet zoo list`` names. What is not here is fetched.
+    name : str or Path
+        One of those that ``pyunet zoo list`` names. What is not here is fetched. With
+        `weights` the net: a prototxt, a folder with ``deploy.prototxt``, a
+        ``.modeldef.h5``, or the name of a net that comes with the package.
+    weights : str or Path, optional
+        ``.caffemodel`` or ``.caffemodel.h5`` of your own.
     gpu : int, optional
         Number of the GPU to run on; default: the CPU.
 
     Returns
     -------
-    Pretrained
+    Trained
 
     Raises
     ------
     DataError
-        No such model, or one that cannot be fetched.
+        No such model, one that cannot be fetched, files that do not fit each other.
 
     Examples
     --------
@@ -42,6 +50,6 @@ def load(name: str, *, gpu: int | None = None) -> Pretrained:
         ...
     pyunet.errors.DataError: nonesuch: no trained model of this name; known are ...
     """
-    from pyunet.inference.pretrained import load_pretrained
+    from pyunet.inference.trained import load_trained
 
-    return load_pretrained(name, gpu=gpu)
+    return load_trained(name, weights, gpu=gpu)

@@ -19,6 +19,7 @@ from pyunet.errors import DataError, OutOfMemoryError
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 GUESS = 4 * 2**30
+GPU_MEMORY = 4 * 2**30
 # Measured: what allocators round up and do not give back at once, and the workspace
 # of libraries; on a GPU that is the context and what cuDNN takes.
 ALLOCATOR_FACTOR = 1.25
@@ -62,6 +63,35 @@ def format_bytes(size: int) -> str:
     ('1M', '4M', '20480M')
     """
     return f"{-(-size // UNITS['M'])}M"
+
+
+def memory_limit(text: str | None = None, *, on_gpu: bool = False) -> tuple[int, int]:
+    """Give how many bytes may be taken, and how many of them the program holds.
+
+    Parameters
+    ----------
+    text : str, optional
+        What a person says; default: half of what is free on the CPU, 4 GiB on a GPU.
+    on_gpu : bool, default False
+        Of a GPU the limit is that of one tile, and nothing is counted as held.
+
+    Raises
+    ------
+    DataError
+        What `parse_bytes` refuses; less than the program took already.
+    """
+    if on_gpu:
+        return (parse_bytes(text) if text else GPU_MEMORY), 0
+    held = used_bytes()
+    if text is None:
+        return held + available_bytes() // 2, held
+    limit = parse_bytes(text)
+    if peak_bytes() > limit:
+        raise DataError(
+            f"--memory {text}: loading the model alone took "
+            f"{format_bytes(peak_bytes())}"
+        )
+    return limit, held
 
 
 def needed_bytes(weights: int, activations: int, *, on_gpu: bool = False) -> int:

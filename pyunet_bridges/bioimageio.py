@@ -21,17 +21,17 @@ from pyunet.data.images import read_stack
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference.engine import Model
-from pyunet.modeldef.normalisation import (
-    MEAN_DEVIATION,
-    NONE,
-    SMALLEST_LARGEST,
-    normalise,
-)
 from pyunet.zoo.cache import sha256_of
 from pyunet_bridges.converters import converters
 from pyunet_bridges.readme import readme
 from pyunet_bridges.samples import cut_middle, draw_cover, synthetic_image
 from pyunet_bridges.source import Source
+from pyunet_fiji.modeldef.normalisation import (
+    MEAN_DEVIATION,
+    NONE,
+    SMALLEST_LARGEST,
+    normalise,
+)
 
 LOG = logging.getLogger(__name__)
 AXES = "zyx"

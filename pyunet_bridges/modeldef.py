@@ -16,11 +16,11 @@ from google.protobuf import text_format
 
 from pyunet.errors import DataError
 from pyunet.files import new_files
-from pyunet.modeldef import ModelDefinition, write_modeldef
-from pyunet.modeldef.creating import complete_geometry, read_text_file
-from pyunet.modeldef.definition import IDENT
 from pyunet_bridges.converters import converters
 from pyunet_bridges.source import Source
+from pyunet_fiji.modeldef import ModelDefinition, write_modeldef
+from pyunet_fiji.modeldef.creating import complete_geometry, read_text_file
+from pyunet_fiji.modeldef.definition import IDENT
 
 LOG = logging.getLogger(__name__)
 DEFINITION, WEIGHTS = ".modeldef.h5", ".caffemodel.h5"

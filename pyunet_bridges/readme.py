@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyunet.inference.engine import Model
-from pyunet.modeldef.normalisation import NONE, VECTOR_NORM
 from pyunet_bridges.source import Source
+from pyunet_fiji.modeldef.normalisation import NONE, VECTOR_NORM
 
 AXES = "zyx"
 INPUTS = {

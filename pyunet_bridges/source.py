@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pyunet.errors import DataError
-from pyunet.inference.definitions import load_definition
 from pyunet.inference.engine import Model, load_model, load_trained
-from pyunet.modeldef import ModelDefinition
-from pyunet.zoo import find_model, is_definition
+from pyunet.zoo import find_model, kind_of
 from pyunet.zoo.fetching import fetch
 from pyunet.zoo.manifest import Entry, entries
+from pyunet_fiji.modeldef import ModelDefinition
+from pyunet_fiji.modeldef.loading import load_definition
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def open_source(model: str, weights: str | None) -> Source:
         path, given = find_model(model), Path(weights)
     if not given.is_file():
         raise DataError(f"{given}: no such file; the model's weights are wanted")
-    if is_definition(path):
+    if kind_of(path) is not None:
         tiled, definition = load_definition(path, given)
         return Source(path, tiled.net, definition, entry, given)
     return Source(path, load_trained(path, given), None, entry, given)

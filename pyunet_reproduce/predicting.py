@@ -12,19 +12,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pyunet.files import atomic_path
-from pyunet.inference.averaging import average_array, plan_passes
-from pyunet.inference.engine import Model, load_model
+from pyunet.inference.engine import load_model
 from pyunet.inference.passes import Pass, parse_passes
-from pyunet.inference.predict import FloatArray
 from pyunet.inference.resize import resize_to
-from pyunet.memory import available_bytes, used_bytes
+from pyunet.inference.segmenting import Segmenter
+from pyunet.inference.windows import FloatArray, Inputs
 from pyunet_reproduce.nets import NetFiles
 from pyunet_reproduce.readers import Case
 from pyunet_reproduce.recipes import Recipe
 from pyunet_reproduce.samples import Read
 
 FINEST = 65535
-GPU_BYTES = 4 * 2**30
 
 
 def predict(
@@ -61,7 +59,10 @@ def predict(
     passes = parse_passes(recipe.average) if recipe.average else (Pass(),)
     for part, case in tqdm(missing, "segment", unit="image", disable=None):
         example = read(part, case)
-        shares = _probabilities(model, example.image, passes, gpu=gpu)
+        segmenter = Segmenter.within(
+            model, passes=passes, average_of="probabilities"
+        )  # asked anew: what is free changes
+        (shares,) = segmenter.scores(Inputs.of_array(example.image))
         path = prediction_file(out, part, case)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as draft:
@@ -81,15 +82,6 @@ def read_predictions(
     """Read predictions as they were stored."""
     for part, case in cases:
         yield np.asarray(tifffile.imread(prediction_file(out, part, case)))
-
-
-def _probabilities(
-    model: Model, image: FloatArray, passes: tuple[Pass, ...], *, gpu: int | None
-) -> FloatArray:
-    held = 0 if gpu is not None else used_bytes()
-    limit = GPU_BYTES if gpu is not None else held + available_bytes() // 2
-    plans = plan_passes(model, image.shape[1:], passes, memory=limit, held=held)
-    return average_array(model, image, plans, of="probabilities")
 
 
 def _stored(shares: FloatArray, size: tuple[int, ...]) -> NDArray[Any]:

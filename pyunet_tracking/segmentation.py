@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from caffe import Axis
 from pyunet.errors import DataError
+from pyunet.inference import predict
 from pyunet.inference.engine import Model
-from pyunet.inference.predict import FloatArray, forward_tile
 from pyunet.inference.resize import resize_by, resize_to, scaled_size
 from pyunet.inference.tiling import mirror_index
+from pyunet.inference.windows import FloatArray
 from pyunet_tracking.frames import Frames, Normalisation
 
 FLIPS = ((), (-2,), (-1,), (-2, -1))
@@ -150,7 +151,7 @@ def forward_tiles(
         part = tiles.read(image, start)
         total = np.zeros_like(model.net.blobs[model.output].data[0])
         for flip in FLIPS:
-            result = forward_tile(model, np.flip(part, flip), model.output)
+            result = predict.forward_tiles(model, [np.flip(part, flip)])[0]
             total += np.flip(result, flip)
             done()
         total /= len(FLIPS)

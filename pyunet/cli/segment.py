@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import time
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyunet.cli import segment_inputs, zoo_segment
 from pyunet.cli.arguments import add_element_size, add_label_meaning, add_slices
 from pyunet.cli.saying import say
-from pyunet.cli.segment_work import make_plans, write_stack
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from pyunet.inference.jobs import Segmented
 
-    from pyunet.data.images import ImageStack
-    from pyunet.inference.outputs import Outputs
-    from pyunet.inference.passes import Pass
-    from pyunet.inference.segmenting import Work
-
-NAME = "segment"
 HELP = "segment images by overlap-tile with a net and its weights"
-GPU_MEMORY = 4 * 2**30
-VOLUME = 3
 EPILOG = """\
 A model of pyunet zoo list needs no --weights: its own are taken, and fetched if they
 are not here; images go to its pixel size and range of grey values, averaging is the
@@ -119,93 +105,93 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="hand labels of the (one) image, for a picture that compares",
     )  # fmt: skip
     add_label_meaning(parser)
-    zoo_segment.add_arguments(parser)
+    add(
+        "--instances", choices=("components", "watershed"),
+        help="tell objects apart: components (what hangs together), watershed (round "
+        "ones that touch are parted); writes NAME_objects.tif and NAME_objects.csv",
+    )  # fmt: skip
+    add(
+        "--min-size", type=int, default=0, metavar="PIXELS",
+        help="with --instances: leave out smaller objects (default: none)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Segment all images; the first error ends the run."""
-    from pyunet.inference.engine import choose_computation
-    from pyunet.inference.mapped import open_stack
-    from pyunet.inference.segmenting import Wanted
+    _check(args)
+    from pyunet.inference.jobs import Job, Truth
 
-    slices = args.slices or slice(None)
-    tile_size = _parse_tile_size(args.tile_size)
-    listed = zoo_segment.find(args)
-    passes = _parse_average(args)
-    values = Wanted(softmax=args.softmax, of=args.average_of or "scores")
-    places = _places(args)
-    choose_computation(precision=args.precision, backend=args.backend)
-    with ThreadPoolExecutor(1) as pool:  # slow to import, and wanted after the net
-        pool.submit(import_module, "pyunet.inference.pictures")
-        source = zoo_segment.load(args, listed)
-    model = source.model
-    memory = _memory(args.memory, on_gpu=args.gpu is not None)
-    for path, outputs in places:
-        started = time.monotonic()
-        stack = segment_inputs.cut(
-            open_stack(path, outputs.labels.parent), slices, path
-        )
-        truth = segment_inputs.read_truth(args, stack, slices)
-        limit, held = _in_memory(memory)
-        inputs = source.prepare(args, stack, path, limit - held)
-        work = make_plans(
-            model, stack, inputs, memory, tile_size, passes, values, outputs
-        )
-        zoo_segment.check_objects(args, stack, (limit, held), images=inputs.count)
-        labels = write_stack(work, stack, outputs)
-        _draw(outputs, stack, labels, truth)
-        _report(outputs, work, stack, time.monotonic() - started)
-        zoo_segment.write_objects(
-            args, listed, stack, labels, outputs.labels,
-            volumes=inputs.count if len(inputs.own) == VOLUME else 0,
-        )  # fmt: skip
+    objects = None
+    if args.instances:
+        from pyunet.inference.object_files import ObjectFinder
+
+        objects = ObjectFinder(args.instances, args.min_size, args.element_size_um)
+    truth = args.truth and Truth(Path(args.truth), args.labels_are, args.inside)
+    job = Job(
+        images=[Path(image) for image in args.images],
+        out=Path(args.out),
+        model=args.model,
+        weights=Path(args.weights) if args.weights else None,
+        gpu=args.gpu,
+        precision=args.precision,
+        backend=args.backend,
+        memory=args.memory,
+        slices=args.slices or slice(None),
+        element_size_um=args.element_size_um,
+        tile_size=_parse_tile_size(args.tile_size),
+        average=args.average,
+        average_of=args.average_of or "scores",
+        softmax=args.softmax,
+        truth=truth,
+        objects=objects,
+    )
+    for done in job.run():
+        _report(done)
     return 0
 
 
-def _places(args: argparse.Namespace) -> list[tuple[Path, Outputs]]:
-    """Name all outputs before any work is done, and refuse to overwrite anything."""
+def _check(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before anything is loaded."""
     from pyunet.errors import DataError
-    from pyunet.files import followed
-    from pyunet.inference.outputs import Outputs
 
+    if args.min_size and not args.instances:
+        raise DataError(f"--min-size {args.min_size}: goes with --instances")
+    if args.average is None and args.average_of is not None:
+        raise DataError(f"--average-of {args.average_of}: goes with --average")
     if not args.truth and (args.inside is not None or args.labels_are != "auto"):
         raise DataError("--inside and --labels-are: go with --truth")
     if args.truth and len(args.images) > 1:
         raise DataError(
             f"--truth {args.truth}: goes with one image, {len(args.images)} are given"
         )
-    out = Path(args.out)
-    if (out.exists() or out.is_symlink()) and not out.is_dir():
-        raise DataError(f"{out}: is no folder; --out wants one, or a new name")
-    places: dict[str, tuple[Path, Outputs]] = {}
-    for path in map(Path, args.images):
-        if not path.exists():
-            raise DataError(f"{path}: no such file or folder")
-        name = path.stem if path.is_file() else followed(path).name
-        if name in places:
-            raise DataError(
-                f"{path}: would overwrite the results of {places[name][0]}; give "
-                "them different names or segment them into different folders"
-            )
-        places[name] = (path, Outputs.of(out, name))
-    _check_inputs_stay(args, [outputs for _, outputs in places.values()])
-    return list(places.values())
+    if args.weights is None:
+        _check_listed(args.model)
+    elif args.element_size_um is not None:
+        _check_has_pixel_size(args.model)
 
 
-def _check_inputs_stay(args: argparse.Namespace, outputs: list[Outputs]) -> None:
+def _check_listed(model: str) -> None:
     from pyunet.errors import DataError
-    from pyunet.files import followed
+    from pyunet.zoo.manifest import entries
 
-    inputs = [Path(p) for p in (*args.images, args.weights, args.truth) if p]
-    inside = [file for p in inputs if p.is_dir() for file in p.iterdir()]
-    read = {followed(p) for p in (*inputs, *inside)}
-    for one in outputs:
-        written = (one.labels, one.scores, one.overlay, one.comparison)
-        clash = [path for path in written if followed(path) in read]
-        if clash:
-            raise DataError(
-                f"{clash[0]}: is an input and would be overwritten; take another --out"
-            )
+    known = entries()
+    if model not in known:
+        raise DataError(
+            f"--model {model}: --weights is wanted; without it accepted are "
+            f"{', '.join(known)} (pyunet zoo list)"
+        )
+
+
+def _check_has_pixel_size(model: str) -> None:
+    from pyunet.errors import DataError
+    from pyunet.zoo.finding import find_model, kind_of
+
+    path = find_model(model)
+    if kind_of(path) is None:
+        raise DataError(
+            "--element-size-um: goes with a .modeldef.h5, which says at what size its "
+            f"net sees images; {path} is none"
+        )
 
 
 def _parse_tile_size(text: str | None) -> list[int] | None:
@@ -221,73 +207,21 @@ def _parse_tile_size(text: str | None) -> list[int] | None:
     return [int(part) for part in parts]
 
 
-def _memory(text: str | None, *, on_gpu: bool) -> tuple[int, int]:
-    """Give how much may be taken and how much of it the loaded program holds."""
-    from pyunet.errors import DataError
-    from pyunet.memory import (
-        available_bytes,
-        format_bytes,
-        parse_bytes,
-        peak_bytes,
-        used_bytes,
-    )
-
-    if on_gpu:
-        return (parse_bytes(text) if text else GPU_MEMORY), 0
-    held = used_bytes()
-    if text is None:
-        return held + available_bytes() // 2, held
-    limit = parse_bytes(text)
-    if peak_bytes() > limit:
-        raise DataError(
-            f"--memory {text}: loading the model alone took "
-            f"{format_bytes(peak_bytes())}"
-        )
-    return limit, held
-
-
-def _in_memory(memory: tuple[int, int]) -> tuple[int, int]:
-    """Give the limit of the process: on a GPU that of a tile is another one."""
-    from pyunet.memory import available_bytes, used_bytes
-
-    if memory[1]:
-        return memory
-    return used_bytes() + available_bytes(), used_bytes()
-
-
-def _parse_average(args: argparse.Namespace) -> tuple[Pass, ...] | None:
-    from pyunet.errors import DataError
-
-    if args.average is None:
-        if args.average_of is not None:
-            raise DataError(f"--average-of {args.average_of}: goes with --average")
-        return None
-    from pyunet.inference.passes import parse_passes
-
-    return parse_passes(args.average)
-
-
-def _draw(
-    outputs: Outputs,
-    stack: ImageStack,
-    labels: NDArray[np.unsignedinteger],
-    truth: NDArray[np.generic] | None,
-) -> None:
-    from pyunet.inference.pictures import comparison_png, overlay_png
-
-    overlay_png(outputs.overlay, stack.array, labels)
-    if truth is not None:
-        comparison_png(outputs.comparison, stack.array, truth, labels)
-
-
-def _report(outputs: Outputs, work: Work, stack: ImageStack, seconds: float) -> None:
+def _report(done: Segmented) -> None:
     from pyunet.inference.tiling import format_shape
 
-    plans = list(work.plans.values())
-    passes = f"{len(plans)} passes of " if work.segmenter.passes else ""
-    count, _, height, width = stack.array.shape
+    if done.truth:
+        print(f"truth {done.truth}")
+    plans = list(done.work.plans.values())
+    passes = f"{len(plans)} passes of " if done.work.segmenter.passes else ""
+    count, _, height, width = done.shape
     say(
-        f"{outputs.labels}: {count} slice(s) of {height}x{width} pixels, {passes}"
+        f"{done.outputs.labels}: {count} slice(s) of {height}x{width} pixels, {passes}"
         f"{len(plans[0])} tile(s) of {format_shape(plans[0].tile)} -> "
-        f"{format_shape(plans[0].output)} each, {seconds:.1f} s"
+        f"{format_shape(plans[0].output)} each, {done.seconds:.1f} s"
     )
+    if done.objects:
+        say(
+            f"{done.objects.table}: {done.objects.count} object(s), sizes in "
+            f"{done.objects.unit}"
+        )

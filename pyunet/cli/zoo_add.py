@@ -61,16 +61,17 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """See that the files fit each other, then take them in."""
     from pyunet.inference.passes import parse_passes
-    from pyunet.zoo import find_model, is_definition
+    from pyunet.inference.trained import open_model
+    from pyunet.zoo import find_model, kind_of
     from pyunet.zoo.adding import ENDINGS, add_model
 
     if args.average:
         parse_passes(args.average)
     model = find_model(args.model)
-    channels = _channels(model, args.weights)
+    channels = open_model(model, args.weights).model.channels
     fitting = {1: "grey", 3: "rgb"}.get(channels, "as stored")
     wanted = {"channels": channels, "take": args.take or fitting}
-    if not is_definition(model):
+    if kind_of(model) is None:
         wanted["pixel_size_um"] = args.pixel_size_um
     name = args.name or args.weights.name
     for ending in ENDINGS:
@@ -88,13 +89,3 @@ def run(args: argparse.Namespace) -> int:
     say(f"{entry.name}: {entry.weights_path}")
     print(f"sha256 {entry.sha256}, {entry.size} bytes")
     return 0
-
-
-def _channels(model: Path, weights: Path) -> int:
-    from pyunet.inference.definitions import load_definition
-    from pyunet.inference.engine import load_model
-    from pyunet.zoo import is_definition
-
-    if is_definition(model):
-        return load_definition(model, weights)[0].channels
-    return load_model(model, weights).channels

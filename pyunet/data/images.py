@@ -81,6 +81,14 @@ class ImageStack:
     paths: list[Path]
     resolution: Resolution | None = None
 
+    @property
+    def place(self) -> str:
+        """What messages call it: the file, the folder of several, else the name."""
+        if not self.paths:
+            return self.name
+        first = self.paths[0]
+        return str(first if len(self.paths) == 1 else first.parent)
+
 
 def read_stack(path: str | Path, *, palette_as_index: bool = False) -> ImageStack:
     """Read a TIFF file (all its pages), a picture, or a folder of them as one stack.

@@ -1,6 +1,7 @@
 """Bring images to the pixel size and the grey values that a trained net has seen.
 
-What is done is said in the log, one line for each of the two. Sizes are changed by
+What is done is said in the log, one line for each of the two; nothing is said where a
+net takes images as they are stored, as the user's own do. Sizes are changed by
 `Triangle`, which averages where it shrinks; scores come back by the same.
 """
 
@@ -14,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pyunet.data.greys import BY_TYPE
+from pyunet.data.greys import BY_TYPE, UnitRange
 from pyunet.data.images import ImageStack
 from pyunet.data.preparation import Preparation, eye_of
 from pyunet.errors import DataError
 from pyunet.inference.eyes import even_window, extent_of, eye_width, eye_window
-from pyunet.inference.inputs import Inputs, unit_range
 from pyunet.inference.mapped import forget
 from pyunet.inference.resize import Triangle
 from pyunet.inference.tiling import Window
 from pyunet.inference.windows import (
     FloatArray,
+    Inputs,
     blocks,
     changed,
     everywhere,
@@ -83,7 +84,7 @@ def adapted_inputs(
     --------
     >>> stack = ImageStack(np.full((1, 1, 4, 6), 51, np.uint8), "a", [])
     >>> inputs = adapted_inputs(stack, Input(pixel_size_um=0.5), pixel_size_um=(1, 1))
-    >>> inputs.extent, next(inputs.arrays()).shape
+    >>> inputs.extent, next(inputs.windows())(everywhere((8, 12))).shape
     ((8, 12), (1, 8, 12))
     """
     own = stack.array.shape[2:]
@@ -116,10 +117,32 @@ def adapted_inputs(
     if dimensions == VOLUME:
         volume = (len(stack.array), *own)
         return Inputs(1, volume, lambda: iter([stacked(list(planes()))]), volume)
-    held = preparing_bytes(own)
+    held = 0 if _is_as_stored(wanted) else preparing_bytes(own)
     if wanted.inside == "eye":
         held += EYE_BYTES * math.prod(own)
     return Inputs(len(stack.array), extent, planes, own, back, held)
+
+
+def _is_as_stored(wanted: Input) -> bool:
+    """Tell whether nothing of an image is changed but the scale of its grey values."""
+    return wanted == Input(channels=wanted.channels, take="as stored")
+
+
+def unit_range(stack: ImageStack) -> UnitRange:
+    """Find the grey values that become 0 and 1, over all of a stack.
+
+    Raises
+    ------
+    DataError
+        NaN or infinite values.
+    """
+    array = stack.array
+    parts = (
+        window(at)
+        for window in map(of_array, array)
+        for at in blocks(everywhere(array.shape[2:]))
+    )
+    return UnitRange.of(array.dtype, parts, name=stack.name)
 
 
 def _check_eye(stack: ImageStack, free: int | None) -> None:
@@ -218,7 +241,8 @@ def _matching(
         return lambda image: image
     how = f"{wanted.take} values of {stack.array.dtype} to 0..1"
     if not wanted.deviation:
-        LOG.info("%s: %s", name, how)
+        if not _is_as_stored(wanted):
+            LOG.info("%s: %s", name, how)
         return lambda image: image
     everything = everywhere(stack.array.shape[2:])
     parts = (window(at) for window in images() for at in blocks(everything))

@@ -22,19 +22,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from tqdm import tqdm
 
 from pyunet.errors import DataError
-from pyunet.inference.engine import FLOAT_BYTES, Model
+from pyunet.inference.engine import Model
 from pyunet.inference.mapped import Scratch, forget
 from pyunet.inference.passes import Pass
-from pyunet.inference.predict import (
-    FloatArray,
-    check_image,
-    make_plan,
-    prepare,
-    tile_scores,
-)
+from pyunet.inference.predict import make_plan, set_tile, tile_scores
 from pyunet.inference.tiling import (
     Plan,
     Tile,
@@ -43,7 +36,7 @@ from pyunet.inference.tiling import (
     mirror_index,
     read_window,
 )
-from pyunet.inference.windows import Place, blocks, everywhere, of_array
+from pyunet.inference.windows import FloatArray, Place, blocks, everywhere
 
 Values = Literal["scores", "probabilities"]
 SUM_BYTES = 8
@@ -58,7 +51,7 @@ def plan_passes(
     memory: int,
     held: int = 0,
     tile_size: Sequence[int] | None = None,
-    parts: int = 0,
+    parts: int = 1,
 ) -> dict[Pass, Plan]:
     """Decide how the versions of images of one size are cut into tiles.
 
@@ -71,9 +64,8 @@ def plan_passes(
     memory, held, tile_size
         As in :func:`pyunet.inference.predict.make_plan`; a tile size is meant for the
         mirrored or rotated image.
-    parts : int, default 0
-        Number of images whose sums are counted in `held`, or lie on the disk; 0: one
-        image and its sums are held whole.
+    parts : int, default 1
+        Number of images, whose sums are counted in `held` or lie on the disk.
 
     Returns
     -------
@@ -84,87 +76,19 @@ def plan_passes(
     DataError
         No tile fits into the memory; no pass.
     """
-    classes = int(model.net.blobs[model.output].shape[1])
-    pixels = int(np.prod(image))
-    sums = (SUM_BYTES * classes + FLOAT_BYTES * model.channels) * pixels
-    taken = held if parts else held + sums
     known: dict[tuple[int, ...], Plan] = {}
     plans: dict[Pass, Plan] = {}
     for one in passes:
         extent = one.extent(image)
         if extent not in known:
             known[extent] = make_plan(
-                model, extent, memory=memory, held=taken, tile_size=tile_size,
+                model, extent, memory=memory, held=held, tile_size=tile_size,
                 parts=parts,
             )  # fmt: skip
         plans[one] = known[extent]
     if not plans:
         raise DataError("no pass is given; at least one is needed for a mean")
     return plans
-
-
-def average_array(
-    model: Model,
-    image: FloatArray,
-    plans: Mapping[Pass, Plan],
-    *,
-    of: Values = "scores",
-    output: str | None = None,
-) -> FloatArray:
-    """Compute the mean scores of one image; see :func:`average_arrays`."""
-    return next(average_arrays(model, [image], plans, total=1, of=of, output=output))
-
-
-def average_arrays(
-    model: Model,
-    images: Iterable[FloatArray],
-    plans: Mapping[Pass, Plan],
-    *,
-    total: int,
-    of: Values = "scores",
-    output: str | None = None,
-    label: str = "segment",
-) -> Iterator[FloatArray]:
-    """Compute the mean scores of images of one size, one after the other.
-
-    Parameters
-    ----------
-    model : Model
-    images : iterable of ndarray of float32, each of shape (C, [Z,] Y, X)
-    plans : mapping of Pass to Plan
-        From :func:`plan_passes`.
-    total : int
-        Number of images, for the progress bar.
-    of : {"scores", "probabilities"}, default "scores"
-        What the mean is taken of: what the net gives, as the 2015 release does, or
-        its softmax.
-    output : str, optional
-        Blob with the scores; default: the net's first output.
-    label : str
-        What the progress bar is called.
-
-    Yields
-    ------
-    ndarray of float32, shape (K, [Z,] Y, X)
-
-    Raises
-    ------
-    DataError
-        An image of other extents or channels than the plans and the net.
-    """
-    blob = output or model.output
-    with tqdm(
-        total=total * tile_total(plans), desc=label, unit="tile", disable=None
-    ) as progress:
-        for image in images:
-            extent = image.shape[1:]
-            for one, plan in plans.items():
-                check_image(model, image, one.extent(extent), plan)
-            mean = average_window(
-                model, of_array(image), extent, plans, of=of, output=blob,
-                progress=progress.update,
-            )  # fmt: skip
-            yield mean(everywhere(extent))
 
 
 def tile_total(plans: Mapping[Pass, Plan]) -> int:
@@ -179,7 +103,6 @@ def average_window(
     plans: Mapping[Pass, Plan],
     *,
     of: Values = "scores",
-    output: str | None = None,
     scratch: Scratch | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Window:
@@ -192,8 +115,11 @@ def average_window(
         Gives pixels (C, [Z,] Y, X), float32, of a part, one slice an axis.
     extent : sequence of int
         ([Z,] Y, X) of the image.
-    plans, of, output
-        As for `average_arrays`.
+    plans : mapping of Pass to Plan
+        From :func:`plan_passes`.
+    of : {"scores", "probabilities"}, default "scores"
+        What the mean is taken of: what the net gives, as the 2015 release does, or
+        its softmax.
     scratch : Scratch, optional
         Where the sums are held; default: the memory.
     progress : callable, optional
@@ -204,11 +130,10 @@ def average_window(
     callable
         Gives the mean (K, [Z,] Y, X) of a part.
     """
-    blob = output or model.output
     running = _Mean(image, tuple(extent), scratch or Scratch(), of == "probabilities")
     for one, plan in plans.items():
-        classes = prepare(model, plan, blob)
-        for _ in running.add(model, one, plan, blob=blob, classes=classes):
+        classes = set_tile(model, plan)
+        for _ in running.add(model, one, plan, classes):
             progress()
     return running.result
 
@@ -226,17 +151,15 @@ class _Mean:
         self.count = 0
         self.total: NDArray[np.float64] = np.zeros(0)
 
-    def add(
-        self, model: Model, one: Pass, plan: Plan, *, blob: str, classes: int
-    ) -> Iterator[Tile]:
+    def add(self, model: Model, one: Pass, plan: Plan, classes: int) -> Iterator[Tile]:
         """Add a pass, giving every tile that is done."""
         if not self.count:
             self.total = self.scratch.zeros((classes, *self.extent), np.float64)
         self.count += 1
         if one.is_exact:
-            yield from self._add_exact(model, one, plan, blob)
+            yield from self._add_exact(model, one, plan)
         else:
-            yield from self._add_rotated(model, one, plan, blob)
+            yield from self._add_rotated(model, one, plan)
 
     def result(self, at: Place) -> FloatArray:
         """Give the mean of a part."""
@@ -247,29 +170,21 @@ class _Mean:
         forget(self.total)
         return mean
 
-    def _add_exact(
-        self, model: Model, one: Pass, plan: Plan, blob: str
-    ) -> Iterator[Tile]:
+    def _add_exact(self, model: Model, one: Pass, plan: Plan) -> Iterator[Tile]:
         window, total = one.window(self.image, self.extent), one.apply(self.total)
         inputs = ((tile, read_window(window, plan, tile)) for tile in plan)
-        for tile, scores in tile_scores(
-            model, plan, inputs, blob=blob, softmax=self.softmax
-        ):
+        for tile, scores in tile_scores(model, plan, inputs, softmax=self.softmax):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             total[target] += scores
             forget(self.total)
             yield tile
 
-    def _add_rotated(
-        self, model: Model, one: Pass, plan: Plan, blob: str
-    ) -> Iterator[Tile]:
+    def _add_rotated(self, model: Model, one: Pass, plan: Plan) -> Iterator[Tile]:
         total = self.total[..., ::-1] if one.mirror else self.total
         spline = self._spline(model.channels, one)
         canvas = self.scratch.zeros((len(total), *plan.image), np.float32)
         inputs = ((tile, _read_rotated(spline, one, plan, tile)) for tile in plan)
-        for tile, scores in tile_scores(
-            model, plan, inputs, blob=blob, softmax=self.softmax
-        ):
+        for tile, scores in tile_scores(model, plan, inputs, softmax=self.softmax):
             target: tuple[slice, ...] = (slice(None), *tile.target)
             canvas[target] = scores
             forget(canvas)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from pyunet.data.images import TIFF, Resolution
 from pyunet.errors import DataError
-from pyunet.modeldef.rescaling import UM_PER_UNIT
 from pyunet.tiffs import opened_tiff
 
 LOG = logging.getLogger(__name__)
 MICROMETRE = ("um", "\u00b5m", "\u03bcm", "\\u00B5m", "micron", "microns", "micrometer")
+UM_PER_UNIT = {"m": 1e6, "cm": 1e4, "mm": 1e3, "nm": 1e-3, "pm": 1e-6}
 CENTIMETRE = 3  # TIFF's ResolutionUnit
 
 

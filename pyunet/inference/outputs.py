@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
@@ -37,12 +37,17 @@ class Outputs:
         TIFF stacks: the most likely class; all classes, float32.
     overlay, comparison : Path
         PNG pictures; the second one only where a truth is known.
+    objects, table : Path
+        A TIFF stack with numbers of objects, and what was measured of them; only where
+        objects are told apart.
     """
 
     labels: Path
     scores: Path
     overlay: Path
     comparison: Path
+    objects: Path
+    table: Path
 
     @classmethod
     def of(cls, folder: str | Path, name: str) -> Outputs:
@@ -59,7 +64,13 @@ class Outputs:
             scores=Path(f"{stem}scores.tif"),
             overlay=Path(f"{stem}overlay.png"),
             comparison=Path(f"{stem}comparison.png"),
+            objects=Path(f"{stem}objects.tif"),
+            table=Path(f"{stem}objects.csv"),
         )
+
+    def written(self) -> list[Path]:
+        """List all of them."""
+        return [getattr(self, field.name) for field in fields(self)]
 
 
 def write_stacks(

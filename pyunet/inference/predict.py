@@ -22,7 +22,6 @@ from pyunet.inference.tiling import (
     fixed_tiles,
     format_shape,
     plan_tiles,
-    read_tile,
     read_window,
 )
 from pyunet.memory import format_bytes, needed_bytes
@@ -31,7 +30,7 @@ FloatArray = NDArray[np.float32]
 AHEAD = 2
 BATCHES = (16, 8, 4, 2)  # on a GPU; on CPUs one larger tile is faster than some small
 
-Inputs = Iterator[tuple[Tile, NDArray[Any]]]
+TileInputs = Iterator[tuple[Tile, NDArray[Any]]]
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def make_plan(
     memory: int,
     held: int = 0,
     tile_size: Sequence[int] | None = None,
-    parts: int = 0,
+    parts: int = 1,
 ) -> Plan:
     """Decide how images of one size are cut into tiles.
 
@@ -82,9 +81,8 @@ def make_plan(
         Output pixels of a tile, one number or one an axis, rounded up to the next
         valid size; default: the smallest of the tile shapes that fit and whose work is
         within 5 % of the least.
-    parts : int, default 0
-        Number of images for `segment_parts`, which needs no memory for a whole image;
-        0: images and scores are held whole.
+    parts : int, default 1
+        Number of images.
 
     Returns
     -------
@@ -96,14 +94,13 @@ def make_plan(
     DataError
         No tile fits into the memory; the text says how much is needed.
     """
-    fixed = held if parts else held + _result_bytes(model, image)
     weights = model.weight_bytes()
 
     def needed(tile: tuple[int, ...], batch: int = 1) -> int:
         activations = model.activation_bytes(tile, batch=batch)
-        waiting = batch * _waiting_bytes(model, tile) if parts else 0
+        waiting = batch * _waiting_bytes(model, tile)
         net = needed_bytes(weights, activations, on_gpu=model.on_gpu)
-        return fixed + waiting + net
+        return held + waiting + net
 
     if tile_size is None:
         plan = plan_tiles(
@@ -117,100 +114,9 @@ def make_plan(
                 f"{format_bytes(needed(plan.tile))}, the limit is "
                 f"{format_bytes(memory)}: take smaller tiles or raise the memory limit"
             )
-    most = len(plan) * max(1, parts) if model.on_gpu else 1
+    most = len(plan) * parts if model.on_gpu else 1
     fitting = (n for n in BATCHES if n <= most and needed(plan.tile, n) <= memory)
     return replace(plan, padding=model.padding, batch=next(fitting, 1))
-
-
-def segment_array(
-    model: Model,
-    image: FloatArray,
-    plan: Plan,
-    *,
-    output: str | None = None,
-    softmax: bool = False,
-) -> FloatArray:
-    """Compute the scores of one image.
-
-    Parameters
-    ----------
-    model : Model
-    image : ndarray of float32, shape (C, [Z,] Y, X)
-        Grey values on the scale of the training data.
-    plan : Plan
-        From :func:`make_plan`.
-    output : str, optional
-        Blob with the scores; default: the net's first output.
-    softmax : bool, default False
-        Turn scores into probabilities.
-
-    Returns
-    -------
-    ndarray of float32, shape (K, [Z,] Y, X)
-
-    Raises
-    ------
-    DataError
-        An image of other extents or channels than the plan and the net.
-    """
-    return next(
-        segment_arrays(model, [image], plan, total=1, output=output, softmax=softmax)
-    )
-
-
-def segment_arrays(
-    model: Model,
-    images: Iterable[FloatArray],
-    plan: Plan,
-    *,
-    total: int,
-    output: str | None = None,
-    softmax: bool = False,
-    label: str = "segment",
-) -> Iterator[FloatArray]:
-    """Compute the scores of images of one size, one after the other.
-
-    Only one image's scores and one tile's activations are held at a time.
-
-    Parameters
-    ----------
-    model : Model
-    images : iterable of ndarray of float32, each of shape (C, [Z,] Y, X)
-    plan : Plan
-    total : int
-        Number of images, for the progress bar.
-    output : str, optional
-        Blob with the scores; default: the net's first output.
-    softmax : bool, default False
-        Turn scores into probabilities.
-    label : str
-        What the progress bar is called.
-
-    Yields
-    ------
-    ndarray of float32, shape (K, [Z,] Y, X)
-
-    Raises
-    ------
-    DataError
-        An image of other extents or channels than the plan and the net.
-    """
-    blob = output or model.output
-    classes = prepare(model, plan, blob)
-    with tqdm(
-        total=total * len(plan), desc=label, unit="tile", disable=None
-    ) as progress:
-        for image in images:
-            check_image(model, image, image.shape[1:], plan)
-            scores = np.empty((classes, *plan.image), np.float32)
-            inputs = ((tile, read_tile(image, plan, tile)) for tile in plan)
-            for tile, result in tile_scores(
-                model, plan, inputs, blob=blob, softmax=softmax
-            ):
-                target: tuple[slice, ...] = (slice(None), *tile.target)
-                scores[target] = result
-                progress.update()
-            yield scores
 
 
 def segment_parts(
@@ -219,7 +125,6 @@ def segment_parts(
     plan: Plan,
     *,
     total: int,
-    output: str | None = None,
     softmax: bool = False,
     label: str = "segment",
 ) -> Generator[Part]:
@@ -235,20 +140,23 @@ def segment_parts(
         Each gives pixels (C, [Z,] Y, X), float32, of a part of one image, one slice an
         axis. Called in another thread.
     plan : Plan
-        From :func:`make_plan`, with ``parts``.
-    total, output, softmax, label
-        As for :func:`segment_arrays`, whose scores these are, bit by bit.
+        From :func:`make_plan`.
+    total : int
+        Number of images, for the progress bar.
+    softmax : bool, default False
+        Turn scores into probabilities.
+    label : str
+        What the progress bar is called.
 
     Yields
     ------
     Part
     """
-    blob = output or model.output
-    prepare(model, plan, blob)
+    set_tile(model, plan)
     inputs = (
         (tile, read_window(window, plan, tile)) for window in images for tile in plan
     )
-    results = tile_scores(model, plan, inputs, blob=blob, softmax=softmax)
+    results = tile_scores(model, plan, inputs, softmax=softmax)
     with (
         closing(results),
         tqdm(total=total * len(plan), desc=label, unit="tile", disable=None) as bar,
@@ -258,7 +166,7 @@ def segment_parts(
             bar.update()
 
 
-def prepare(model: Model, plan: Plan, blob: str) -> int:
+def set_tile(model: Model, plan: Plan) -> int:
     """Set the net to a plan's tile and give the number of classes.
 
     Raises
@@ -267,38 +175,21 @@ def prepare(model: Model, plan: Plan, blob: str) -> int:
         The net's own shapes are not those that the plan is built on.
     """
     model.reshape(plan.tile, batch=plan.batch)
-    shape = tuple(int(extent) for extent in model.net.blobs[blob].shape)
+    shape = tuple(int(extent) for extent in model.net.blobs[model.output].shape)
     borders = [
         (size - extent) // 2 + axis.first == axis.before
         for size, extent, axis in zip(plan.tile, shape[2:], plan.axes, strict=True)
     ]
     if not all(borders):
         raise DataError(
-            f"{model.deploy}: blob '{blob}' has shape {shape} for a tile of "
+            f"{model.deploy}: blob '{model.output}' has shape {shape} for a tile of "
             f"{format_shape(plan.tile)}, which its layers do not explain"
         )
     return shape[1]
 
 
-def check_image(
-    model: Model, image: FloatArray, extent: Sequence[int], plan: Plan
-) -> None:
-    """Compare an image, and what is made of its extents, with the net and the plan.
-
-    Raises
-    ------
-    DataError
-        Other channels than the net's, other extents than the plan's.
-    """
-    if image.shape[0] != model.channels or tuple(extent) != plan.image:
-        raise DataError(
-            f"image of shape {image.shape}: the net takes "
-            f"{model.channels} channel(s), the plan {plan.image} pixels"
-        )
-
-
 def tile_scores(
-    model: Model, plan: Plan, inputs: Inputs, *, blob: str, softmax: bool
+    model: Model, plan: Plan, inputs: TileInputs, *, softmax: bool
 ) -> Generator[tuple[Tile, NDArray[Any]]]:
     """Run the net over tiles; it is set to their size, and to the plan's batch.
 
@@ -308,8 +199,6 @@ def tile_scores(
     plan : Plan
     inputs : iterator of Tile and ndarray, shape (C, [Z,] Y, X)
         The tiles with their pixels; where there are several made in another thread.
-    blob : str
-        Blob with the scores.
     softmax : bool
         Turn scores into probabilities.
 
@@ -322,23 +211,17 @@ def tile_scores(
     batches = iter(lambda: list(islice(inputs, plan.batch)), [])
     with closing(ahead(batches, depth=AHEAD)) as made:
         for batch in made:
-            results = forward_tiles(model, [part for _, part in batch], blob)
+            results = forward_tiles(model, [part for _, part in batch])
             for (tile, _), result in zip(batch, results, strict=False):
                 source: tuple[slice, ...] = (slice(None), *tile.source)
                 scores = result[source]
                 yield tile, softmax_of(scores) if softmax else scores
 
 
-def forward_tile(model: Model, tile: NDArray[Any], blob: str) -> NDArray[Any]:
-    """Run the net over one tile; what comes out is overwritten by the next run."""
-    result: NDArray[Any] = forward_tiles(model, [tile], blob)[0]
-    return result
-
-
-def forward_tiles(
-    model: Model, tiles: Sequence[NDArray[Any]], blob: str
-) -> NDArray[Any]:
+def forward_tiles(model: Model, tiles: Sequence[NDArray[Any]]) -> NDArray[Any]:
     """Run the net over at most as many tiles as it is set to.
+
+    What comes out is overwritten by the next run.
 
     Raises
     ------
@@ -348,7 +231,7 @@ def forward_tiles(
     data = model.net.blobs[model.source].data
     for place, tile in zip(data, tiles, strict=False):
         place[...] = tile
-    tops = model.net.forward()
+    tops, blob = model.net.forward(), model.output
     result: NDArray[Any] = tops[blob] if blob in tops else model.net.blobs[blob].data
     if not np.isfinite(result[: len(tiles)]).all():
         raise DataError(
@@ -370,9 +253,3 @@ def _waiting_bytes(model: Model, tile: tuple[int, ...]) -> int:
     classes = int(model.net.blobs[model.output].shape[1])
     pixels = int(np.prod(tile))
     return FLOAT_BYTES * pixels * ((AHEAD + 2) * model.channels + 3 * classes)
-
-
-def _result_bytes(model: Model, image: Sequence[int]) -> int:
-    """Count one image, its scores, and a copy of one channel for writing."""
-    classes = int(model.net.blobs[model.output].shape[1])
-    return FLOAT_BYTES * (classes + model.channels + 1) * int(np.prod(image))

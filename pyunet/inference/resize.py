@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from pyunet.errors import DataError
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 Number = TypeVar("Number", bound=np.floating[Any])
 
@@ -164,6 +166,8 @@ def _weights(length: int, count: int, scale: float) -> sparse.csr_array:
     The image goes on beyond its border as its mirror image with the edge pixel
     repeated.
     """
+    from scipy import sparse  # slow to import, and seldom needed
+
     narrow = min(scale, 1.0)
     centres = (np.arange(count) + 0.5) / scale - 0.5
     reach = math.ceil(2 / narrow) + 2

@@ -15,11 +15,12 @@ import logging
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Self, TypeVar
 
+import numpy as np
 from tqdm import tqdm
 
 from pyunet.errors import DataError, OutOfMemoryError
@@ -31,7 +32,6 @@ from pyunet.inference.averaging import (
 )
 from pyunet.inference.engine import FLOAT_BYTES, Model
 from pyunet.inference.halving import halved
-from pyunet.inference.inputs import Inputs
 from pyunet.inference.mapped import Scratch
 from pyunet.inference.outputs import Values
 from pyunet.inference.passes import Pass
@@ -39,6 +39,8 @@ from pyunet.inference.predict import Part, make_plan, segment_parts, softmax_of
 from pyunet.inference.tiling import Plan, Window, format_shape
 from pyunet.inference.windows import (
     BLOCK_PX,
+    FloatArray,
+    Inputs,
     blocks,
     changed,
     everywhere,
@@ -48,6 +50,7 @@ from pyunet.memory import (
     MOST_READ,
     available_bytes,
     is_out_of_memory,
+    memory_limit,
     out_of_memory_text,
 )
 
@@ -55,29 +58,6 @@ LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
 VOLUME = 3
 Plans = dict[Pass, Plan]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is averaged and what is given.
-
-    Attributes
-    ----------
-    softmax : bool, default False
-        Whether probabilities are given.
-    of : {"scores", "probabilities"}, default "scores"
-        What is averaged.
-    """
-
-    softmax: bool = False
-    of: Values = "scores"
-
-    def given(self, model: Model) -> Values:
-        """Say what the numbers are."""
-        probabilities = (
-            self.softmax or self.of == "probabilities" or model.gives_probabilities
-        )
-        return "probabilities" if probabilities else "scores"
 
 
 @dataclass(frozen=True)
@@ -93,7 +73,10 @@ class Segmenter:
         Bytes that are taken already: by the program, the loaded net, the images.
     passes : tuple of Pass, optional
         Versions of an image to average over.
-    wanted : Wanted
+    softmax : bool, default False
+        Give probabilities in place of scores.
+    average_of : {"scores", "probabilities"}, default "scores"
+        What is averaged.
     tile_size : sequence of int, optional
         Output pixels of a tile; default: what costs least within the memory.
     folder : Path, optional
@@ -104,9 +87,43 @@ class Segmenter:
     memory: int
     held: int = 0
     passes: tuple[Pass, ...] | None = None
-    wanted: Wanted = field(default_factory=Wanted)
+    softmax: bool = False
+    average_of: Values = "scores"
     tile_size: Sequence[int] | None = None
     folder: Path | None = None
+
+    @classmethod
+    def within(cls, model: Model, memory: str | None = None, **options: Any) -> Self:
+        """Segment with a net within a limit of memory; see `memory_limit`."""
+        limit, held = memory_limit(memory, on_gpu=model.on_gpu)
+        return cls(model, limit, held, **options)
+
+    def scores(self, inputs: Inputs, *, label: str = "segment") -> FloatArray:
+        """Compute the scores of images, and hold them.
+
+        Parameters
+        ----------
+        inputs : Inputs
+        label : str
+            What the progress bar is called.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, K, [Z,] Y, X)
+
+        Raises
+        ------
+        DataError, OutOfMemoryError
+            As `plan` and `Work.parts`.
+        """
+        shape = (inputs.count, self.classes, *inputs.own)
+        result = FLOAT_BYTES * math.prod(shape)
+        holding = self if self.model.on_gpu else replace(self, held=self.held + result)
+        work, scores = holding.plan(inputs), np.empty(shape, np.float32)
+        for part in work.image_parts(label):
+            target: tuple[slice, ...] = (slice(None), *part.target)
+            scores[part.image][target] = part.scores
+        return scores
 
     def plan(self, inputs: Inputs) -> Work:
         """Decide how images are cut into tiles, and where their scores are gathered.
@@ -164,6 +181,16 @@ class Segmenter:
         return each * math.prod(inputs.extent)
 
     @property
+    def values(self) -> Values:
+        """Say what the numbers are that come out."""
+        probabilities = (
+            self.softmax
+            or self.average_of == "probabilities"
+            or self.model.gives_probabilities
+        )
+        return "probabilities" if probabilities else "scores"
+
+    @property
     def classes(self) -> int:
         """Number of the scores' channels."""
         return int(self.model.net.blobs[self.model.output].shape[1])
@@ -212,9 +239,8 @@ class Work:
         DataError
             What reading the images refuses.
         """
-        parts = self._streamed(label) if self.streamed else self._gathered(label)
         volume = len(self.inputs.own) == VOLUME
-        with closing(parts):
+        with closing(self.image_parts(label)) as parts:
             for part in parts:
                 if not volume:
                     yield part
@@ -223,14 +249,18 @@ class Work:
                 for plane in part.planes():
                     yield replace(plane, image=first + plane.image)
 
+    def image_parts(self, label: str = "segment") -> Generator[Part]:
+        """Compute the scores as `parts`, but those of volumes (K, Z, Y, X)."""
+        return self._streamed(label) if self.streamed else self._gathered(label)
+
     def _streamed(self, label: str) -> Generator[Part]:
-        model, inputs, wanted = self.segmenter.model, self.inputs, self.segmenter.wanted
+        segmenter, model, inputs = self.segmenter, self.segmenter.model, self.inputs
         done = 0
         while True:
             parts = segment_parts(
                 model, islice(inputs.windows(), done, None), self.plans[Pass()],
-                total=inputs.count - done, output=model.output, label=label,
-                softmax=wanted.softmax and not model.gives_probabilities,
+                total=inputs.count - done, label=label,
+                softmax=segmenter.softmax and not model.gives_probabilities,
             )  # fmt: skip
             first = done
             try:
@@ -259,22 +289,22 @@ class Work:
 
     def _scores(self, window: Window, progress: Callable[[], object]) -> Window:
         """Compute the scores of an image at the net's pixels."""
-        model, wanted = self.segmenter.model, self.segmenter.wanted
+        segmenter, model = self.segmenter, self.segmenter.model
         raw = not model.gives_probabilities
-        each = wanted.of == "probabilities" and raw
+        each = segmenter.average_of == "probabilities" and raw
         extent = self.inputs.extent
         if self.folder is None and len(self.plans) > 1:  # read once, not in every pass
             window = of_array(window(everywhere(extent)))
         mean = self._with_less(
             lambda: average_window(
-                model, window, extent, self.plans, output=model.output,
+                model, window, extent, self.plans,
                 of="probabilities" if each else "scores",
                 scratch=Scratch(self.folder), progress=progress,
             )
         )  # fmt: skip
-        return (
-            changed(mean, softmax_of) if raw and wanted.softmax and not each else mean
-        )
+        if raw and segmenter.softmax and not each:
+            return changed(mean, softmax_of)
+        return mean
 
     def _with_less(self, work: Callable[[], Result]) -> Result:
         """Do something, with smaller tiles where memory runs out."""

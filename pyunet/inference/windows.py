@@ -1,4 +1,4 @@
-"""Images that are read where they are needed, a window at a time.
+"""What a net gets of images: parts that are read where they are needed.
 
 A window is a function: it takes one slice an axis of ([Z,] Y, X) and gives the pixels
 (C, [Z,] Y, X) there. What is made of a window is a window again, with the values that
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -41,6 +42,46 @@ class Resampling(Protocol):
         part : ndarray, shape (C, [Z,] Y, X)
         at : tuple of slice
         """
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images of one size for a net.
+
+    Attributes
+    ----------
+    count : int
+        How many there are: slices for a 2-D net, volumes for a 3-D one.
+    extent : tuple of int
+        ([Z,] Y, X) of each, as the net sees it.
+    windows : callable
+        Gives an iterator over them as functions that read a part, one slice an axis,
+        as (C, [Z,] Y, X).
+    own : tuple of int
+        ([Z,] Y, X) of each, as it is stored.
+    back : Resampling or None
+        Brings scores (K, [Z,] Y, X) to the image's own pixels; None where the net sees
+        these.
+    held : int
+        Bytes that are held, or taken for a moment, while an image is read.
+    """
+
+    count: int
+    extent: tuple[int, ...]
+    windows: Callable[[], Iterator[Window]]
+    own: tuple[int, ...]
+    back: Resampling | None = None
+    held: int = 0
+
+    @classmethod
+    def of_array(cls, image: FloatArray) -> Inputs:
+        """Take one image (C, [Z,] Y, X) that is ready for the net."""
+        extent = image.shape[1:]
+        return cls(1, extent, lambda: iter([of_array(image)]), extent)
+
+    def restored(self, scores: Window, classes: int) -> Window:
+        """Bring scores that are read in windows to the image's own pixels."""
+        return resampled(scores, self.back, channels=classes)
 
 
 def preparing_bytes(extent: Sequence[int]) -> int:

@@ -5,17 +5,9 @@ they lie; ``fetching`` brings them (``download``, ``archives``, ``renaming``),
 ``adding`` takes in a user's own, ``half`` stores weights in half of their size.
 """
 
-from pyunet.zoo.finding import (
-    DEFINITION,
-    DEPLOY,
-    find_definition,
-    find_model,
-    is_definition,
-    model_names,
-)
+from pyunet.zoo.finding import DEPLOY, find_file, find_model, kind_of, model_names
 from pyunet.zoo.half import half_precision
 
 __all__ = [
-    "DEFINITION", "DEPLOY", "find_definition", "find_model", "half_precision",
-    "is_definition", "model_names",
+    "DEPLOY", "find_file", "find_model", "half_precision", "kind_of", "model_names",
 ]  # fmt: skip

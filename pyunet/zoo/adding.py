@@ -13,7 +13,7 @@ from pyunet.errors import DataError
 from pyunet.files import atomic_path, new_files
 from pyunet.toml import from_table
 from pyunet.zoo.cache import cache_folder, held, sha256_of
-from pyunet.zoo.finding import DEFINITION, is_definition
+from pyunet.zoo.finding import kind_of
 from pyunet.zoo.half import half_precision
 from pyunet.zoo.manifest import (
     MANIFEST,
@@ -42,7 +42,7 @@ def add_model(
     weights : Path
         ``.caffemodel`` or ``.caffemodel.h5``.
     model : Path
-        Its deploy prototxt or ``.modeldef.h5``.
+        Its deploy prototxt, or a model file of another kind.
     table : mapping
         What else is known, with the keys of `Entry`; ``what`` is required.
     half : bool, default False
@@ -61,9 +61,10 @@ def add_model(
     ending = next((end for end in ENDINGS if weights.name.endswith(end)), None)
     if ending is None:
         raise DataError(f"{weights}: expected {' or '.join(ENDINGS)}")
-    kind = "definition" if is_definition(model) else "prototxt"
+    other = kind_of(model)
+    kind = "definition" if other else "prototxt"
     stored = f"{name}{ENDINGS[0] if half else ending}"
-    net = f"{name}{DEFINITION if kind == 'definition' else '.prototxt'}"
+    net = f"{name}{other.ENDING if other else '.prototxt'}"
     given = {
         "licence": "the user's own",
         **table,

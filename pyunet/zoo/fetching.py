@@ -18,7 +18,7 @@ from pyunet.zoo import archives
 from pyunet.zoo.adding import register
 from pyunet.zoo.cache import held, sha256_of
 from pyunet.zoo.download import download
-from pyunet.zoo.finding import DEFINITION, find_model
+from pyunet.zoo.finding import ending_of, find_model, model_kinds
 from pyunet.zoo.manifest import FETCHED, Entry, entries, state
 from pyunet.zoo.renaming import rename_layers
 
@@ -35,7 +35,7 @@ class Files:
     Attributes
     ----------
     model : Path
-        A prototxt, or a ``.modeldef.h5``.
+        A prototxt, or a model file of another kind.
     weights : Path
     """
 
@@ -201,15 +201,17 @@ def _unpack(entry: Entry, archive: Path, aside: Path) -> list[Path]:
 
 
 def _pairs(names: Iterable[str]) -> list[str]:
-    """Find the models of an archive: a definition and the weights beside it."""
+    """Find the models of an archive: a model file and the weights beside it."""
     present = set(names)
     pairs = []
     for name in sorted(present):
-        other = name.removesuffix(DEFINITION) + WEIGHTS
-        if name.endswith(DEFINITION) and other in present:
+        ending = ending_of(name)
+        other = name.removesuffix(ending) + WEIGHTS
+        if ending and other in present:
             pairs += [name, other]
     if not pairs:
-        raise DataError(f"has no {DEFINITION} with a {WEIGHTS} beside it")
+        endings = " or ".join(kind.ENDING for kind in model_kinds())
+        raise DataError(f"has no {endings} with a {WEIGHTS} beside it")
     return pairs
 
 
@@ -228,7 +230,7 @@ def _check_weights(path: Path, *, trusted: bool) -> None:
 
 
 def _is_whole(path: Path) -> bool:
-    """Tell whether a model definition, or weights, can be read to the end."""
+    """Tell whether a model file or weights can be read to the end."""
     import h5py
     from google.protobuf.message import DecodeError
 
@@ -248,8 +250,9 @@ def _take_in(entry: Entry, placed: list[Path]) -> None:
     """Register the collection's models that are not registered yet."""
     registered = entries()
     for path in placed:
-        name = path.name.removesuffix(DEFINITION)
-        if not path.name.endswith(DEFINITION) or name in registered:
+        ending = ending_of(path.name)
+        name = path.name.removesuffix(ending)
+        if not ending or name in registered:
             continue
         weights = f"{name}{WEIGHTS}"
         register(

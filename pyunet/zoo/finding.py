@@ -1,26 +1,91 @@
-"""Find a net by its name, its folder or its file."""
+"""Find a net by its name, its folder or its file, and who opens which kind of file.
+
+pyunet opens a prototxt with its weights. Packages beside it open other files that
+hold a net: each is a `ModelKind`, found by its entry point (group ``pyunet.models``).
+"""
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
+from importlib.metadata import entry_points
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from pyunet.errors import DataError
 
+if TYPE_CHECKING:
+    from pyunet.inference.trained import Trained
+
 DEPLOY = "deploy.prototxt"
-DEFINITION = ".modeldef.h5"
+KINDS = "pyunet.models"  # group of entry points
+
+
+class ModelKind(Protocol):
+    """A kind of model file; the value of an entry point, usually a module.
+
+    Attributes
+    ----------
+    ENDING : str
+        Of its files' names, such as ``.modeldef.h5``.
+    """
+
+    ENDING: str
+
+    def handles(self, path: Path) -> bool:
+        """Tell whether a file is of this kind, by its name."""
+
+    def open_model(self, path: Path, weights: Path, *, gpu: int | None) -> Trained:
+        """Load a file of this kind with its weights.
+
+        Parameters
+        ----------
+        path : Path
+        weights : Path
+        gpu : int or None
+            Number of the GPU to run on; None: the CPU.
+
+        Raises
+        ------
+        DataError
+            Files that cannot be read, or do not fit each other.
+        """
+
+
+@functools.cache
+def model_kinds() -> tuple[ModelKind, ...]:
+    """Give the kinds of model files that installed packages open."""
+    return tuple(entry.load() for entry in entry_points(group=KINDS))
+
+
+def kind_of(path: str | Path) -> ModelKind | None:
+    """Tell what kind of model a file is, by its name; None: a prototxt.
+
+    >>> kind_of("cells.modeldef.h5").ENDING, kind_of("deploy.prototxt")
+    ('.modeldef.h5', None)
+    """
+    return next((kind for kind in model_kinds() if kind.handles(Path(path))), None)
+
+
+def ending_of(name: str) -> str:
+    """Give the ending that tells a model file of any kind; empty: it is none.
+
+    >>> ending_of("cells.modeldef.h5"), ending_of("cells.caffemodel.h5")
+    ('.modeldef.h5', '')
+    """
+    endings = (kind.ENDING for kind in model_kinds())
+    return next((ending for ending in endings if name.endswith(ending)), "")
 
 
 def find_model(model: str | Path) -> Path:
-    """Find the deploy prototxt of a model, or its definition if that is meant.
+    """Find the prototxt of a model, or its file of another kind if that is meant.
 
     Parameters
     ----------
     model : str or Path
         A prototxt file, a folder with ``deploy.prototxt``, or the name of a model
         that comes with the package (:func:`model_names`). A folder or file goes
-        before a name. What ends in ``.modeldef.h5`` is a model definition, see
-        :func:`find_definition`.
+        before a name. For the name of a file of another kind see :func:`find_file`.
 
     Returns
     -------
@@ -44,8 +109,9 @@ def find_model(model: str | Path) -> Path:
     path = Path(model)
     if path.is_file():
         return path
-    if is_definition(path):
-        return find_definition(model)
+    kind = kind_of(path)
+    if kind is not None:
+        return find_file(model, kind.ENDING)
     if path.is_dir():
         if (path / DEPLOY).is_file():
             return path / DEPLOY
@@ -59,14 +125,15 @@ def find_model(model: str | Path) -> Path:
     )
 
 
-def find_definition(model: str | Path) -> Path:
-    """Find the definition of a model.
+def find_file(model: str | Path, ending: str) -> Path:
+    """Find the file of a model whose name has an ending.
 
     Parameters
     ----------
     model : str or Path
-        A ``.modeldef.h5`` file, a folder with one, or the name of a model that comes
-        with the package, with that ending or without.
+        Such a file, a folder with one, or the name of a model that comes with the
+        package, with that ending or without.
+    ending : str
 
     Returns
     -------
@@ -83,37 +150,28 @@ def find_definition(model: str | Path) -> Path:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = Path(folder, "cells.modeldef.h5")
     ...     path.touch()
-    ...     find_definition(folder) == path
+    ...     find_file(folder, ".modeldef.h5") == path
     True
     """
     path = Path(model)
     if path.is_file():
         return path
     if path.is_dir():
-        definitions = sorted(path.glob(f"*{DEFINITION}"))
-        if len(definitions) == 1:
-            return definitions[0]
-        have = ", ".join(definition.name for definition in definitions) or "none"
-        raise DataError(f"{path}: expected one file *{DEFINITION}, got {have}")
-    name = path.name.removesuffix(DEFINITION)
+        files = sorted(path.glob(f"*{ending}"))
+        if len(files) == 1:
+            return files[0]
+        have = ", ".join(file.name for file in files) or "none"
+        raise DataError(f"{path}: expected one file *{ending}, got {have}")
+    name = path.name.removesuffix(ending)
     for folder in _folders():
-        inside = folder / name / f"{name}{DEFINITION}"
+        inside = folder / name / f"{name}{ending}"
         if len(path.parts) == 1 and inside.is_file():
             return inside
-    names = ", ".join(_names(f"*{DEFINITION}")) or "none"
+    names = ", ".join(_names(f"*{ending}")) or "none"
     raise DataError(
         f"{model}: no such file, folder or model; models that come with pyunet and "
-        f"have a {DEFINITION}: {names}"
+        f"have a {ending}: {names}"
     )
-
-
-def is_definition(path: str | Path) -> bool:
-    """Tell a model definition from a prototxt, by the name.
-
-    >>> is_definition("cells.modeldef.h5"), is_definition("deploy.prototxt")
-    (True, False)
-    """
-    return Path(path).suffix.lower() == ".h5"
 
 
 def model_names() -> list[str]:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pyunet.inference.outputs import Values
-    from pyunet.inference.pretrained import Pretrained
+    from pyunet.inference.trained import Trained
 
 FILES = "files"
 TO_FETCH = "{} (to be fetched)"
@@ -75,7 +74,7 @@ def model_choices() -> list[tuple[str, str]]:
     return [*here, *away, ("from files", FILES)]
 
 
-def load_choice(choice: Choice) -> Pretrained:
+def load_choice(choice: Choice) -> Trained:
     """Load the model that was chosen; one of the zoo is fetched if it is not here.
 
     Raises
@@ -84,37 +83,18 @@ def load_choice(choice: Choice) -> Pretrained:
         No such model, files that are not there or do not fit each other.
     """
     import pyunet
-    from pyunet.inference.definitions import load_definition
-    from pyunet.inference.engine import load_model
-    from pyunet.inference.pretrained import Pretrained
-    from pyunet.zoo import find_model, is_definition
-    from pyunet.zoo.manifest import Entry, Input
 
     if choice.name:
         return pyunet.load(choice.name)
     for path, what in ((choice.net, "net"), (choice.weights, "weights")):
         if path == Path():
             raise DataError(f"no {what}: choose a file, or a model by its name")
-    net, definition = find_model(choice.net), None
-    if is_definition(net):
-        model, definition = load_definition(net, choice.weights)
-    else:
-        model = load_model(net, choice.weights)
-    entry = Entry(
-        name=choice.net.name,
-        what="a net of the user's own",
-        licence="",
-        prototxt="" if definition else str(net),
-        definition=str(net) if definition else "",
-        file=str(choice.weights),
-        input=Input(channels=model.channels, take="as stored"),
-    )
-    return Pretrained(entry, model, definition)
+    return pyunet.load(choice.net, choice.weights)
 
 
 def segment_steps(
     array: NDArray[Any],
-    model: Pretrained,
+    model: Trained,
     *,
     rgb: bool = False,
     pixel_size_um: Sequence[float] | None = None,
@@ -126,7 +106,7 @@ def segment_steps(
     ----------
     array : ndarray, shape (..., [Z,] Y, X), with `rgb` (..., Y, X, 3 or 4)
         A 2-D net takes each (Y, X) by itself, a net of volumes each (Z, Y, X).
-    model : Pretrained
+    model : Trained
     rgb : bool, default False
         The last axis is colour; transparency is left out.
     pixel_size_um : sequence of float, optional
@@ -153,12 +133,11 @@ def segment_steps(
     from pyunet.inference.outputs import most_likely
 
     images, lead = _images(array, len(model.model.axes), rgb=rgb)
-    values: Values = "probabilities" if model.model.gives_probabilities else "scores"
     labels, kept = [], []
     yield 0, len(images)
     for number, image in enumerate(images, 1):
         found = model(image, pixel_size_um=pixel_size_um)
-        labels.append(most_likely(found, values))
+        labels.append(most_likely(found, model.values))
         if scores:
             kept.append(found)
         yield number, len(images)

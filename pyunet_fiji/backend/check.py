@@ -7,16 +7,16 @@ import math
 import h5py
 
 from pyunet.errors import DataError
-from pyunet.modeldef.definition import (
+from pyunet_fiji.backend.devices import choose_device
+from pyunet_fiji.backend.flags import Flags
+from pyunet_fiji.backend.log import CheckFailedError, log
+from pyunet_fiji.modeldef.definition import (
     IDENT,
     ModelDefinition,
     read_ident,
     read_modeldef,
 )
-from pyunet.modeldef.shapes import Shape, input_shape
-from pyunet_fiji.backend.devices import choose_device
-from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError, log
+from pyunet_fiji.modeldef.shapes import Shape, input_shape
 
 
 def run(flags: Flags) -> int:

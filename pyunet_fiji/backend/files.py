@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
-from pyunet.modeldef.definition import ModelDefinition
 from pyunet_fiji.backend.ending import ending_cleanly
 from pyunet_fiji.backend.log import CheckFailedError, log
+from pyunet_fiji.modeldef.definition import ModelDefinition
 
 PLACE = "tiled_predict.cpp:480"
 FloatArray = NDArray[np.float32]

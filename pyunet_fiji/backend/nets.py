@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.errors import DataError
-from pyunet.modeldef.definition import ModelDefinition
-from pyunet.modeldef.nets import deploy_text
-from pyunet.modeldef.shapes import Shape
 from pyunet_fiji.backend.devices import load_caffe
 from pyunet_fiji.backend.log import CheckFailedError, log
+from pyunet_fiji.modeldef.definition import ModelDefinition
+from pyunet_fiji.modeldef.nets import deploy_text
+from pyunet_fiji.modeldef.shapes import Shape
 
 PLACE = "net.cpp:60"
 MOST_NAMES, LONGEST = 4, 60  # layers named in a message, characters of a name

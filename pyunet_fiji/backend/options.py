@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pyunet.modeldef.definition import ModelDefinition
 from pyunet_fiji.backend.flags import Flags
 from pyunet_fiji.backend.log import CheckFailedError, log
 from pyunet_fiji.backend.tilings import Rule, TileCount, TileGrid, TilePixels, TileShape
+from pyunet_fiji.modeldef.definition import ModelDefinition
 
 PLACE = "tiled_predict.cpp:320"
 MAP = "/unet_param/mapInputNumPxGPUMemMB"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-from pyunet.modeldef.definition import ModelDefinition, read_modeldef
-from pyunet.modeldef.shapes import Shape
 from pyunet_fiji.backend.devices import choose_device, free_megabytes
 from pyunet_fiji.backend.files import check_place, read_images, write_scores
 from pyunet_fiji.backend.flags import Flags
@@ -28,6 +26,8 @@ from pyunet_fiji.backend.tilings import (
     halve,
     smallest_input,
 )
+from pyunet_fiji.modeldef.definition import ModelDefinition, read_modeldef
+from pyunet_fiji.modeldef.shapes import Shape
 
 PLACE = "tiled_predict.cpp:300"
 MEMORY_PLACE = "tiled_predict.cpp:510"

@@ -16,8 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.memory import MOST_READ, is_out_of_memory
-from pyunet.modeldef.definition import ModelDefinition
-from pyunet.modeldef.shapes import Shape, border
 from pyunet_fiji.backend import averaging
 from pyunet_fiji.backend.ending import write_out
 from pyunet_fiji.backend.log import CheckFailedError, log
@@ -25,6 +23,8 @@ from pyunet_fiji.backend.memory import NoMemoryError
 from pyunet_fiji.backend.nets import TileNet
 from pyunet_fiji.backend.tiles import add_tile, read_tile
 from pyunet_fiji.backend.tilings import Rule, Tiling, halve
+from pyunet_fiji.modeldef.definition import ModelDefinition
+from pyunet_fiji.modeldef.shapes import Shape, border
 
 PLACE = "tiled_predict.cpp:600"
 FloatArray = NDArray[np.float32]

@@ -15,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.memory import MOST_READ
-from pyunet.modeldef.definition import ModelDefinition
-from pyunet.modeldef.shapes import Shape, border, input_shape, output_shape, smallest_k
 from pyunet_fiji.backend.log import CheckFailedError
+from pyunet_fiji.modeldef.definition import ModelDefinition
+from pyunet_fiji.modeldef.shapes import (
+    Shape,
+    border,
+    input_shape,
+    output_shape,
+    smallest_k,
+)
 
 PLACE = "tiled_predict.cpp:500"
 UINT32 = 2**32

@@ -125,9 +125,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _job(args: argparse.Namespace) -> Job:
     from pyunet.errors import DataError
-    from pyunet.zoo import find_definition
     from pyunet_fiji.finetuning.job import Job
     from pyunet_fiji.finetuning.preparing import Meaning, find_pairs
+    from pyunet_fiji.models import find_definition
 
     if args.weights is not None and not args.weights.is_file():
         raise DataError(f"{args.weights}: no such file; the model's weights are wanted")

@@ -54,8 +54,8 @@ def _add_check(parser: argparse.ArgumentParser) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from pyunet.modeldef.checks import check_modeldef
-    from pyunet.modeldef.findings import problems
+    from pyunet_fiji.modeldef.checks import check_modeldef
+    from pyunet_fiji.modeldef.findings import problems
 
     findings = check_modeldef(args.model, weights=args.weights)
     for found in findings:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from pyunet.errors import DataError
 
 if TYPE_CHECKING:
-    from pyunet.modeldef import ModelDefinition
-    from pyunet.modeldef.nets import Geometry
+    from pyunet_fiji.modeldef import ModelDefinition
+    from pyunet_fiji.modeldef.nets import Geometry
 
 LOG = logging.getLogger(__name__)
 HELP = "make a .modeldef.h5 from a net and a solver"
@@ -109,11 +109,11 @@ def _add_finetuning(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the file, then say what is wrong with it."""
-    from pyunet.modeldef import write_modeldef
-    from pyunet.modeldef.checks import check_modeldef
-    from pyunet.modeldef.creating import datasets_of_words
-    from pyunet.modeldef.findings import problems
-    from pyunet.modeldef.writing import write_datasets
+    from pyunet_fiji.modeldef import write_modeldef
+    from pyunet_fiji.modeldef.checks import check_modeldef
+    from pyunet_fiji.modeldef.creating import datasets_of_words
+    from pyunet_fiji.modeldef.findings import problems
+    from pyunet_fiji.modeldef.writing import write_datasets
 
     if args.words:
         _refuse_options(args)
@@ -131,9 +131,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _definition(args: argparse.Namespace) -> ModelDefinition:
-    from pyunet.modeldef import LossWeights, ModelDefinition
-    from pyunet.modeldef.creating import parse_memory_map, read_text_file
-    from pyunet.modeldef.nets import parse_net
+    from pyunet_fiji.modeldef import LossWeights, ModelDefinition
+    from pyunet_fiji.modeldef.creating import parse_memory_map, read_text_file
+    from pyunet_fiji.modeldef.nets import parse_net
 
     _demand(args, "model", "solver", "element_size", "out")
     text = read_text_file(args.model)
@@ -172,7 +172,7 @@ def _definition(args: argparse.Namespace) -> ModelDefinition:
 
 def _tiles(args: argparse.Namespace, text: str, axes: int) -> tuple[str, Geometry]:
     """Find the input blob and the tile sizes, as far as they are not given."""
-    from pyunet.modeldef.creating import complete_geometry, find_input_blob
+    from pyunet_fiji.modeldef.creating import complete_geometry, find_input_blob
 
     try:
         blob = args.input_blob or find_input_blob(text, axes)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pyunet.cli.saying import say
 
 if TYPE_CHECKING:
-    from pyunet.modeldef import ModelDefinition
+    from pyunet_fiji.modeldef import ModelDefinition
 
 HELP = "show what a .modeldef.h5 says, and its valid tile shapes"
 EXAMPLE = """\
@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the definition."""
-    from pyunet.modeldef import read_modeldef
+    from pyunet_fiji.modeldef import read_modeldef
 
     definition = read_modeldef(args.model)
     if args.text:
@@ -77,7 +77,7 @@ def _lines(definition: ModelDefinition, path: Path) -> Iterator[tuple[str, str]]
 
 
 def _tiles(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
-    from pyunet.modeldef import shapes
+    from pyunet_fiji.modeldef import shapes
 
     step = definition.downsample_factor
     yield (
@@ -114,7 +114,7 @@ def _tiles(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
 
 def _finetuning(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
     from pyunet.errors import DataError
-    from pyunet.modeldef.nets import parse_solver
+    from pyunet_fiji.modeldef.nets import parse_solver
 
     weights = definition.loss_weights
     yield (
@@ -142,7 +142,7 @@ def _finetuning(definition: ModelDefinition) -> Iterator[tuple[str, str]]:
 
 def _parameters(definition: ModelDefinition) -> str:
     from pyunet.errors import DataError
-    from pyunet.modeldef.nets import build_net
+    from pyunet_fiji.modeldef.nets import build_net
 
     try:
         net = build_net(definition)
@@ -157,8 +157,8 @@ def _others(path: Path) -> list[str]:
     """Name what else is in the file."""
     import h5py
 
-    from pyunet.modeldef import definition as names
-    from pyunet.modeldef.datasets import open_file
+    from pyunet_fiji.modeldef import definition as names
+    from pyunet_fiji.modeldef.datasets import open_file
 
     known = {value for value in vars(names).values() if isinstance(value, str)} | set(
         names.LOSS_WEIGHTS.values()

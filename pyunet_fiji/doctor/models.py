@@ -21,7 +21,7 @@ from pyunet_fiji.doctor.findings import PROBLEM, WARNING, Finding, ok, problem
 from pyunet_fiji.doctor.places import Answer, Place
 
 if TYPE_CHECKING:
-    from pyunet.modeldef.findings import Finding as Defect
+    from pyunet_fiji.modeldef.findings import Finding as Defect
 
 _FATAL = re.compile(r"F\d{4}|ERROR")
 CHECK = "check_model_and_weights_h5"
@@ -63,8 +63,8 @@ def check(model: Path, weights: Path | None = None) -> Iterator[Finding]:
     model : Path
     weights : Path, optional
     """
-    from pyunet.modeldef.checks import check_modeldef
-    from pyunet.modeldef.findings import Effect
+    from pyunet_fiji.modeldef.checks import check_modeldef
+    from pyunet_fiji.modeldef.findings import Effect
 
     lighter = (Effect.NOTE, Effect.FINETUNING)
     try:
@@ -177,8 +177,8 @@ def _first_of_each(
 
 def first_layer(path: Path) -> str:
     """Return the name of the layer that sees the image; empty if that is not known."""
-    from pyunet.modeldef import read_modeldef
-    from pyunet.modeldef.nets import parse_net
+    from pyunet_fiji.modeldef import read_modeldef
+    from pyunet_fiji.modeldef.nets import parse_net
 
     try:
         layers = parse_net(read_modeldef(path).model_prototxt).layer

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.errors import DataError
-from pyunet.modeldef.rescaling import rescale_labels
 from pyunet_fiji.finetuning.images import VOLUME
+from pyunet_fiji.modeldef.rescaling import rescale_labels
 
 Kind = Literal["classes", "instances"]
 Zero = Literal["ignore", "background"]

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from pyunet.data.images import TIFF, Resolution, read_image_file
 from pyunet.errors import DataError
-from pyunet.modeldef import ModelDefinition
-from pyunet.modeldef.normalisation import normalise
-from pyunet.modeldef.rescaling import rescale_image
 from pyunet.tiffs import opened_tiff
+from pyunet_fiji.modeldef import ModelDefinition
+from pyunet_fiji.modeldef.normalisation import normalise
+from pyunet_fiji.modeldef.rescaling import rescale_image
 
 RGB = 3
 VOLUME = 3

@@ -14,14 +14,14 @@ import pyunet
 from pyunet.children import only_one
 from pyunet.errors import DataError
 from pyunet.files import atomic_path, followed
-from pyunet.inference.definitions import check_weights
-from pyunet.modeldef import ModelDefinition, read_modeldef, write_modeldef
 from pyunet.notes import read_notes
-from pyunet.zoo import DEFINITION
 from pyunet_fiji.finetuning import nets, preparing
 from pyunet_fiji.finetuning.curves import Curves
 from pyunet_fiji.finetuning.preparing import Meaning, Pair
 from pyunet_fiji.finetuning.running import PREFIX, SOLVER, Training, train
+from pyunet_fiji.modeldef import ModelDefinition, read_modeldef, write_modeldef
+from pyunet_fiji.modeldef.loading import check_weights
+from pyunet_fiji.models import ENDING
 
 PLAN, MODEL, WEIGHTS = "finetune.json", "model.prototxt", ".caffemodel.h5"
 CURVES, PICTURE, LOG, FILES = "curves.csv", "curves.png", "train.log", "files"
@@ -80,7 +80,7 @@ class Job:
     @property
     def definition(self) -> Path:
         """The finetuned model's definition."""
-        return self.out / f"{self.name}{DEFINITION}"
+        return self.out / f"{self.name}{ENDING}"
 
     @property
     def best(self) -> Path:

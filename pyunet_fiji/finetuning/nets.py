@@ -14,8 +14,8 @@ from typing import Any
 from google.protobuf import text_format
 
 from pyunet.errors import DataError
-from pyunet.modeldef import ModelDefinition
-from pyunet.modeldef.shapes import input_shape, smallest_k
+from pyunet_fiji.modeldef import ModelDefinition
+from pyunet_fiji.modeldef.shapes import input_shape, smallest_k
 
 SCORE = "score"
 DETECTION_PX = 3.0

@@ -15,7 +15,6 @@ from pyunet.data.images import image_files
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference.calibration import states_size
-from pyunet.modeldef import ModelDefinition
 from pyunet_fiji.finetuning.annotations import FIRST_CLASS, Kind, Marks, Zero
 from pyunet_fiji.finetuning.images import read_hyperstack
 from pyunet_fiji.finetuning.marks import BACKGROUND_NAME, joint_class_names, read_marks
@@ -26,6 +25,7 @@ from pyunet_fiji.finetuning.samples import (
     write_training_file,
     write_validation_files,
 )
+from pyunet_fiji.modeldef import ModelDefinition
 
 LOG = logging.getLogger(__name__)
 TRAIN_LIST, VALID_LIST = "trainfilelist.txt", "validfilelist.txt"

@@ -22,11 +22,11 @@ from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference.calibration import find_element_size
 from pyunet.inference.tiling import mirror_index
-from pyunet.modeldef import ModelDefinition
-from pyunet.modeldef.shapes import output_from_input
 from pyunet_fiji.finetuning.annotations import Marks
 from pyunet_fiji.finetuning.images import Hyperstack, to_model_input
 from pyunet_fiji.finetuning.weights import loss_maps
+from pyunet_fiji.modeldef import ModelDefinition
+from pyunet_fiji.modeldef.shapes import output_from_input
 
 Image = NDArray[np.float32]
 LABELS, WEIGHTS, SAMPLING = "labels", "weights", "weights2"

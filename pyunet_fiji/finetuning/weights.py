@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from pyunet.data.weightmaps import border_weights
 from pyunet.errors import DataError
-from pyunet.modeldef import LossWeights
 from pyunet_fiji.finetuning.annotations import (
     BACKGROUND,
     FIRST_CLASS,
     IGNORE,
     Annotation,
 )
+from pyunet_fiji.modeldef import LossWeights
 
 
 class LossMaps(NamedTuple):

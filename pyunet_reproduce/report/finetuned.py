@@ -12,15 +12,15 @@ import numpy as np
 
 from pyunet.errors import DataError
 from pyunet.files import followed
-from pyunet.modeldef import ModelDefinition, read_modeldef
 from pyunet.notes import read_notes
-from pyunet.zoo import find_definition
 from pyunet_fiji.finetuning import preparing
 from pyunet_fiji.finetuning.images import read_hyperstack
 from pyunet_fiji.finetuning.job import CURVES, PLAN, WEIGHTS
 from pyunet_fiji.finetuning.nets import Schedule, run_solver
 from pyunet_fiji.finetuning.preparing import Meaning, Pair
 from pyunet_fiji.finetuning.samples import Sample, make_sample
+from pyunet_fiji.modeldef import ModelDefinition, read_modeldef
+from pyunet_fiji.models import find_definition
 from pyunet_reproduce.report.curves import finetuning_charts
 from pyunet_reproduce.report.run import Case, Run, WeightExample
 
@@ -175,22 +175,16 @@ class _Finetuned:
             )
 
     def cases(self, weights: Path) -> Iterator[Case]:
-        from pyunet.inference.definitions import load_definition
         from pyunet.inference.outputs import most_likely
-        from pyunet.inference.predict import make_plan, segment_array
-        from pyunet.memory import available_bytes, used_bytes
+        from pyunet.inference.segmenting import Segmenter
+        from pyunet.inference.windows import Inputs
+        from pyunet_fiji.modeldef.loading import load_definition
 
         model, _ = load_definition(self.path, weights)
         for pair, sample in self.samples(self.validation):
-            held = used_bytes()
-            plan = make_plan(
-                model,
-                sample.data.shape[2:],
-                memory=held + available_bytes() // 2,
-                held=held,
-            )
+            segmenter = Segmenter.within(model)
             for number, image in enumerate(sample.data):
-                scores = segment_array(model, image, plan, output=model.output)
+                (scores,) = segmenter.scores(Inputs.of_array(image))
                 several = len(sample.data) > 1
                 yield Case(
                     f"{pair.image.name}, {number}" if several else pair.image.name,

@@ -9,9 +9,9 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from pyunet.errors import DataError
-from pyunet.inference.definitions import load_definition
-from pyunet.inference.engine import FLOAT_BYTES, load_model, load_net
-from pyunet.zoo import is_definition
+from pyunet.inference.engine import FLOAT_BYTES, load_net
+from pyunet.inference.trained import open_model
+from pyunet.zoo import kind_of
 from pyunet_reproduce.report.pictures import MOST_KERNELS, Figure, kernel_figure
 
 MIB = 2**20
@@ -46,14 +46,12 @@ def describe_net(
     """
     rows: list[Row] = [("net", str(deploy))]
     if weights is not None:
-        load = load_definition if is_definition(deploy) else load_model
-        loaded = load(deploy, weights)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model = open_model(deploy, weights).model
         rows.append(("weights", f"{weights} ({weights.stat().st_size / MIB:.1f} MiB)"))
         net = model.net
-        if is_definition(deploy):
+        if kind_of(deploy) is not None:
             model.reshape(tuple(axis.smallest for axis in model.axes))
-    elif is_definition(deploy):
+    elif kind_of(deploy) is not None:
         raise DataError(
             f"{deploy}: goes with --weights, which say how many channels images have"
         )

@@ -270,7 +270,7 @@ class Finetune(Job):
 
     def prepare(self, inputs: Path) -> None:
         """Write a model, weights, an image and its labels."""
-        from pyunet.modeldef import write_modeldef
+        from pyunet_fiji.modeldef import write_modeldef
         from tests.support import modeldefs
 
         super().prepare(inputs)

@@ -20,10 +20,10 @@ from caffe.proto import caffe_pb2
 from caffe.proto.files import read_net, read_solver
 from pyunet import zoo
 from pyunet.cli import main
-from pyunet.modeldef import ModelDefinition, read_modeldef
-from pyunet.modeldef.checks import check_modeldef
-from pyunet.modeldef.findings import Effect
-from pyunet.modeldef.shapes import (
+from pyunet_fiji.modeldef import ModelDefinition, read_modeldef
+from pyunet_fiji.modeldef.checks import check_modeldef
+from pyunet_fiji.modeldef.findings import Effect
+from pyunet_fiji.modeldef.shapes import (
     border,
     input_shape,
     net_geometry,

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pyunet.modeldef import ModelDefinition
+from pyunet_fiji.modeldef import ModelDefinition
 
 SOLVER = """\
 net: 'model.prototxt'

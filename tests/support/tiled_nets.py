@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 import caffe
-from pyunet.modeldef import ModelDefinition
 from pyunet_fiji.backend.nets import TileNet
+from pyunet_fiji.modeldef import ModelDefinition
 
 
 def geometry(factor, pad_in, pad_out, **changes):

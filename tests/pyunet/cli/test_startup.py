@@ -56,8 +56,8 @@ def test_to_segment_an_image_needs_no_library_of_other_options(tmp_path):
         "--weights", str(UNET / "weights.caffemodel"), str(tmp_path / "a.tif"),
     ]  # fmt: skip
     others = {
-        "pyunet.inference.definitions", "pyunet.inference.pretrained",
-        "pyunet.modeldef", "matplotlib", "skimage", "onnx", "onnxruntime", "openvino",
+        "pyunet.zoo.fetching", "pyunet_fiji.modeldef", "matplotlib", "onnx",
+        "onnxruntime", "openvino", "scipy.sparse", "skimage",
     }  # fmt: skip
     code = f"from pyunet.cli import main; assert main({words!r}) == 0"
     assert not loaded(code, others)

@@ -9,9 +9,9 @@ import pytest
 import tifffile
 
 from pyunet.cli import main
-from pyunet.modeldef import write_modeldef
 from pyunet.zoo import manifest
 from pyunet.zoo.cache import CACHE
+from pyunet_fiji.modeldef import write_modeldef
 from tests.support.listed_models import table, write_threshold_net
 from tests.support.modeldefs import threshold, threshold_weights
 
@@ -182,10 +182,10 @@ def test_what_cannot_be_done_is_one_line(listed, squares, capsys):
 def test_objects_that_take_more_than_the_memory_are_refused_before_any_work(
     listed, tmp_path, capsys, monkeypatch, how, each
 ):
-    from pyunet.cli import zoo_segment
+    from pyunet.inference import object_files
 
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((30, 40), np.uint8))
-    monkeypatch.setattr(zoo_segment, "OBJECT_BYTES", {how: each * 2**27})
+    monkeypatch.setattr(object_files, "OBJECT_BYTES", {how: each * 2**27})
     segment("--memory", "64G", "--instances", how, "a.tif", status=1)
     line = capsys.readouterr().err.splitlines()[-1]
     assert f"a: --instances {how} reads the labels of a whole image" in line

@@ -12,6 +12,7 @@ from pyunet.zoo.manifest import Input
 from pyunet_reproduce.readers import find_cases, read_case
 from pyunet_reproduce.recipes import Files
 from tests.support.recipes import small_recipe
+from tests.support.segmenting import restored, whole_arrays
 
 
 def stack(array, name="a"):
@@ -19,7 +20,7 @@ def stack(array, name="a"):
 
 
 def first(array, wanted, **options):
-    return next(adapted_inputs(stack(array), wanted, **options).arrays())
+    return whole_arrays(adapted_inputs(stack(array), wanted, **options))[0]
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ class TestGreyValues:
         np.testing.assert_allclose(first(unit, Input()), unit[0], rtol=1e-6)
         unit[0] *= 0.5
         inputs = adapted_inputs(stack(unit * 300 - 100), Input())
-        found = np.stack(list(inputs.arrays()))
+        found = np.stack(whole_arrays(inputs))
         wanted = (unit - unit.min()) / np.ptp(unit)
         np.testing.assert_allclose(found, wanted, atol=1e-6)
 
@@ -59,7 +60,7 @@ class TestGreyValues:
     ):
         dim = np.round(grey * (gain * 257) + offset * 257).astype(np.uint16)
         found = np.stack(
-            list(adapted_inputs(stack(dim), Input(mean=0.5, deviation=0.15)).arrays())
+            whole_arrays(adapted_inputs(stack(dim), Input(mean=0.5, deviation=0.15)))
         )
         assert found.mean() == pytest.approx(0.5, abs=0.01)
         assert found.std() == pytest.approx(0.15, abs=0.01)
@@ -98,10 +99,10 @@ class TestPixelSize:
     def test_twice_as_large_gives_twice_as_many_and_scores_come_back(self, grey, said):
         inputs = adapted_inputs(stack(grey), self.wanted, pixel_size_um=(1.0, 1.0))
         assert inputs.extent == (24, 32)
-        assert next(inputs.arrays()).shape == (1, 24, 32)
+        assert whole_arrays(inputs)[0].shape == (1, 24, 32)
         assert "12 x 16 pixels become 24 x 32 for the net" in said.text
         ramp = np.tile(np.arange(32, dtype=np.float32), (2, 24, 1))
-        back = inputs.restore(ramp)
+        back = restored(inputs, ramp)
         assert back.shape == (2, 12, 16)
         # each own pixel covers two of the net's; it gets their mean
         np.testing.assert_allclose(
@@ -128,7 +129,7 @@ class TestVolumes:
     def test_are_one_array(self, grey):
         inputs = adapted_inputs(stack(grey), Input(), dimensions=3)
         assert (inputs.count, inputs.extent) == (1, (2, 12, 16))
-        (volume,) = inputs.arrays()
+        (volume,) = whole_arrays(inputs)
         np.testing.assert_allclose(volume[0], grey[:, 0] / 255, rtol=1e-6)
 
     def test_are_not_rescaled(self, grey):
@@ -154,8 +155,12 @@ class TestEyes:
     def test_go_to_the_width_of_the_nets_and_scores_come_back(self, said):
         inputs = adapted_inputs(stack(self.photograph(42)), self.wanted)
         assert inputs.extent == (51, 56)
-        assert next(inputs.arrays()).shape == (1, 51, 56)
-        assert inputs.restore(np.zeros((2, 51, 56), np.float32)).shape == (2, 100, 110)
+        assert whole_arrays(inputs)[0].shape == (1, 51, 56)
+        assert restored(inputs, np.zeros((2, 51, 56), np.float32)).shape == (
+            2,
+            100,
+            110,
+        )
         assert "wide, the model's 41: 100 x 110 pixels become 51 x 56" in said.text
 
     def test_of_the_nets_width_stay(self, said):

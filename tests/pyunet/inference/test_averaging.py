@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy import special
 
 from pyunet.errors import DataError
-from pyunet.inference.averaging import average_array, average_arrays, plan_passes
+from pyunet.inference.averaging import plan_passes
 from pyunet.inference.engine import Model, load_model
 from pyunet.inference.passes import MIRRORED, ROTATED, SQUARE, Pass, parse_passes
-from pyunet.inference.predict import make_plan, segment_array
 from pyunet.inference.tiling import fixed_tiles
 from tests.support.fake_net import FakeNet, axes_of, layer, unet
+from tests.support.segmenting import average_array, segment_array
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
 PLENTY = 10**12
@@ -276,46 +276,12 @@ def test_memory_does_not_grow_with_the_number_of_passes():
     assert peak(angles) < 1.05 * peak(angles[:1])
 
 
-def test_what_a_mean_holds_leaves_less_for_tiles():
-    model, image, memory = pointwise([[1.0], [1.0]]), (2000, 2000), 200 * 2**20
-    assert len(make_plan(model, image, memory=memory, tile_size=[100])) == 400
-    # Two sums of 8 bytes and one image of 4 bytes a pixel: 76 MiB more.
-    with pytest.raises(DataError, match=r"a tile of 100x100 needs 23\dM"):
-        plan_passes(model, image, ROTATED, memory=memory, tile_size=[100])
-
-
 def test_turned_images_have_turned_plans():
     model = pointwise([[1.0]])
     plans = plan_passes(model, (20, 30), ROTATED, memory=PLENTY)
     assert [plan.image for plan in plans.values()] == [(20, 30), (30, 20)] * 2
 
 
-def test_images_are_taken_one_after_the_other():
-    model = pointwise([[1.0]])
-    plans = plan_passes(model, (4, 5), ROTATED, memory=PLENTY)
-    taken = []
-
-    def images():
-        for seed in range(3):
-            taken.append(seed)
-            yield noise(1, 4, 5, seed=seed)
-
-    results = average_arrays(model, images(), plans, total=3)
-    np.testing.assert_array_equal(next(results), noise(1, 4, 5))
-    assert taken == [0]
-    assert len(list(results)) == 2
-
-
 def test_no_pass_is_refused():
     with pytest.raises(DataError, match="no pass is given"):
         plan_passes(pointwise([[1.0]]), (4, 5), [], memory=PLENTY)
-
-
-@pytest.mark.parametrize("shape", [(1, 5, 4), (2, 4, 5)])
-def test_an_image_of_another_shape_is_refused(shape):
-    model = pointwise([[1.0]])
-    plans = plan_passes(model, (4, 5), ROTATED, memory=PLENTY)
-    with pytest.raises(
-        DataError, match=r"image of shape \(\d, \d, \d\): the net takes"
-    ):
-        average_array(model, noise(*shape), plans)

@@ -8,8 +8,9 @@ import pytest
 
 from pyunet.errors import DataError
 from pyunet.inference.engine import choose_computation, load_model
-from pyunet.inference.predict import make_plan, segment_array
+from pyunet.inference.predict import make_plan
 from pyunet.inference.tiling import fixed_tiles
+from tests.support.segmenting import segment_array
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "tiled"
 UNET = REFERENCE / "unet2d"

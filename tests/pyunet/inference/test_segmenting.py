@@ -14,14 +14,19 @@ from pyunet.data.images import ImageStack
 from pyunet.errors import DataError, OutOfMemoryError
 from pyunet.inference.adapting import adapted_inputs
 from pyunet.inference.engine import Model
-from pyunet.inference.inputs import definition_inputs, plain_inputs
 from pyunet.inference.passes import parse_passes
-from pyunet.inference.predict import segment_array
-from pyunet.inference.segmenting import Segmenter, Wanted
+from pyunet.inference.segmenting import Segmenter
 from pyunet.memory import GPU_WORKSPACE, WORKSPACE
 from pyunet.zoo.manifest import Input
+from pyunet_fiji.modeldef.trained import definition_inputs
 from tests.support import modeldefs
 from tests.support.fake_net import FakeNet, axes_of, unet
+from tests.support.segmenting import (
+    plain_inputs,
+    restored,
+    segment_array,
+    whole_arrays,
+)
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
 PLENTY = 2**30
@@ -189,9 +194,9 @@ def test_a_volume_of_another_pixel_size_is_gathered_slice_by_slice():
     )
     model = model_of(axes=3)
     found, work = scores_of(Segmenter(model, PLENTY), inputs)
-    for number, array in enumerate(inputs.arrays()):
+    for number, array in enumerate(whole_arrays(inputs)):
         (plan,) = work.plans.values()
-        wanted = inputs.restore(segment_array(model, array, plan))
+        wanted = restored(inputs, segment_array(model, array, plan))
         np.testing.assert_array_equal(
             found[6 * number : 6 * number + 6], wanted.swapaxes(0, 1)
         )
@@ -199,7 +204,7 @@ def test_a_volume_of_another_pixel_size_is_gathered_slice_by_slice():
 
 def test_probabilities_are_made_at_the_nets_own_pixels():
     inputs = INPUTS["of the list"]()
-    segmenter = Segmenter(model_of(), PLENTY, wanted=Wanted(softmax=True))
+    segmenter = Segmenter(model_of(), PLENTY, softmax=True)
     found, _ = scores_of(segmenter, inputs)
     np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
 

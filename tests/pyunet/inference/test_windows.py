@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from pyunet.data.images import ImageStack
 from pyunet.inference import windows
 from pyunet.inference.adapting import adapted_inputs
-from pyunet.inference.inputs import definition_inputs, plain_inputs
 from pyunet.zoo.manifest import Input
+from pyunet_fiji.modeldef.trained import definition_inputs
 from tests.support import modeldefs
+from tests.support.segmenting import plain_inputs, restored, whole_arrays
 
 KINDS = {
     "uint8": lambda a: a,
@@ -85,13 +86,13 @@ def test_a_window_of_every_kind_of_model_is_a_part_of_the_whole_bit_by_bit(model
     size = data.draw(st.tuples(*2 * [st.sampled_from([0.2, 0.37, 0.5, 0.8, 1.3])]))
     values = data.draw(st.sampled_from(list(KINDS)))
     inputs = MODELS[model](eye_stack(data.draw(st.integers(0, 9)), shape, values), size)
-    for array, window in zip(inputs.arrays(), inputs.windows(), strict=True):
+    for array, window in zip(whole_arrays(inputs), inputs.windows(), strict=True):
         assert array.dtype == np.float32
         assert array.shape[1:] == inputs.extent
         at = part_of(data, inputs.extent)
         np.testing.assert_array_equal(window(at), array[(slice(None), *at)])
     scores = np.random.default_rng(0).normal(size=(2, *inputs.extent)).astype("f4")
-    back, at = inputs.restore(scores), part_of(data, inputs.own)
+    back, at = restored(inputs, scores), part_of(data, inputs.own)
     part = inputs.restored(windows.of_array(scores), 2)(at)
     np.testing.assert_array_equal(part, back[(slice(None), *at)])
     assert back.shape[1:] == inputs.own
@@ -100,9 +101,9 @@ def test_a_window_of_every_kind_of_model_is_a_part_of_the_whole_bit_by_bit(model
 @pytest.mark.parametrize("model", MODELS)
 def test_images_made_block_by_block_are_those_made_at_once(model, monkeypatch):
     stack = eye_stack(0, (33, 38), "uint16")
-    whole = list(MODELS[model](stack, (0.8, 0.37)).arrays())
+    whole = whole_arrays(MODELS[model](stack, (0.8, 0.37)))
     monkeypatch.setattr(windows, "BLOCK_PX", 500)
-    blocks = list(MODELS[model](stack, (0.8, 0.37)).arrays())
+    blocks = whole_arrays(MODELS[model](stack, (0.8, 0.37)))
     np.testing.assert_allclose(blocks, whole, atol=1e-6)
 
 

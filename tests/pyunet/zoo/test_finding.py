@@ -58,11 +58,11 @@ def test_a_definition_is_found_by_file_folder_and_name(tmp_path, monkeypatch):
     path.touch()
     monkeypatch.setattr(zoo.resources, "files", lambda _: tmp_path / "pyunet")
     for model in (path, folder, "cells", "cells.modeldef.h5"):
-        assert zoo.find_definition(model) == path
+        assert zoo.find_file(model, ".modeldef.h5") == path
     assert zoo.find_model("cells.modeldef.h5") == path
     assert zoo.model_names() == []
     with pytest.raises(DataError, match=r"none: no such file.*\.modeldef\.h5: cells$"):
-        zoo.find_definition("none")
+        zoo.find_file("none", ".modeldef.h5")
 
 
 @pytest.mark.parametrize(("names", "said"), [((), "none"), (("a", "b"), "a.*, b.*")])
@@ -70,4 +70,4 @@ def test_a_folder_with_none_or_several_definitions_is_refused(tmp_path, names, s
     for name in names:
         (tmp_path / f"{name}.modeldef.h5").touch()
     with pytest.raises(DataError, match=f"expected one file .*, got {said}"):
-        zoo.find_definition(tmp_path)
+        zoo.find_file(tmp_path, ".modeldef.h5")

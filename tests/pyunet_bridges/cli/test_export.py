@@ -5,11 +5,11 @@ import pytest
 
 import caffe
 from pyunet.cli import main
-from pyunet.inference.definitions import load_definition
-from pyunet.modeldef import read_modeldef
 from pyunet.zoo import find_model
 from pyunet.zoo.manifest import Entry, Input
 from pyunet_bridges import source
+from pyunet_fiji.modeldef import read_modeldef
+from pyunet_fiji.modeldef.loading import load_definition
 from tests.support.exported import filled, scores
 
 DEMO = find_model("unet_demo")

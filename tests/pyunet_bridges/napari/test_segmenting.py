@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.modeldef import write_modeldef
 from pyunet_bridges.napari.segmenting import (
     FILES,
     Choice,
@@ -13,6 +12,7 @@ from pyunet_bridges.napari.segmenting import (
     pixel_size_um,
     segment_steps,
 )
+from pyunet_fiji.modeldef import write_modeldef
 from tests.support import modeldefs
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.modeldef import read_modeldef
-from pyunet.modeldef.nets import deploy_text
 from pyunet_fiji.backend.log import CheckFailedError
 from pyunet_fiji.backend.nets import TileNet
+from pyunet_fiji.modeldef import read_modeldef
+from pyunet_fiji.modeldef.nets import deploy_text
 from tests.support.stored import load_arrays
 from tests.support.tiled_nets import geometry, layer, model, tile_net
 

@@ -10,12 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from pyunet.modeldef import read_modeldef
 from pyunet_fiji.backend import predict
 from pyunet_fiji.backend.flags import Flags, parse
 from pyunet_fiji.backend.log import CheckFailedError
 from pyunet_fiji.backend.main import run
 from pyunet_fiji.backend.tilings import TileGrid, TilePixels
+from pyunet_fiji.modeldef import read_modeldef
 from tests.support.caffe_facade import facade
 from tests.support.tiled_nets import model
 

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyunet.modeldef.shapes import border
 from pyunet_fiji.backend.log import CheckFailedError
 from pyunet_fiji.backend.tilings import (
     TileCount,
@@ -20,6 +19,7 @@ from pyunet_fiji.backend.tilings import (
     on_grid,
     smallest_input,
 )
+from pyunet_fiji.modeldef.shapes import border
 from tests.support.tiled_nets import geometry
 
 VECTORS = Path(__file__).parents[2] / "reference" / "tile_shape_vectors.tsv"

@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from pyunet.cli import main
-from pyunet.modeldef import read_modeldef, write_modeldef
 from pyunet_fiji.finetuning import running
+from pyunet_fiji.modeldef import read_modeldef, write_modeldef
 from tests.support import fake_caffe, modeldefs
 
 CELLS = 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pyunet.cli import main
-from pyunet.modeldef import LossWeights, read_modeldef, write_modeldef
+from pyunet_fiji.modeldef import LossWeights, read_modeldef, write_modeldef
 from tests.support.modeldefs import SOLVER, definition, random_weights
 
 MODEL = definition(levels=3)

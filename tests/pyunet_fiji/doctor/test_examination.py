@@ -1,9 +1,9 @@
 import pytest
 
-from pyunet.modeldef import write_modeldef
 from pyunet_fiji.cli.doctor import FAMILIES as TYPED
 from pyunet_fiji.doctor import FAMILIES, Request, examination, examine, machine
 from pyunet_fiji.doctor.findings import ok
+from pyunet_fiji.modeldef import write_modeldef
 from tests.support import modeldefs
 from tests.support.fiji_programs import SSH, healthy, levels, ours, write
 

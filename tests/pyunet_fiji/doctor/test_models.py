@@ -1,10 +1,10 @@
 import h5py
 import pytest
 
-from pyunet.modeldef import write_modeldef
 from pyunet_fiji.doctor import models
 from pyunet_fiji.doctor.models import Question
 from pyunet_fiji.doctor.places import Answer, terminal
+from pyunet_fiji.modeldef import write_modeldef
 from tests.support import modeldefs
 from tests.support.fiji_programs import levels, only, write
 

@@ -1,8 +1,8 @@
 import pytest
 
-from pyunet.modeldef import write_modeldef
 from pyunet_fiji.doctor import remote
 from pyunet_fiji.doctor.models import Question
+from pyunet_fiji.modeldef import write_modeldef
 from tests.support import modeldefs
 from tests.support.fiji_programs import SCP, SSH, healthy, levels, only, ours, write
 

@@ -9,10 +9,10 @@ import pytest
 import tifffile
 
 from pyunet.errors import DataError
-from pyunet.modeldef import read_modeldef, write_modeldef
 from pyunet_fiji.finetuning import running
 from pyunet_fiji.finetuning.job import Job, finetune
 from pyunet_fiji.finetuning.preparing import Pair
+from pyunet_fiji.modeldef import read_modeldef, write_modeldef
 from tests.support import fake_caffe, modeldefs
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from caffe.proto import caffe_pb2
 from pyunet.errors import DataError
-from pyunet.modeldef import ModelDefinition
 from pyunet_fiji.finetuning import nets
 from pyunet_fiji.finetuning.nets import Schedule
+from pyunet_fiji.modeldef import ModelDefinition
 from tests.support import modeldefs
 
 CELL_NET = ModelDefinition(

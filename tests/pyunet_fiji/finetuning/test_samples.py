@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.modeldef import LossWeights
 from pyunet_fiji.finetuning.annotations import label_marks
 from pyunet_fiji.finetuning.images import Hyperstack
 from pyunet_fiji.finetuning.samples import (
@@ -17,6 +16,7 @@ from pyunet_fiji.finetuning.samples import (
     write_training_file,
     write_validation_files,
 )
+from pyunet_fiji.modeldef import LossWeights
 from tests.support.modeldefs import definition
 
 FLAT, SOLID = definition(), definition(axes=3)  # output: input - 40

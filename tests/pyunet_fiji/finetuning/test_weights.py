@@ -10,9 +10,9 @@ from hypothesis.extra import numpy as arrays
 from scipy.ndimage import distance_transform_edt
 
 from pyunet.errors import DataError
-from pyunet.modeldef import LossWeights
 from pyunet_fiji.finetuning.annotations import Annotation
 from pyunet_fiji.finetuning.weights import find_gaps, loss_maps
+from pyunet_fiji.modeldef import LossWeights
 
 HALF_2D = [(-1, -1), (-1, 0), (-1, 1), (0, -1)]
 HALF_3D = [(-1, *rest) for rest in itertools.product((-1, 0, 1), repeat=2)] + [

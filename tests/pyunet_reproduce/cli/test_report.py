@@ -12,8 +12,8 @@ import tifffile
 from PIL import Image
 
 from pyunet.cli import main
-from pyunet.modeldef import read_modeldef, write_modeldef
 from pyunet_fiji.finetuning import running
+from pyunet_fiji.modeldef import read_modeldef, write_modeldef
 from pyunet_reproduce.runner import Job, reproduce
 from tests.support import fake_caffe, modeldefs
 from tests.support.recipes import small_recipe

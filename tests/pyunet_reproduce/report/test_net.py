@@ -9,7 +9,7 @@ from PIL import Image
 
 import caffe
 from pyunet.errors import DataError
-from pyunet.modeldef import write_modeldef
+from pyunet_fiji.modeldef import write_modeldef
 from pyunet_reproduce.report.net import describe_net, describe_solver
 from pyunet_reproduce.report.pictures import case_figures, kernel_figure
 from pyunet_reproduce.report.run import Case

@@ -20,14 +20,19 @@ import torch
 from caffe.export import read_safetensors, read_state_dict
 from caffe.proto import caffe_pb2
 from pyunet.data.hdf5 import read_training_set
-from pyunet.modeldef import ModelDefinition, read_ident, read_modeldef, write_modeldef
-from pyunet.modeldef.checks import check_modeldef
-from pyunet.modeldef.definition import LossWeights
-from pyunet.modeldef.weights import stored_shapes
 from pyunet.zoo.half import half_precision
 from pyunet.zoo.renaming import rename_layers
 from pyunet_checks.hdf5 import check_training_set
 from pyunet_fiji.backend.files import read_images
+from pyunet_fiji.modeldef import (
+    ModelDefinition,
+    read_ident,
+    read_modeldef,
+    write_modeldef,
+)
+from pyunet_fiji.modeldef.checks import check_modeldef
+from pyunet_fiji.modeldef.definition import LossWeights
+from pyunet_fiji.modeldef.weights import stored_shapes
 from pyunet_reproduce.report.training_files import describe_training_set
 from tests.fuzz.mutation import FLOATS, INTEGERS, LARGEST, WORDS, mutate_bytes
 from tests.fuzz.target import Target, refusing

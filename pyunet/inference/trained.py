@@ -266,7 +266,8 @@ def open_model(
     """
     kind = kind_of(path)
     if kind is not None:
-        return kind.open_model(Path(path), Path(weights), gpu=gpu)
+        trained: Trained = kind.open_model(Path(path), Path(weights), gpu=gpu)
+        return trained
     model = load_model(path, weights, gpu=gpu)
     return _of_net(model, Input(channels=model.channels, take="as stored"))
 

@@ -10,12 +10,9 @@ import functools
 from importlib import resources
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Any, Protocol
 
 from pyunet.errors import DataError
-
-if TYPE_CHECKING:
-    from pyunet.inference.trained import Trained
 
 DEPLOY = "deploy.prototxt"
 KINDS = "pyunet.models"  # group of entry points
@@ -35,7 +32,7 @@ class ModelKind(Protocol):
     def handles(self, path: Path) -> bool:
         """Tell whether a file is of this kind, by its name."""
 
-    def open_model(self, path: Path, weights: Path, *, gpu: int | None) -> Trained:
+    def open_model(self, path: Path, weights: Path, *, gpu: int | None) -> Any:
         """Load a file of this kind with its weights.
 
         Parameters
@@ -44,6 +41,10 @@ class ModelKind(Protocol):
         weights : Path
         gpu : int or None
             Number of the GPU to run on; None: the CPU.
+
+        Returns
+        -------
+        pyunet.inference.trained.Trained
 
         Raises
         ------

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import pyunet
-from pyunet_bridges.napari import segmenting
 from pyunet_bridges.napari import widget as module
 from pyunet_bridges.napari.segmenting import FILES
 
@@ -95,10 +94,8 @@ def test_offers_image_layers_as_they_come_and_go(layers, image):
 
 
 def test_segments_by_a_model_of_the_zoo(layers, bright, image, monkeypatch):
-    choice = segmenting.Choice("", bright, bright / "bright.caffemodel")
-    monkeypatch.setattr(
-        pyunet, "load", lambda name: segmenting.load_choice(choice) if name else None
-    )
+    model = pyunet.load(bright, bright / "bright.caffemodel")
+    monkeypatch.setattr(pyunet, "load", lambda name: model if name else None)
     layers.add_image(image, name="cells")
     widget = module.SegmentWidget(layers)
     widget.model.value = "phseg_v5"

@@ -252,11 +252,11 @@ def limited(tmp_path, room, *words):
 class TestAddressSpace:
     @pytest.fixture(autouse=True)
     def image(self, tmp_path):
-        image = np.random.default_rng(0).integers(0, 255, (1000, 1200), np.uint8)
+        image = np.random.default_rng(0).integers(0, 255, (2000, 2400), np.uint8)
         tifffile.imwrite(tmp_path / "a.tif", image)
 
     def test_that_is_too_small_for_the_plan_halves_tiles(self, tmp_path):
-        done = limited(tmp_path, 270 * 2**20)
+        done = limited(tmp_path, 400 * 2**20)
         assert done.returncode == 0, done.stderr
         assert "were too large, going on with tiles of" in done.stderr
         found = tifffile.imread(tmp_path / "out" / "a_scores.tif")

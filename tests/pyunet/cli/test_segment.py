@@ -421,7 +421,7 @@ def test_an_input_is_never_overwritten(cells, tmp_path, capsys):
 
 def test_averages_of_other_passes_are_refused(cells, tmp_path, capsys):
     line = refused(capsys, tmp_path / "out", cells, "--average", "twice")
-    assert "average 'twice': accepted are mirror, rotate, all" in line
+    assert "average 'twice': expected mirror, rotate, all" in line
 
 
 def test_what_is_averaged_goes_with_an_average(cells, tmp_path, capsys):

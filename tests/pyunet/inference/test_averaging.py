@@ -100,7 +100,7 @@ class TestPasses:
         "text", ["", "flip", "0", "-3", "2.5", "1,x", "nan,1", "inf"]
     )
     def test_anything_else_is_refused(self, text):
-        with pytest.raises(DataError, match="accepted are mirror, rotate, all"):
+        with pytest.raises(DataError, match="expected mirror, rotate, all"):
             parse_passes(text)
 
     @given(st.floats(0, 360), st.integers(1, 40), st.integers(1, 40))

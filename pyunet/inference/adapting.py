@@ -19,6 +19,7 @@ from pyunet.data.greys import BY_TYPE, UnitRange
 from pyunet.data.images import ImageStack
 from pyunet.data.preparation import Preparation, eye_of
 from pyunet.errors import DataError
+from pyunet.inference.engine import VOLUME
 from pyunet.inference.eyes import even_window, extent_of, eye_width, eye_window
 from pyunet.inference.mapped import forget
 from pyunet.inference.resize import Triangle
@@ -38,7 +39,6 @@ from pyunet.memory import format_bytes
 from pyunet.zoo.manifest import Input
 
 LOG = logging.getLogger(__name__)
-VOLUME = 3
 ALIKE = 0.02  # sizes that differ by less are the same
 FARTHEST = 8.0
 EYE_BYTES = 8  # 7.0 measured, for each pixel, while the field of view is looked for

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
+VOLUME = 3  # axes of the images of a net of volumes
 ENGINE_BYTES = 512 * 2**20  # of addresses; measured: torch for CPUs
 # Measured: to read all weights once takes as long as 80 multiply-adds with each, to
 # call the layers as long as 0.3e9 of them.

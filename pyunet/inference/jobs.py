@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
 from pyunet.files import followed
-from pyunet.inference.engine import choose_computation
+from pyunet.inference.engine import VOLUME, choose_computation
 from pyunet.inference.mapped import is_mapped, open_stack
 from pyunet.inference.outputs import Outputs, Values, write_parts
 from pyunet.memory import available_bytes, used_bytes
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from pyunet.inference.segmenting import Segmenter, Work
     from pyunet.inference.trained import Trained
     from pyunet.inference.windows import Inputs
-
-VOLUME = 3
 
 
 @dataclass(frozen=True)

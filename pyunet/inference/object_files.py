@@ -14,8 +14,9 @@ from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference.calibration import find_element_size, states_size
+from pyunet.inference.engine import VOLUME
 from pyunet.inference.outputs import Outputs, write_tiff
-from pyunet.inference.trained import VOLUME, Trained
+from pyunet.inference.trained import Trained
 from pyunet.memory import format_bytes
 
 # Measured: what one image takes while its objects are told apart, and the numbers of

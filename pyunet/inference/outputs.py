@@ -73,46 +73,6 @@ class Outputs:
         return [getattr(self, field.name) for field in fields(self)]
 
 
-def write_stacks(
-    outputs: Outputs,
-    slices: Iterable[NDArray[np.float32]],
-    shape: tuple[int, int, int, int],
-    *,
-    values: Values = "scores",
-    resolution: Resolution | None = None,
-) -> NDArray[np.unsignedinteger[Any]]:
-    """Write scores and labels of a stack, one slice at a time; see `write_parts`.
-
-    Parameters
-    ----------
-    slices : iterable of ndarray, each of shape (K, Y, X)
-    outputs, shape, values, resolution
-        As for `write_parts`.
-
-    Returns
-    -------
-    ndarray of uint8 or uint16, shape (N, Y, X)
-        The labels.
-
-    Raises
-    ------
-    DataError
-        A file that cannot be written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> scores = np.array([[[[1.0, 2.0]], [[3.0, 0.0]]]], np.float32)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     out = Outputs.of(folder, "a")
-    ...     write_stacks(out, iter(scores), scores.shape).tolist()
-    [[[1, 0]]]
-    """
-    whole = (slice(0, shape[2]), slice(0, shape[3]))
-    parts = (Part(number, whole, scores) for number, scores in enumerate(slices))
-    return write_parts(outputs, parts, shape, values=values, resolution=resolution)
-
-
 def write_parts(
     outputs: Outputs,
     parts: Iterable[Part],

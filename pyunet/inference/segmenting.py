@@ -30,7 +30,7 @@ from pyunet.inference.averaging import (
     plan_passes,
     tile_total,
 )
-from pyunet.inference.engine import FLOAT_BYTES, Model
+from pyunet.inference.engine import FLOAT_BYTES, VOLUME, Model
 from pyunet.inference.halving import halved
 from pyunet.inference.mapped import Scratch
 from pyunet.inference.outputs import Values
@@ -56,7 +56,6 @@ from pyunet.memory import (
 
 LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
-VOLUME = 3
 Plans = dict[Pass, Plan]
 
 

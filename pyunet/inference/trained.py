@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
 from pyunet.inference.adapting import adapted_inputs
-from pyunet.inference.engine import Model, load_model
+from pyunet.inference.engine import VOLUME, Model, load_model
 from pyunet.inference.outputs import Values, most_likely
 from pyunet.inference.passes import parse_passes
 from pyunet.inference.segmenting import Segmenter
 from pyunet.inference.windows import FloatArray, Inputs
 from pyunet.zoo.finding import find_model, kind_of
 from pyunet.zoo.manifest import Entry, Input, find_entry
-
-VOLUME = 3
 
 
 class Prepare(Protocol):

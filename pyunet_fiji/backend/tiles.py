@@ -11,34 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pyunet.inference.tiling import mirror_index
+
 PADDINGS = ("zero", "mirror")
-
-
-def mirrored(positions: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Give the pixels that stand for positions in and around an axis.
-
-    The axis is mirrored at its first and last pixel, which are not repeated, as often
-    as it takes. An axis of one pixel, where the original fails, is repeated.
-
-    Parameters
-    ----------
-    positions : ndarray of int64
-    length : int
-        Pixels of the axis.
-
-    Returns
-    -------
-    ndarray of int64, same shape
-
-    Examples
-    --------
-    >>> mirrored(np.arange(-4, 7), 3).tolist()
-    [0, 1, 2, 1, 0, 1, 2, 1, 0, 1, 2]
-    """
-    if length == 1:
-        return np.zeros_like(positions)
-    times, rest = np.divmod(np.abs(positions), length - 1)
-    return np.where(times % 2, length - 1 - rest, rest)
 
 
 def read_tile(
@@ -77,7 +52,7 @@ def read_tile(
     elif padding == "mirror":
         block = image
         for axis, (first, count, length) in enumerate(spans, start=1):
-            positions = mirrored(np.arange(first, first + count), length)
+            positions = mirror_index(first, count, length)
             block = np.take(block, positions, axis=axis)
         target[...] = block
     else:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pyunet.data.images import ImageStack
 from pyunet.errors import DataError
+from pyunet.inference.engine import VOLUME
 from pyunet.inference.tiling import Window
 from pyunet.inference.trained import Trained
 from pyunet.inference.windows import (
@@ -32,7 +33,6 @@ from pyunet_fiji.modeldef.normalisation import Range
 from pyunet_fiji.modeldef.rescaling import Linear
 
 LOG = logging.getLogger(__name__)
-VOLUME = 3
 
 
 def trained_definition(

@@ -6,7 +6,8 @@ import numpy as np
 
 from pyunet.inference.adapting import adapted_inputs
 from pyunet.inference.averaging import average_window
-from pyunet.inference.predict import segment_parts
+from pyunet.inference.outputs import write_parts
+from pyunet.inference.predict import Part, segment_parts
 from pyunet.inference.windows import everywhere, of_array
 from pyunet.zoo.manifest import Input
 
@@ -55,3 +56,10 @@ def plain_inputs(stack, dimensions):
     """Prepare images as for the user's own net: as they are stored."""
     sees = Input(channels=stack.array.shape[1], take="as stored")
     return adapted_inputs(stack, sees, dimensions=dimensions)
+
+
+def write_stacks(outputs, slices, shape, **options):
+    """Write scores and labels of a stack, one slice (K, Y, X) at a time."""
+    whole = everywhere(shape[2:])
+    parts = (Part(number, whole, scores) for number, scores in enumerate(slices))
+    return write_parts(outputs, parts, shape, **options)

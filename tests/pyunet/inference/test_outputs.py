@@ -11,8 +11,9 @@ from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.inference import outputs as outputs_module
 from pyunet.inference.mapped import is_mapped
-from pyunet.inference.outputs import Outputs, write_parts, write_stacks, write_tiff
+from pyunet.inference.outputs import Outputs, write_parts, write_tiff
 from pyunet.inference.predict import Part
+from tests.support.segmenting import write_stacks
 
 SCORES = np.random.default_rng(0).normal(size=(3, 4, 5, 6)).astype(np.float32)
 

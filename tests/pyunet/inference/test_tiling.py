@@ -179,3 +179,7 @@ def test_a_wanted_tile_too_small_to_be_moved_is_enlarged():
 def test_an_impossible_tile_size_is_refused(size):
     with pytest.raises(DataError, match="accepted are one number or 2"):
         fixed_tiles((512, 512), (UNET, UNET), size)
+
+
+def test_an_axis_of_one_pixel_is_repeated():
+    assert mirror_index(-3, 7, 1).tolist() == [0] * 7

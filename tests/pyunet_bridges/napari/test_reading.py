@@ -8,7 +8,7 @@ import tifffile
 from pyunet.data.hdf5 import write_training_set
 from pyunet.data.training_set import Sample
 from pyunet.errors import DataError
-from pyunet.inference.outputs import Outputs, write_stacks
+from pyunet.inference.outputs import Outputs
 from pyunet_bridges.napari.reading import (
     read_results,
     read_training_tiles,
@@ -16,6 +16,7 @@ from pyunet_bridges.napari.reading import (
     training_tiles_reader,
 )
 from pyunet_bridges.napari.sample import synthetic_layers
+from tests.support.segmenting import write_stacks
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyunet_fiji.backend.tiles import add_tile, mirrored, read_tile
+from pyunet_fiji.backend.tiles import add_tile, read_tile
 
 
 def read(image, start, shape, padding="mirror"):
@@ -45,10 +45,6 @@ def test_a_tile_around_an_image_is_what_numpy_pads(length, reach, padding):
     np.testing.assert_array_equal(
         read(image, (-reach,) * 3, wanted.shape[1:], padding), wanted
     )
-
-
-def test_an_axis_of_one_pixel_is_repeated():
-    assert mirrored(np.arange(-3, 4), 1).tolist() == [0] * 7
 
 
 def test_any_type_of_image_is_read_through_views():

@@ -117,7 +117,7 @@ def test_shares_that_leave_nothing_are_refused(count, share, said):
     ],
 )
 def test_what_zero_means_is_found_and_said(folder, labels, expected, caplog):
-    caplog.set_level("INFO", logger="pyunet")
+    caplog.set_level("INFO", logger="pyunet_fiji")
     assert find_zero([pair(folder, "a", labels)]) == expected
     assert f"0 is taken as {expected}" in caplog.text
 

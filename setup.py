@@ -77,6 +77,7 @@ VERBS = {
 DATA_VERBS = {
     "check": "pyunet_checks.cli.data_check",
     "preview": "pyunet_checks.cli.data_preview",
+    "synthetic": "pyunet_synthetic.cli.data_synthetic",
 }
 
 # kinds of model files that packages beside pyunet open

@@ -21,8 +21,8 @@ import numpy as np
 
 from pyunet.data.augmentation import Augmentation
 from pyunet.data.labels import interpret_labels
-from pyunet.data.synthetic import synthetic_stack
 from pyunet.data.training_set import Recipe, TileSource
+from pyunet_synthetic.membranes import synthetic_stack
 
 CASES = (
     ("paper", "linear"),

@@ -79,7 +79,7 @@ def check_images(
     Examples
     --------
     >>> import tempfile
-    >>> from pyunet.data.synthetic import synthetic_stack, write_synthetic
+    >>> from pyunet_synthetic.membranes import synthetic_stack, write_synthetic
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paths = write_synthetic(*synthetic_stack(3, 96, rng=1), folder)
     ...     check_images(*paths)

@@ -14,7 +14,7 @@ def synthetic_layers() -> list[LayerData]:
     -------
     list of (array, settings, kind of layer)
     """
-    from pyunet.data.synthetic import synthetic_stack
+    from pyunet_synthetic.membranes import synthetic_stack
 
     images, labels = synthetic_stack(SLICES, SIZE, rng=0)
     return [

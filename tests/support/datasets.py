@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from pyunet.data.synthetic import synthetic_stack
+from pyunet_synthetic.membranes import synthetic_stack
 
 
 def em(

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import pyunet
-from pyunet.data.synthetic_cells import KINDS, synthetic_cells
 from pyunet.objects.instances import find_instances
 from pyunet_metrics.objects import f1
+from pyunet_synthetic.cells import KINDS, synthetic_cells
 
 
 @pytest.fixture(scope="module")

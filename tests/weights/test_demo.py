@@ -3,8 +3,8 @@
 import numpy as np
 
 import pyunet
-from pyunet.data.synthetic import synthetic_stack
 from pyunet_metrics.baseline import otsu
+from pyunet_synthetic.membranes import synthetic_stack
 
 
 def test_is_better_than_a_threshold_by_far():

@@ -190,7 +190,7 @@ def test_synthetic_cells_are_understood_as_instances(here, capsys, kind):
 
 
 def test_synthetic_knows_the_kinds_of_cells(capsys):
-    from pyunet.data.synthetic_cells import KINDS
+    from pyunet_synthetic.cells import KINDS
 
     assert main(["data", "synthetic", "--help"]) == 0
     assert f"{{membranes,cells,{','.join(KINDS)}}}" in "".join(

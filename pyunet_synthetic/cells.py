@@ -2,7 +2,7 @@
 
 Outlines are ellipses with some harmonics, apart or touching; where two would overlap,
 each has the pixels that are deeper inside it, except for a thin line between them.
-What a microscope makes of them is in `pyunet.data.synthetic_optics`.
+What a microscope makes of them is in `pyunet_synthetic.optics`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from skimage import measure
 
-from pyunet.data.synthetic_optics import OPTICS, Scene, broad_noise, display
 from pyunet.errors import DataError
+from pyunet_synthetic.optics import OPTICS, Scene, broad_noise, display
 
 KINDS = tuple(OPTICS)
 RADII = (6.0, 30.0)

@@ -6,10 +6,10 @@ from scipy import ndimage
 from skimage.measure import label, regionprops
 
 from pyunet.data.labels import interpret_labels
-from pyunet.data.synthetic_cells import KINDS, draw_cells, synthetic_cells
-from pyunet.data.synthetic_optics import OPTICS, Scene, display
 from pyunet.data.weightmaps import two_nearest
 from pyunet.errors import DataError
+from pyunet_synthetic.cells import KINDS, draw_cells, synthetic_cells
+from pyunet_synthetic.optics import OPTICS, Scene, display
 
 
 @pytest.fixture(scope="module")

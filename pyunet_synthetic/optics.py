@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pyunet.data.synthetic import Plane, smooth_noise
+from pyunet_synthetic.membranes import Plane, smooth_noise
 
 MEAN, MEAN_SPREAD = 0.45, 0.15
 DEVIATION, DEVIATION_SPREAD = 0.15, 1.5

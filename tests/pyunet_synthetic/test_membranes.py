@@ -6,8 +6,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import label
 
 from pyunet.data.labels import interpret_labels
-from pyunet.data.synthetic import synthetic_stack, write_synthetic
 from pyunet.errors import DataError
+from pyunet_synthetic.membranes import synthetic_stack, write_synthetic
 
 
 @pytest.fixture(scope="module")

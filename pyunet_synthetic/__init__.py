@@ -1,0 +1,1 @@
+"""Images with known truth, made: EM-like sections, light micrographs of cells."""

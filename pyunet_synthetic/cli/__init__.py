@@ -1,0 +1,1 @@
+"""The verbs of this package, found by entry point."""

@@ -60,7 +60,7 @@ _HOMES = {
     "device_count": "caffe.engine.devices",
     "device_memory": "caffe.engine.devices",
     "device_name": "caffe.engine.devices",
-    "Draft": "caffe.engine.atomic",
+    "Draft": "caffe.atomic",
     "layers": "caffe.net_spec",
     "params": "caffe.net_spec",
     "NetSpec": "caffe.net_spec",
@@ -79,17 +79,21 @@ _HOMES = {
     "PeerError": "caffe.errors",
 }
 _MODULES = (
+    "atomic",
     "classifier",
     "coord_map",
     "detector",
     "draw",
     "errors",
     "export",
+    "flags",
+    "glog",
     "io",
     "memory",
     "net_spec",
     "proto",
     "pycaffe",
+    "streams",
 )
 
 __all__ = ["TEST", "TRAIN", "init_log", "log", *sorted(_HOMES), *_MODULES]
@@ -135,6 +139,6 @@ def init_log(level: int = 0, stderr: bool = True) -> None:
 
 def log(text: str) -> None:
     """Write a line of information to Caffe's log."""
-    from caffe.engine.log import log as write
+    from caffe.glog import log as write
 
     write("_caffe.cpp:65", text)

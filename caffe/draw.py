@@ -20,7 +20,7 @@ from importlib import import_module
 from os import PathLike
 from typing import Any
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2
 

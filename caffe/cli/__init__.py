@@ -7,24 +7,23 @@ in ``VERBS``.
 from __future__ import annotations
 
 import atexit
-import contextlib
 import gc
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from caffe import __version__, init_log
-from caffe.cli.flags import FlagError, Flags, parse, table
-from caffe.engine.log import forget_what_cannot_be_written, log
+from caffe.cli.flags import Flags, begin
 from caffe.errors import CaffeError, one_line
+from caffe.flags import FlagError, flag_table, parse_flags
+from caffe.glog import log
 from caffe.memory import check_room_to_load
+from caffe.streams import while_read
 
 VERBS = ("train", "test", "device_query", "time", "upgrade")
-_UNREAD = 141
 
 _EXAMPLES = """\
 examples:
@@ -46,25 +45,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return while_read(lambda: _main(arguments))
 
 
-def while_read(work: Callable[[], int]) -> int:
-    """Do a command's work; where nobody reads what it prints, end without a word.
-
-    The status is then 141, as a shell says of a program that SIGPIPE ended.
-    """
-    try:
-        status = work()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        # or Python would try again at its end
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _UNREAD
-    finally:
-        forget_what_cannot_be_written()
-    return status
-
-
 def _main(arguments: Sequence[str] | None) -> int:
     # where other programs compute too, threads that wait by spinning cost a factor
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -72,18 +52,18 @@ def _main(arguments: Sequence[str] | None) -> int:
     atexit.register(gc.freeze)
     quiet_libraries()
     try:
-        flags, actions = parse(sys.argv[1:] if arguments is None else arguments)
+        flags, actions = parse_flags(
+            Flags, sys.argv[1:] if arguments is None else arguments
+        )
     except FlagError as error:
-        print(f"ERROR: {error}", file=sys.stderr)
+        for fault in error.faults:
+            print(f"ERROR: {one_line(fault)}", file=sys.stderr)
         return 1
-    if flags.version:
-        print(f"caffe version {__version__}")
+    if begin(flags):
         return 0
     if flags.help or len(actions) != 1:
         print(_usage())
         return 1 if flags.help else 0
-    if flags.minloglevel:
-        init_log(flags.minloglevel)
     (action,) = actions
     if action not in VERBS:
         log("caffe.cpp:67", "Available caffe actions:", "E")
@@ -143,5 +123,5 @@ def _usage() -> str:
     commands = "\n".join(f"  {name:<16}{_verb(name).HELP}" for name in VERBS)
     return (
         "caffe: command line brew\nusage: caffe <command> <args>\n\n"
-        f"commands:\n{commands}\n\n  Flags:\n{table()}\n\n{_EXAMPLES}"
+        f"commands:\n{commands}\n\n  Flags:\n{flag_table(Flags)}\n\n{_EXAMPLES}"
     )

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from caffe import atomic
 from caffe.cli import tools
-from caffe.cli.flags import CommonFlags, begin, flag, parse_as, table
-from caffe.engine import atomic
-from caffe.engine.log import log
+from caffe.cli.flags import CommandFlags, begin
 from caffe.errors import CheckError, FileError
+from caffe.flags import flag, flag_table, parse_flags
+from caffe.glog import log
 
 if TYPE_CHECKING:
     from caffe.engine.sources.databases import Database
@@ -20,7 +21,7 @@ _LOGGED_IMAGES = 10000
 
 
 @dataclass
-class MeanFlags(CommonFlags):
+class MeanFlags(CommandFlags):
     """The flags of `compute_image_mean`."""
 
     backend: str = flag("lmdb", "The backend {leveldb, lmdb} containing the images")
@@ -32,7 +33,7 @@ Usage:
     compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
 
   Flags:
-{table(MeanFlags)}
+{flag_table(MeanFlags)}
 
 example:
   compute_image_mean -backend lmdb train_lmdb mean.binaryproto"""
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(words: list[str]) -> None:
-    flags, names = parse_as(MeanFlags, words)
+    flags, names = parse_flags(MeanFlags, words)
     if begin(flags):
         return
     if len(names) not in (1, 2):

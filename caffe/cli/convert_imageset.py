@@ -8,16 +8,17 @@ from pathlib import PurePath
 from typing import Any
 
 from caffe.cli import tools
-from caffe.cli.flags import CommonFlags, begin, flag, parse_as, table
-from caffe.engine.log import log
+from caffe.cli.flags import CommandFlags, begin
 from caffe.errors import CheckError, FileError
+from caffe.flags import flag, flag_table, parse_flags
+from caffe.glog import log
 
 _PROGRAM = "convert_imageset"
 _AT_ONCE = 1000
 
 
 @dataclass
-class ConvertFlags(CommonFlags):
+class ConvertFlags(CommandFlags):
     """The flags of `convert_imageset`."""
 
     gray: bool = flag(False, "When this option is on, treat images as grayscale ones")
@@ -46,7 +47,7 @@ Usage:
 A line of LISTFILE is the name of an image, a space, and its label, a whole number.
 
   Flags:
-{table(ConvertFlags)}
+{flag_table(ConvertFlags)}
 
 example:
   convert_imageset -resize_height 256 -resize_width 256 images/ train.txt train_lmdb"""
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _work(words: list[str]) -> None:
-    flags, names = parse_as(ConvertFlags, words)
+    flags, names = parse_flags(ConvertFlags, words)
     if begin(flags):
         return
     if len(names) != 3:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from caffe.cli.devices import gpu_numbers
 from caffe.cli.flags import Flags
-from caffe.engine.log import log
+from caffe.glog import log
 
 NAME = "device_query"
 HELP = "show GPU diagnostic information"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from caffe.engine.log import log
 from caffe.errors import CheckError, DeviceError
+from caffe.glog import log
 
 
 def gpu_numbers(gpu: str) -> list[int]:

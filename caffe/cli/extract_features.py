@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from caffe.cli import tools
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 if TYPE_CHECKING:
     from caffe.engine.net import Net

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from caffe import atomic
 from caffe.cli import tools
-from caffe.engine import atomic
 from caffe.errors import CheckError, FileError
 
 Row = dict[str, Any]

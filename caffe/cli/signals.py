@@ -7,7 +7,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
-from caffe.engine import log
+from caffe import glog
 from caffe.errors import CheckError
 
 _EFFECTS = ("stop", "snapshot", "none")
@@ -70,7 +70,7 @@ class Requests:
 
     def next(self) -> str:
         """Take out a request, "stop" before "snapshot"; "none" if there is none."""
-        if log.reader_has_gone():
+        if glog.reader_has_gone():
             self._take(signal.SIGINT, None)
         for effect in ("stop", "snapshot"):
             matching = [n for n in self._taken if self._effects[n.name] == effect]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from caffe.cli import devices, weights
 from caffe.cli.flags import Flags
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 NAME = "test"
 HELP = "score a model"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from caffe.cli import devices
 from caffe.cli.flags import Flags
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 if TYPE_CHECKING:
     from caffe.engine.net import Net

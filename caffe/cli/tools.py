@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from caffe.cli import describe, quiet_libraries, while_read
+from caffe.cli import describe, quiet_libraries
 from caffe.errors import CheckError
+from caffe.streams import while_read
 
 _HELP = ("-h", "-help", "--help")
 

@@ -10,8 +10,8 @@ from typing import Any
 from caffe.cli import devices, ranks, watching
 from caffe.cli.flags import Flags
 from caffe.cli.signals import Requests
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 NAME = "train"
 HELP = "train or finetune a model"

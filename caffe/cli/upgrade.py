@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from caffe import atomic
 from caffe.cli.flags import Flags
-from caffe.engine import atomic
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 NAME = "upgrade"
 HELP = "write an old net (-model) in today's form (-output)"

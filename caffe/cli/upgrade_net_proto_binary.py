@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from caffe import atomic
 from caffe.cli import tools, upgrade
-from caffe.engine import atomic
-from caffe.engine.log import log
+from caffe.glog import log
 
 _PROGRAM = "upgrade_net_proto_binary"
 _USAGE = """\

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from caffe.cli import describe
-from caffe.engine.log import Write, line, logs, passed_through
 from caffe.errors import CheckError, FileError
+from caffe.glog import Write, line, logs, passed_through
 
 if TYPE_CHECKING:
     from caffe.engine.solvers import SGDSolver

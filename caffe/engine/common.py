@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine.log import log, mute
 from caffe.errors import CheckError, DeviceError
+from caffe.glog import log, mute
 
 
 class RandomStreams:

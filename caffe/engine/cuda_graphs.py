@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import torch
 
 from caffe.engine import common
-from caffe.engine.log import log
 from caffe.errors import CaffeError
+from caffe.glog import log
 
 Tensors = list[torch.Tensor]
 Work = Callable[[Tensors], Tensors]

@@ -6,9 +6,9 @@ import torch
 
 from caffe.engine import common
 from caffe.engine.blob import Blob
-from caffe.engine.log import log
 from caffe.engine.node import Node
 from caffe.engine.wiring import Wiring
+from caffe.glog import log
 
 
 class DebugInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from caffe.engine import common
-from caffe.engine.log import log
+from caffe.glog import log
 
 
 def device_count() -> int:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from caffe.engine.blob import Blob
-from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
+from caffe.glog import log
 from caffe.proto import blobs as protos
 from caffe.proto.stored import StoredLayer
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 from caffe.proto import caffe_pb2
 
 _Top = tuple[int, int]

@@ -12,9 +12,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine import atomic
-from caffe.engine.log import log
+from caffe import atomic
 from caffe.errors import CaffeError, FileError
+from caffe.glog import log
 from caffe.proto.text import check_pointer
 
 _BLOCK_BYTES = 1 << 22

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from caffe.engine import gaps, graph, snapshot, whole_arrays
 from caffe.engine.blob import Blob
-from caffe.engine.log import log
+from caffe.glog import log
 from caffe.engine.memory import memory_errors
 from caffe.engine.node import naming
 from caffe.engine.numbered import Numbered

@@ -10,9 +10,9 @@ from typing import Any
 
 from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.layer import BlobOperator, Context, Operator
-from caffe.engine.log import log
 from caffe.engine.memory import as_shortage
 from caffe.errors import CaffeError, CheckError, OutOfMemoryError
+from caffe.glog import log
 from caffe.proto import caffe_pb2
 
 

@@ -12,11 +12,12 @@ from typing import Any, Protocol
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import atomic, gaps, hdf5
+from caffe import atomic
+from caffe.engine import gaps, hdf5
 from caffe.engine.blob import Blob
 from caffe.engine.gaps import Gap
-from caffe.engine.log import log
 from caffe.errors import CheckError, FileError
+from caffe.glog import log
 from caffe.proto import blobs as protos
 from caffe.proto import wire
 from caffe.proto.stored import (

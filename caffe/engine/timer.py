@@ -7,7 +7,7 @@ from time import perf_counter
 import torch
 
 from caffe.engine import common
-from caffe.engine.log import log
+from caffe.glog import log
 
 _MS = 1000
 _US = 1_000_000

@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.export.layers import describe
 from caffe.proto import blobs, caffe_pb2
 from caffe.proto.text import to_text

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.engine.catalogue import layer_class, layer_type_list
 from caffe.engine.layer import Operator
 from caffe.engine.torch_code import parts

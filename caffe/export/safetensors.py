@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.errors import CaffeError, FileError
 from caffe.export.caffemodel import today
 from caffe.export.weights import Arrays, state_dict

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.export.layers import describe
 from caffe.export.module import build_module
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.engine.torch_code.code import module_name as module_name
 from caffe.errors import CheckError, FileError
 from caffe.export.layers import Layer, describe

@@ -22,8 +22,9 @@ from types import ModuleType
 from typing import NoReturn
 
 from caffe.errors import CaffeError
+from caffe.streams import while_read
 from pyunet import __version__
-from pyunet.cli.ending import UNREAD, Ended, ended_by_signals, forget_output
+from pyunet.cli.ending import Ended, ended_by_signals
 from pyunet.cli.saying import OneLine
 from pyunet.errors import PyunetError, one_line
 from pyunet.memory import memory_errors
@@ -58,14 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # to look for garbage before the process ends takes 0.3 s where torch is loaded
     atexit.register(gc.freeze)
     words = sys.argv[1:] if argv is None else list(argv)
-    try:
-        status = _status(words)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        forget_output()
-        return UNREAD
-    return status
+    return while_read(lambda: _status(words))
 
 
 def _status(words: list[str]) -> int:

@@ -1,11 +1,9 @@
-"""How a command ends when it is asked to, or when nobody reads what it prints."""
+"""How a command ends when a signal asks it to."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from types import FrameType
 
@@ -13,7 +11,6 @@ from types import FrameType
 ENDING = [
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
-UNREAD = 141  # what a shell says of a program that SIGPIPE ended
 AT_ONCE = 3
 
 
@@ -62,9 +59,3 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
-
-
-def forget_output() -> None:
-    """Let the end of the process not try again to print where nobody reads."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,7 +9,8 @@ import h5py
 from pyunet.errors import DataError
 from pyunet_fiji.backend.devices import choose_device
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError, log
+from caffe.glog import log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import (
     IDENT,
     ModelDefinition,

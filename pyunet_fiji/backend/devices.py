@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from types import ModuleType
 
+from caffe.glog import log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError, log
 
 DEVICE_PLACE = "common.cpp:152"
 

@@ -14,7 +14,8 @@ from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet_fiji.backend.ending import ending_cleanly
-from pyunet_fiji.backend.log import CheckFailedError, log
+from caffe.glog import log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 
 PLACE = "tiled_predict.cpp:480"

@@ -6,11 +6,14 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from caffe import init_log
 from caffe.errors import CaffeError
+from caffe.flags import FlagError, flag_table, parse_flags
+from caffe.glog import log
 from pyunet.errors import PyunetError, one_line
 from pyunet_fiji.backend.ending import end_by_signals, leave, write_out
-from pyunet_fiji.backend.flags import FlagError, Flags, parse, table
-from pyunet_fiji.backend.log import CheckFailedError, log, start_log
+from pyunet_fiji.backend.errors import CheckFailedError
+from pyunet_fiji.backend.flags import Flags
 
 ACTIONS = {
     "check_model_and_weights_h5": "check",
@@ -61,10 +64,10 @@ def run(arguments: Sequence[str]) -> int:
         original aborts.
     """
     try:
-        flags, actions = parse(arguments)
+        flags, actions = parse_flags(Flags, arguments)
     except FlagError as error:
-        for line in str(error).splitlines():
-            sys.stderr.write(f"ERROR: {one_line(line)}\n")
+        for fault in error.faults:
+            sys.stderr.write(f"ERROR: {one_line(fault)}\n")
         return 1
     if flags.version:
         from pyunet import __version__
@@ -74,7 +77,8 @@ def run(arguments: Sequence[str]) -> int:
     if flags.help or len(actions) != 1:
         write_out(_usage())
         return 1 if flags.help else 0
-    start_log(flags.minloglevel)
+    if flags.minloglevel:
+        init_log(flags.minloglevel)
     return _act(actions[0], flags)
 
 
@@ -83,16 +87,21 @@ def _act(action: str, flags: Flags) -> int:
         log("caffe_unet.cpp:67", "Available caffe_unet actions:", "E")
         for name in sorted(ACTIONS):
             log("caffe_unet.cpp:70", f"\t{name}", "E")
-        log("caffe_unet.cpp:73", f"Unknown action: {action}", "F")
-        return ABORTED
+        return _abort("caffe_unet.cpp:73", f"Unknown action: {action}")
     try:
         module = import_module(f"pyunet_fiji.backend.{ACTIONS[action]}")
         status: int = module.run(flags)
     except Exception as error:
         place, text = describe(error)
-        log(place, f"Check failed: {text}", "F")
-        return ABORTED
+        return _abort(place, f"Check failed: {text}")
     return status
+
+
+def _abort(place: str, text: str) -> int:
+    """Write the F line of a failed check, and the line that follows it."""
+    text = f"{one_line(text)}\n*** Check failure stack trace: ***"
+    log(place, text, "F", several=True)
+    return ABORTED
 
 
 def describe(error: Exception) -> tuple[str, str]:
@@ -130,7 +139,8 @@ def describe(error: Exception) -> tuple[str, str]:
 
 def _usage() -> str:
     commands = "\n".join(f"  {name:<28}{text}" for name, text in HELP.items())
+    table = flag_table(Flags)
     return (
         "caffe_unet: command line brew\nusage: caffe_unet <command> <args>\n\n"
-        f"commands:\n{commands}\n\n  Flags from caffe_unet:\n{table()}\n\n{_EXAMPLES}"
+        f"commands:\n{commands}\n\n  Flags from caffe_unet:\n{table}\n\n{_EXAMPLES}"
     )

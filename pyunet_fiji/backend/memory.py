@@ -6,7 +6,7 @@ from typing import Any
 
 from pyunet import memory
 from pyunet.inference.engine import activation_bytes, weight_bytes
-from pyunet_fiji.backend.log import CheckFailedError
+from pyunet_fiji.backend.errors import CheckFailedError
 
 
 class NoMemoryError(CheckFailedError):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pyunet.errors import DataError
 from pyunet_fiji.backend.devices import load_caffe
-from pyunet_fiji.backend.log import CheckFailedError, log
+from caffe.glog import log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 from pyunet_fiji.modeldef.nets import deploy_text
 from pyunet_fiji.modeldef.shapes import Shape

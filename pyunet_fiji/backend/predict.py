@@ -7,7 +7,8 @@ import math
 from pyunet_fiji.backend.devices import choose_device, free_megabytes
 from pyunet_fiji.backend.files import check_place, read_images, write_scores
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError, log
+from caffe.glog import log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.memory import needed_bytes
 from pyunet_fiji.backend.nets import TileNet
 from pyunet_fiji.backend.options import (

@@ -15,10 +15,11 @@ from typing import NoReturn, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe.glog import log
 from pyunet.memory import MOST_READ, is_out_of_memory
 from pyunet_fiji.backend import averaging
 from pyunet_fiji.backend.ending import write_out
-from pyunet_fiji.backend.log import CheckFailedError, log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.memory import NoMemoryError
 from pyunet_fiji.backend.nets import TileNet
 from pyunet_fiji.backend.tiles import add_tile, read_tile

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.memory import MOST_READ
-from pyunet_fiji.backend.log import CheckFailedError
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 from pyunet_fiji.modeldef.shapes import (
     Shape,

@@ -7,9 +7,9 @@ import pytest
 
 from caffe.cli import VERBS as CAFFE_ACTIONS
 from caffe.cli.flags import Flags
-from caffe.cli.flags import parse as parse_caffe
+from caffe.flags import parse_flags
 from pyunet import cli
-from pyunet_fiji.backend.flags import parse as parse_caffe_unet
+from pyunet_fiji.backend.flags import Flags as CaffeUnetFlags
 from pyunet_fiji.backend.main import ACTIONS as CAFFE_UNET_ACTIONS
 from tests.support.doc_commands import PAGES, ROOT, shown
 
@@ -19,8 +19,8 @@ HANDED_ON = {
     "tools/segment_and_track.sh": ("pyunet", "segment-and-track"),
 }
 ACTIONS = {
-    "caffe": (parse_caffe, CAFFE_ACTIONS),
-    "caffe_unet": (parse_caffe_unet, CAFFE_UNET_ACTIONS),
+    "caffe": (Flags, CAFFE_ACTIONS),
+    "caffe_unet": (CaffeUnetFlags, CAFFE_UNET_ACTIONS),
 }
 ALL = [each for page in PAGES for each in shown(page)]
 
@@ -74,8 +74,8 @@ def test_verb_and_options_in_a_sentence_exist(line):
 
 @pytest.mark.parametrize("line", of(*ACTIONS), ids=str)
 def test_a_command_line_of_caffe_is_understood(line):
-    parse, actions = ACTIONS[line.program]
-    _, rest = parse(line.words[1:])
+    flags, actions = ACTIONS[line.program]
+    _, rest = parse_flags(flags, line.words[1:])
     assert len(rest) <= 1
     assert set(rest) <= set(actions)
 
@@ -100,7 +100,7 @@ def test_a_script_is_there_and_what_it_is_given_is_understood(line):
     if not line.whole or not program or "--help" in rest:
         return
     if program == "caffe":
-        assert parse_caffe(rest)[1] == ["train"]
+        assert parse_flags(Flags, rest)[1] == ["train"]
     else:
         parser, left = parser_of(cli._parser(rest), rest)
         options = {word for word in left if word.startswith("-")}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from caffe.engine.log import log
 from caffe.engine.net import Net
 from caffe.engine.snapshot import find_beside
 from caffe.errors import CaffeError, CheckError
+from caffe.glog import log
 from caffe.proto import caffe_pb2, files
 
 _TRAIN_FIELDS = "net, net_param, train_net, train_net_param"

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from caffe.engine.log import log
 from caffe.errors import CheckError
+from caffe.glog import log
 
 _LEAST_EXPONENT = -700
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from caffe.engine import atomic
-from caffe.engine.log import log, number
+from caffe import atomic
 from caffe.engine.solvers.report import Values, Watcher
 from caffe.errors import FileError
+from caffe.glog import log, number
 
 _ITERATION, _SECONDS = "iteration", "seconds"
 _RATE, _LOSS = "lr", "average_loss"

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine.log import log, number
 from caffe.engine.net import Net
+from caffe.glog import log, number
 
 Values = Sequence[tuple[str, float]]
 

@@ -7,10 +7,10 @@ import math
 import torch
 
 from caffe.engine import common
-from caffe.engine.log import log
 from caffe.engine.solvers.policies import LearningRate
 from caffe.engine.solvers.solver import Solver
 from caffe.errors import CheckError
+from caffe.glog import log
 
 
 class SGDSolver(Solver):

@@ -16,11 +16,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import atomic, common, memory, snapshot
+from caffe import atomic
+from caffe.engine import common, memory, snapshot
 from caffe.engine.blob import Blob
-from caffe.engine.log import log
 from caffe.engine.solvers import state
 from caffe.errors import FileError
+from caffe.glog import log
 from caffe.proto import caffe_pb2
 
 _SHARE_OF_FREE = 0.5  # of the memory that is free now: the copy takes at most so much

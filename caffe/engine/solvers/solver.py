@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from caffe.engine import common, parallel, snapshot
-from caffe.engine.log import log, number
 from caffe.engine.memory import memory_errors
 from caffe.engine.net import Net
 from caffe.engine.solvers import nets, report, resume, snapshots, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
 from caffe.errors import FileError
+from caffe.glog import log, number
 from caffe.proto import caffe_pb2, files, text
 
 Callback = Callable[[], object]

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.engine import atomic, hdf5
-from caffe.engine.log import log
+from caffe import atomic
+from caffe.engine import hdf5
 from caffe.errors import CaffeError, CheckError, FileError
+from caffe.glog import log
 from caffe.proto import blobs as protos
 from caffe.proto import caffe_pb2, wire
 from caffe.proto.stored import Numbers, serialise

@@ -13,7 +13,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.engine.sources import images
 from caffe.engine.sources.leveldb import LevelDBReader, LevelDBWriter
 from caffe.engine.sources.lmdb import LMDBReader, LMDBWriter

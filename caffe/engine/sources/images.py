@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from caffe.engine import atomic
-from caffe.engine.log import log
+from caffe import atomic
 from caffe.errors import CheckError, FileError
+from caffe.glog import log
 from caffe.images import FORMATS, check_claim, quiet_libtiff
 from caffe.proto.text import check_pointer
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.errors import FileError
 from caffe.proto.text import check_pointer
 

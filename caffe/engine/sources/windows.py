@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.engine.sources import images
 from caffe.engine.sources.prefetch import Batch, State, draws
 from caffe.errors import CheckError, FileError

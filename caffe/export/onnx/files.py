@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.engine.onnx.graph import package
 from caffe.errors import CheckError, FileError
 from caffe.export.onnx.translation import KINDS, OPSET, translate

@@ -7,7 +7,7 @@ import torch
 
 import caffe
 from caffe.engine import common
-from caffe.engine.log import log
+from caffe.glog import log
 
 CPU = torch.device("cpu")
 

@@ -4,13 +4,10 @@ import signal
 
 import pytest
 
-from pyunet_fiji.backend.log import start_log
-
 
 @pytest.fixture
 def said(capsys):
-    """Start the log; the result gives the lines since then, or since the last call."""
-    start_log()
+    """Give a function for the lines logged since the start, or since the last call."""
     return lambda: capsys.readouterr().err.splitlines()
 
 

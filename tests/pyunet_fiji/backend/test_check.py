@@ -9,8 +9,8 @@ import pytest
 
 from pyunet.errors import DataError
 from pyunet_fiji.backend import check
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError
 
 UNET = Path(__file__).parents[2] / "reference" / "tiled" / "unet2d"
 WEIGHTS = UNET / "weights.caffemodel.h5"

@@ -6,8 +6,8 @@ from types import ModuleType
 import pytest
 
 from pyunet_fiji.backend import devices
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pyunet_fiji.backend import files
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.files import check_place, read_images, write_scores
-from pyunet_fiji.backend.log import CheckFailedError
 from tests.support.files import names
 from tests.support.tiled_nets import geometry
 

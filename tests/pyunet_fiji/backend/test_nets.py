@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet_fiji.backend.log import CheckFailedError
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.nets import TileNet
 from pyunet_fiji.modeldef import read_modeldef
 from pyunet_fiji.modeldef.nets import deploy_text

@@ -2,8 +2,8 @@
 
 import pytest
 
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.flags import Flags
-from pyunet_fiji.backend.log import CheckFailedError
 from pyunet_fiji.backend.options import (
     Choice,
     log_choice,

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from pyunet_fiji.backend import predict
-from pyunet_fiji.backend.flags import Flags, parse
-from pyunet_fiji.backend.log import CheckFailedError
+from caffe.flags import parse_flags
+from pyunet_fiji.backend.flags import Flags
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.main import run
 from pyunet_fiji.backend.tilings import TileGrid, TilePixels
 from pyunet_fiji.modeldef import read_modeldef

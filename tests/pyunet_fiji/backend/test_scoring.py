@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyunet_fiji.backend.log import CheckFailedError, start_log
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.memory import NoMemoryError
 from pyunet_fiji.backend.scoring import Scoring
 from pyunet_fiji.backend.tilings import (
@@ -127,7 +127,6 @@ def test_a_tile_without_any_pixel_of_the_image_is_counted_but_not_computed(
     tiling = on_grid(definition, (9, 4), (4, 1))
     assert tiling.tile_out == (4, 4)
     monkeypatch.setattr(TileCount, "tiling", lambda *_: tiling)
-    start_log()
     scoring, _ = scores_of(definition, images(1, 1, 9, 4), TileCount(4))
     said = capsys.readouterr()
     assert said.out.splitlines()[-1] == "Processing batch 1/1, tile 4/4"
@@ -163,7 +162,6 @@ def test_too_little_memory_gives_the_result_of_the_option_with_another_number(
     definition = model(outputs=("score", "also"))
     data = images(2, 1, *LARGE)
     tight = TightNet(NETS[2], LARGE_LIMIT, error)
-    start_log()
     scoring, used = scores_of(definition, data, rule, net=tight)
     out = capsys.readouterr()
     assert used == wanted

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyunet_fiji.backend.log import CheckFailedError
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.tilings import (
     TileCount,
     TileGrid,

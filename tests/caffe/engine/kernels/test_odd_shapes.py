@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from torch.nn import functional
 
 import caffe
-from caffe.engine import log
+from caffe import glog
 from caffe.proto import caffe_pb2
 
 # of the terms that are added up; some kernels keep the sums, of up to 64 places of a
@@ -325,9 +325,9 @@ def gradients(net):
 
 @pytest.fixture(autouse=True)
 def quiet():
-    log.mute(2)
+    glog.mute(2)
     yield
-    log.mute(0)
+    glog.mute(0)
 
 
 def check(seeds):

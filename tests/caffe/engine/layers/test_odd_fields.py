@@ -14,7 +14,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.engine import log
+from caffe import glog
 from caffe.engine.catalogue import layer_class
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
@@ -35,9 +35,9 @@ SHAPES = ((), (1,), (0,), (3,), (2, 0), (0, 3, 4, 4), (2, 0, 4, 4), (2, 3, 0, 4)
 @pytest.fixture(autouse=True)
 def _alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    log.mute(3)
+    glog.mute(3)
     yield
-    log.mute(0)
+    glog.mute(0)
 
 
 class Case:

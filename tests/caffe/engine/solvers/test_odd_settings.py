@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe.engine import log
+from caffe import glog
 from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2
 from tests.support.odd_fields import memory_limit, spoiled
@@ -30,9 +30,9 @@ TAKES_LONG = re.compile(r"(iter_size|test_iter)=\[?(?!0|1\b|-)")
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    log.mute(4)
+    glog.mute(4)
     yield
-    log.mute(0)
+    glog.mute(0)
 
 
 def settings(method: str, policy: str = "fixed") -> caffe_pb2.SolverParameter:

@@ -1,4 +1,4 @@
-"""Caffe's log: glog lines on the standard error."""
+"""The log of the commands: glog lines on the standard error."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from caffe.errors import escaped
+from caffe.streams import discard
 
 _LEVELS = "IWEF"
 _MUTED = {"below": 0}
@@ -103,9 +104,10 @@ def number(value: float) -> str:
 
 def _least_level() -> int:
     try:
-        return int(os.environ.get("GLOG_minloglevel", "0"))  # noqa: SIM112 - as glog
+        least = int(os.environ.get("GLOG_minloglevel", "0"))  # noqa: SIM112 - as glog
     except ValueError:
         return 0
+    return min(least, _LEVELS.index("F"))  # why a command fails is always said
 
 
 def _to_stderr(text: str) -> None:
@@ -114,29 +116,14 @@ def _to_stderr(text: str) -> None:
         sys.stderr.flush()
     except BrokenPipeError:
         _UNREAD.append(True)
-        _to_nowhere()
-    except (OSError, ValueError):
-        return  # a full disk, or closed: the work goes on without
+        discard(sys.stderr)
+    except (OSError, ValueError, AttributeError):
+        return  # a full disk, closed, or not there: the work goes on without
 
 
 def reader_has_gone() -> bool:
     """Tell once that nobody reads the log any more: its pipe is broken."""
     return bool(_UNREAD) and _UNREAD.pop()
-
-
-def forget_what_cannot_be_written() -> None:
-    """Let Python not try it again, and end with another status, as it ends."""
-    try:
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        _to_nowhere()
-
-
-def _to_nowhere() -> None:
-    with suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
 
 
 _UNREAD: list[bool] = []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from caffe.engine import atomic
+from caffe import atomic
 from caffe.errors import CheckError, FileError
 from tests.support.files import names
 
@@ -118,7 +118,7 @@ def test_a_device_gets_the_content_and_stays(tmp_path):
 
 
 WRITES_TO_STDOUT = """
-from caffe.engine import atomic
+from caffe import atomic
 print("before")
 atomic.write_bytes("/dev/stdout", b"content\\n")
 print("after")
@@ -151,7 +151,7 @@ def test_a_name_that_no_file_can_have_is_one_line(tmp_path):
 
 STOPS_HALFWAY = """
 import sys, time
-from caffe.engine import atomic
+from caffe import atomic
 def parts():
     yield b"half"
     print("there", flush=True)

@@ -27,6 +27,17 @@ def mute(level: int) -> None:
     _MUTED["below"] = level
 
 
+@contextmanager
+def muted(level: int) -> Iterator[None]:
+    """Write only lines of this level or above inside a ``with`` block."""
+    before = _MUTED["below"]
+    mute(max(level, before))
+    try:
+        yield
+    finally:
+        mute(before)
+
+
 def log(source: str, text: str, level: str = "I", *, several: bool = False) -> None:
     """Write one line as glog does, if the level is high enough.
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from caffe.engine import gaps, graph, snapshot, whole_arrays
 from caffe.engine.blob import Blob
-from caffe.glog import log
 from caffe.engine.memory import memory_errors
 from caffe.engine.node import naming
 from caffe.engine.numbered import Numbered
@@ -22,6 +21,7 @@ from caffe.engine.turns import Turns
 from caffe.engine.views import shown
 from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError
+from caffe.glog import log
 from caffe.proto import caffe_pb2, files, text
 
 

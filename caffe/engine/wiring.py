@@ -14,9 +14,9 @@ from caffe.engine import common, fillers
 from caffe.engine.blob import Blob, BlobVec
 from caffe.engine.catalogue import layer_class
 from caffe.engine.layer import BlobOperator, Context, Operator
-from caffe.glog import log
 from caffe.engine.node import Learnable, Node, ParamEntry, naming
 from caffe.errors import CheckError
+from caffe.glog import log
 from caffe.proto import caffe_pb2
 
 _AUTOMATIC = "(automatic)"  # the top that a loss without one gets

@@ -6,11 +6,11 @@ import math
 
 import h5py
 
+from caffe.glog import log
 from pyunet.errors import DataError
 from pyunet_fiji.backend.devices import choose_device
-from pyunet_fiji.backend.flags import Flags
-from caffe.glog import log
 from pyunet_fiji.backend.errors import CheckFailedError
+from pyunet_fiji.backend.flags import Flags
 from pyunet_fiji.modeldef.definition import (
     IDENT,
     ModelDefinition,

@@ -1,27 +1,13 @@
-"""The flag ``-gpu``, and what ``caffe`` knows of its devices.
-
-What pycaffe does not have is asked for with ``getattr``, and done without.
-"""
+"""The flag ``-gpu``, and what ``caffe`` knows of its devices."""
 
 from __future__ import annotations
 
-import os
-from types import ModuleType
-
+import caffe
 from caffe.glog import log
 from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.flags import Flags
 
 DEVICE_PLACE = "common.cpp:152"
-
-
-def load_caffe() -> ModuleType:
-    """Import whatever ``caffe`` is there; it logs warnings, if nobody wants more."""
-    os.environ.setdefault("GLOG_minloglevel", "1")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    import caffe
-
-    return caffe
 
 
 def first_gpu(gpu: str) -> int | None:
@@ -76,19 +62,15 @@ def choose_device(gpu: str, *, gpu_place: str, cpu_place: str) -> int | None:
         log(cpu_place, "Use CPU.")
         return None
     log(gpu_place, f"Use GPU with device ID {number}")
-    caffe = load_caffe()
     caffe.set_device(number)
     caffe.set_mode_gpu()
-    ask = getattr(caffe, "device_name", None)
-    if ask is not None:
-        log(gpu_place, f"GPU device name: {ask(number)}")
+    log(gpu_place, f"GPU device name: {caffe.device_name(number)}")
     return number
 
 
-def free_megabytes(number: int) -> int | None:
-    """Give the free memory of a GPU in MB (2^20 bytes); None if caffe cannot say."""
-    ask = getattr(load_caffe(), "device_memory", None)
-    return None if ask is None else int(ask(number)[0]) // 2**20
+def free_megabytes(number: int) -> int:
+    """Give the free memory of a GPU in MB (2^20 bytes)."""
+    return int(caffe.device_memory(number)[0]) // 2**20
 
 
 def run(flags: Flags) -> int:
@@ -103,18 +85,13 @@ def run(flags: Flags) -> int:
     """
     log("caffe_unet.cpp:138", f"Querying GPUs {flags.gpu}")
     numbers: list[int] = []
-    if flags.gpu:
-        caffe = load_caffe()
-        if flags.gpu == "all":
-            count = getattr(caffe, "device_count", lambda: 1)
-            numbers = list(range(max(1, count())))
-        else:
-            numbers = [_number(text) for text in flags.gpu.split(",")]
+    if flags.gpu == "all":
+        numbers = list(range(max(1, caffe.device_count())))
+    elif flags.gpu:
+        numbers = [_number(text) for text in flags.gpu.split(",")]
     for number in numbers:
         caffe.set_device(number)
-        describe = getattr(caffe, "describe_device", None)
-        if describe is not None:
-            describe(number)
+        caffe.describe_device(number)
     return 0
 
 

@@ -10,11 +10,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from caffe.glog import log
 from pyunet.boundary import check_held, reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet_fiji.backend.ending import ending_cleanly
-from caffe.glog import log
 from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -77,6 +78,8 @@ def run(arguments: Sequence[str]) -> int:
     if flags.help or len(actions) != 1:
         write_out(_usage())
         return 1 if flags.help else 0
+    # where other programs compute too, threads that wait by spinning cost a factor
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if flags.minloglevel:
         init_log(flags.minloglevel)
     return _act(actions[0], flags)

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+import caffe
+from caffe.glog import log, muted
 from pyunet.errors import DataError
-from pyunet_fiji.backend.devices import load_caffe
-from caffe.glog import log
 from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 from pyunet_fiji.modeldef.nets import deploy_text
@@ -22,6 +22,7 @@ from pyunet_fiji.modeldef.shapes import Shape
 
 PLACE = "net.cpp:60"
 MOST_NAMES, LONGEST = 4, 60  # layers named in a message, characters of a name
+_WARNINGS = 1  # level of the log: how caffe builds a net is no news here
 FloatArray = NDArray[np.float32]
 
 
@@ -115,9 +116,8 @@ class TileNet:
 
 
 def _build(text: str, weights: str) -> Any:
-    caffe = load_caffe()
     _parse(text)
-    with _as_file(text) as path:
+    with _as_file(text) as path, muted(_WARNINGS):
         try:
             if weights:
                 return caffe.Net(path, weights, caffe.TEST)

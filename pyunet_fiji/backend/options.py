@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pyunet_fiji.backend.flags import Flags
 from caffe.glog import log
 from pyunet_fiji.backend.errors import CheckFailedError
+from pyunet_fiji.backend.flags import Flags
 from pyunet_fiji.backend.tilings import Rule, TileCount, TileGrid, TilePixels, TileShape
 from pyunet_fiji.modeldef.definition import ModelDefinition
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from caffe.glog import log
 from pyunet_fiji.backend.devices import choose_device, free_megabytes
+from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.files import check_place, read_images, write_scores
 from pyunet_fiji.backend.flags import Flags
-from caffe.glog import log
-from pyunet_fiji.backend.errors import CheckFailedError
 from pyunet_fiji.backend.memory import needed_bytes
 from pyunet_fiji.backend.nets import TileNet
 from pyunet_fiji.backend.options import (

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from pyunet_fiji.backend import predict
 from caffe.flags import parse_flags
-from pyunet_fiji.backend.flags import Flags
+from pyunet_fiji.backend import predict
 from pyunet_fiji.backend.errors import CheckFailedError
+from pyunet_fiji.backend.flags import Flags
 from pyunet_fiji.backend.main import run
 from pyunet_fiji.backend.tilings import TileGrid, TilePixels
 from pyunet_fiji.modeldef import read_modeldef
-from tests.support.caffe_facade import facade
 from tests.support.tiled_nets import model
 
 REFERENCE = Path(__file__).parents[2] / "reference" / "tiled"
@@ -35,7 +33,7 @@ def flags_of(folder, source, *arguments, out=None):
         "-model", folder / "model.modeldef.h5",
         "-weights", folder / "weights.caffemodel.h5", *arguments,
     ]  # fmt: skip
-    return parse([str(argument) for argument in arguments])[0]
+    return parse_flags(Flags, [str(argument) for argument in arguments])[0]
 
 
 @pytest.fixture
@@ -59,19 +57,6 @@ def test_scores_and_progress_are_those_of_the_original(
             assert got[blob].dtype == np.float32
             difference = np.linalg.norm(got[blob][()] - expected)
             assert difference <= 1e-5 * np.linalg.norm(expected)
-
-
-def test_any_pycaffe_will_do(images, tmp_path, monkeypatch):
-    import caffe
-
-    for name in [n for n in sys.modules if n == "caffe" or n.startswith("caffe.")]:
-        monkeypatch.delitem(sys.modules, name)
-    for name, module in facade(caffe).items():
-        monkeypatch.setitem(sys.modules, name, module)
-    out = tmp_path / "out.h5"
-    assert predict.run(flags_of(UNET, images, "-n_tiles", "4", out=out)) == 0
-    with h5py.File(out) as got, h5py.File(UNET / "out_ntiles4.h5") as want:
-        np.testing.assert_allclose(got["score"], want["score"], rtol=1e-3, atol=1e-4)
 
 
 def test_what_is_done_is_logged_as_by_the_original(images, said):

@@ -94,14 +94,6 @@ def rule_of_memory(
     """
     whole = TileGrid((1,) * model.dimensions)
     free = free_megabytes(gpu)
-    if free is None:
-        log(
-            MEMORY_PLACE,
-            "Warning: how much GPU memory is free is not known: trying the whole image "
-            "as one tile, smaller ones if that is too large",
-            "W",
-        )
-        return whole
     if model.memory_map and model.dimensions == 2:
         pixels = pixels_of_memory(model, free)
         if pixels >= math.prod(smallest_input(model)):

@@ -189,10 +189,6 @@ class TestFreeMemory:
         definition = model(axes=3, memory_map=table)
         assert self.rule(definition, (1, 3, 20, 18)) == TileGrid((1, 1, 1))
 
-    def test_an_engine_that_cannot_say_it_begins_with_the_whole_image(self, said):
-        assert self.rule(model(), (1, 20, 18)) == TileGrid((1, 1))
-        assert "is not known" in said()[-1]
-
     def test_the_command_uses_it(self, images, tmp_path, monkeypatch, capsys):
         self.free = 10**6
         monkeypatch.setattr(predict, "choose_device", lambda *_, **__: 0)

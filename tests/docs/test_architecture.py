@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")}
 # entry point groups look like modules, and what a page adds is not there
-GROUPS = {"pyunet.verbs", "pyunet.data"}
+GROUPS = {"pyunet.verbs", "pyunet.data", "pyunet.models"}
 
 
 def text_of(page):

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-from google.protobuf import text_format
 
+import caffe
 from pyunet.errors import DataError
 from pyunet.files import new_files
 from pyunet_bridges.converters import converters
@@ -108,7 +108,8 @@ def _without_input(net: Any) -> str:
     kept = [layer for layer in message.layer if layer.type != "Input"]
     del message.layer[:]
     message.layer.extend(kept)
-    return text_format.MessageToString(message)
+    text: str = caffe.to_text(message)
+    return text
 
 
 def _element_size(

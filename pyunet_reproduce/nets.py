@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
-
+import caffe
 from caffe import Axis
-from pyunet.boundary import reading
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
 from pyunet.zoo import find_model
@@ -83,7 +81,7 @@ def write_nets(
     """
     files = NetFiles(*(folder / f"{n}.prototxt" for n in ("deploy", "train", "solver")))
     model = recipe.net.solver or recipe.net.name
-    solver = _read(model, "solver", "SolverParameter")
+    solver = caffe.read_solver(_file(model, "solver"))
     solver.net = str(files.train)
     solver.max_iter = recipe.training.iterations
     solver.snapshot = max(1, recipe.training.iterations // SNAPSHOTS)
@@ -97,12 +95,12 @@ def write_nets(
         (files.solver, solver),
     ):
         with atomic_path(path) as draft:
-            draft.write_text(text_format.MessageToString(message), encoding="utf-8")
+            draft.write_text(caffe.to_text(message), encoding="utf-8")
     return files
 
 
 def _deploy(recipe: Recipe, channels: int) -> Any:
-    net = _read(recipe.net.name, "deploy", "NetParameter")
+    net = caffe.read_net(_file(recipe.net.name, "deploy"))
     for layer in net.layer:
         if layer.type == "Input":
             shape = layer.input_param.shape[0]
@@ -112,7 +110,7 @@ def _deploy(recipe: Recipe, channels: int) -> Any:
 
 
 def _train(recipe: Recipe, source: Path) -> Any:
-    net = _read(recipe.net.name, "train", "NetParameter")
+    net = caffe.read_net(_file(recipe.net.name, "train"))
     kept = [
         layer
         for layer in net.layer
@@ -134,14 +132,8 @@ def _score_layer(net: Any) -> Any:
     return next(layer for layer in net.layer if "score" in layer.top)
 
 
-def _read(model: str, name: str, kind: str) -> Any:
-    from caffe.proto import caffe_pb2
-
-    path = find_model(model).parent / f"{name}.prototxt"
-    message = getattr(caffe_pb2, kind)()
-    with reading(path, "is not a prototxt"):
-        text_format.Parse(path.read_text(encoding="utf-8"), message)
-    return message
+def _file(model: str, name: str) -> Path:
+    return find_model(model).parent / f"{name}.prototxt"
 
 
 def _fits(axis: Axis, size: int) -> bool:

@@ -64,7 +64,7 @@ def train(
     else:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
-    settings = _settings(solver_file)
+    settings = caffe.read_solver(solver_file)
     prefix = Path(settings.snapshot_prefix)
     prefix.parent.mkdir(parents=True, exist_ok=True)
     solver = caffe.get_solver(str(solver_file))
@@ -153,13 +153,3 @@ def _asked_to_stop() -> Iterator[list[int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _settings(solver_file: Path) -> Any:
-    from google.protobuf import text_format
-
-    from caffe.proto import caffe_pb2
-
-    settings = caffe_pb2.SolverParameter()
-    text_format.Parse(solver_file.read_text(encoding="utf-8"), settings)
-    return settings

@@ -130,13 +130,11 @@ def _build(text: str, weights: str) -> Any:
 
 
 def _parse(text: str) -> None:
-    from google.protobuf import text_format
-
-    from caffe.proto import caffe_pb2
+    from caffe import CaffeError, parse_net
 
     try:
-        text_format.Parse(text, caffe_pb2.NetParameter())
-    except text_format.ParseError as error:
+        parse_net(text, name="model_prototxt")
+    except CaffeError as error:
         raise CheckFailedError(
             f"Could not parse prototxt (with an Input layer of 3 lines before it): "
             f"{error}",

@@ -7,12 +7,13 @@ four layers behind the net.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from google.protobuf import text_format
-
+import caffe
+from caffe.errors import CaffeError
 from pyunet.errors import DataError
 from pyunet_fiji.modeldef import ModelDefinition
 from pyunet_fiji.modeldef.shapes import input_shape, smallest_k
@@ -118,7 +119,7 @@ def class_count(definition: ModelDefinition) -> int:
     DataError
         A model that cannot be finetuned: no Convolution gives the blob ``score``.
     """
-    net = _parse(definition, definition.model_prototxt, "NetParameter")
+    net = _net(definition)
     return int(_score_layer(net, definition).convolution_param.num_output)
 
 
@@ -155,7 +156,7 @@ def finetuned_definition(
     DataError
         A model that cannot be finetuned, with what it lacks.
     """
-    net = _parse(definition, definition.model_prototxt, "NetParameter")
+    net = _net(definition)
     _set_sources(net, definition, train_list)
     deformations = [layer for layer in net.layer if layer.type == "CreateDeformation"]
     if not deformations:
@@ -175,7 +176,7 @@ def finetuned_definition(
         definition,
         ident=ident,
         name=name,
-        model_prototxt=text_format.MessageToString(net),
+        model_prototxt=caffe.to_text(net),
         class_names=tuple(class_names),
     )
 
@@ -195,10 +196,11 @@ def run_prototxt(definition: ModelDefinition, *, valid_list: str | None = None) 
     str
         A prototxt.
     """
-    net = _parse(definition, definition.model_prototxt, "NetParameter")
+    net = _net(definition)
     if valid_list is not None:
         _add_validation(net, definition.input_blob_name, valid_list)
-    return text_format.MessageToString(net)
+    text: str = caffe.to_text(net)
+    return text
 
 
 def run_solver(
@@ -225,7 +227,8 @@ def run_solver(
     DataError
         A definition whose solver cannot be read.
     """
-    solver = _parse(definition, definition.solver_prototxt, "SolverParameter")
+    with _naming(definition, "solver"):
+        solver = caffe.parse_solver(definition.solver_prototxt, name="solver_prototxt")
     kind = type(solver)
     solver.net = net
     solver.base_lr = schedule.rate
@@ -244,7 +247,8 @@ def run_solver(
     if schedule.validation_tiles:
         solver.test_iter.append(schedule.validation_tiles)
         solver.test_interval = schedule.validation_interval
-    return text_format.MessageToString(solver)
+    text: str = caffe.to_text(solver)
+    return text
 
 
 def _set_sources(net: Any, definition: ModelDefinition, train_list: str) -> None:
@@ -304,17 +308,19 @@ def _only_test(layer: Any) -> None:
     layer.include.add().phase = caffe_pb2.TEST
 
 
-def _parse(definition: ModelDefinition, text: str, kind: str) -> Any:
-    from caffe.proto import caffe_pb2
+def _net(definition: ModelDefinition) -> Any:
+    with _naming(definition, "net"):
+        return caffe.parse_net(definition.model_prototxt, name="model_prototxt")
 
-    message = getattr(caffe_pb2, kind)()
+
+@contextmanager
+def _naming(definition: ModelDefinition, what: str) -> Iterator[None]:
     try:
-        text_format.Parse(text, message)
-    except text_format.ParseError as error:
+        yield
+    except CaffeError as error:
         raise DataError(
-            f"model '{definition.ident}': its {kind} cannot be read: {error}"
+            f"model '{definition.ident}': its {what} cannot be read: {error}"
         ) from error
-    return message
 
 
 def _shown(tile: Sequence[int]) -> str:

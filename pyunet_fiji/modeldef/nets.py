@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from google.protobuf import text_format
-
+import caffe
+from caffe.errors import CaffeError
 from pyunet.errors import DataError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 from pyunet_fiji.modeldef.shapes import Shape, input_shape, smallest_k
-
-if TYPE_CHECKING:
-    import caffe
 
 SCORE = "score"
 Layers = Sequence[Any]  # LayerParameter
@@ -39,7 +37,7 @@ class Geometry:
 
 
 def parse_net(text: str) -> Any:
-    """Parse the text of a net, as ``caffe_unet`` does: nothing is upgraded.
+    """Parse the text of a net.
 
     Raises
     ------
@@ -51,7 +49,8 @@ def parse_net(text: str) -> Any:
     >>> parse_net("name: 'tiny'").name
     'tiny'
     """
-    return _parse(text, "NetParameter")
+    with _refused("NetParameter"):
+        return caffe.parse_net(text, name="model_prototxt")
 
 
 def parse_solver(text: str) -> Any:
@@ -67,7 +66,8 @@ def parse_solver(text: str) -> Any:
     >>> parse_solver("debug_info: 0 display: 1").display
     1
     """
-    return _parse(text, "SolverParameter")
+    with _refused("SolverParameter"):
+        return caffe.parse_solver(text, name="solver_prototxt")
 
 
 def read_test_layers(text: str) -> list[Any]:
@@ -87,8 +87,6 @@ def read_test_layers(text: str) -> list[Any]:
     >>> read_test_layers("layer { name: 'a' type: 'ReLU' bottom: 'b' }")[0].type
     'ReLU'
     """
-    import caffe
-
     net = parse_net(text)
     net.state.phase = caffe.TEST
     try:
@@ -162,7 +160,6 @@ def find_geometry(layers: Layers, source: str, output: str, axes: int) -> Geomet
     >>> find_geometry(read_test_layers(net), "data", "score", 2)
     Geometry(downsample_factor=(2, 2), pad_input=(2, 2), pad_output=(0, 0))
     """
-    import caffe
     from caffe.proto import caffe_pb2
 
     net = caffe_pb2.NetParameter(layer=layers)
@@ -231,8 +228,6 @@ def build_net(definition: ModelDefinition, channels: int = 1) -> Any:
         A net that caffe refuses.
     """
     os.environ.setdefault("GLOG_minloglevel", "2")
-    import caffe
-
     tile = input_shape(definition, smallest_k(definition))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model_prototxt")
@@ -243,15 +238,12 @@ def build_net(definition: ModelDefinition, channels: int = 1) -> Any:
             raise DataError(str(error).replace(str(path), path.name)) from error
 
 
-def _parse(text: str, kind: str) -> Any:
-    from caffe.proto import caffe_pb2
-
-    message = getattr(caffe_pb2, kind)()
+@contextmanager
+def _refused(kind: str) -> Iterator[None]:
     try:
-        text_format.Parse(text, message)
-    except text_format.ParseError as error:
+        yield
+    except CaffeError as error:
         raise DataError(f"no {kind} that caffe can read: {error}") from error
-    return message
 
 
 def _find_pads(net: caffe.Geometry, axis: int) -> tuple[int, int, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import text_format
 from google.protobuf.message import Message
 
+import caffe
+from caffe.errors import CaffeError
 from pyunet.errors import DataError
 from pyunet.inference.engine import FLOAT_BYTES, load_net
 from pyunet.inference.trained import open_model
@@ -76,13 +77,10 @@ def describe_solver(text: str, *, name: str = "solver") -> list[Row]:
     >>> describe_solver("base_lr: 0.5 type: 'Adam' snapshot_prefix: 'a' test_iter: 3")
     [('test_iter', '3'), ('base_lr', '0.5'), ('type', 'Adam')]
     """
-    from caffe.proto import caffe_pb2
-
-    message = caffe_pb2.SolverParameter()
     try:
-        text_format.Parse(text, message)
-    except text_format.ParseError as error:
-        raise DataError(f"{name}: {error}") from error
+        message = caffe.parse_solver(text, name=name)
+    except CaffeError as error:
+        raise DataError(str(error)) from error
     return [
         (field.name, _shown(field, value))
         for field, value in message.ListFields()

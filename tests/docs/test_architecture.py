@@ -72,3 +72,22 @@ def test_a_shown_piece_of_python_is_python():
     for block in blocks:
         source = textwrap.dedent(block).replace("    ...\n", "    **{},\n")
         compile(source, "CONTRIBUTING.md", "exec")
+
+
+def test_prototxts_are_parsed_in_one_place():
+    sources = [path for name in PACKAGES for path in (ROOT / name).rglob("*.py")]
+    parsing = {
+        str(path.relative_to(ROOT))
+        for path in sources
+        if "text_format" in path.read_text(encoding="utf-8")
+    }
+    assert parsing == {"caffe/proto/text.py"}
+
+
+def test_the_page_about_dialects_shows_the_package_that_the_tests_install():
+    page = text_of("docs/dialects.md")
+    folder = ROOT / "tests" / "support" / "shrinkage"
+    files = [folder / "pyproject.toml", *(folder / "caffe_shrinkage").iterdir()]
+    texts = [path.read_text(encoding="utf-8") for path in files if path.is_file()]
+    assert len(texts) > 3
+    assert all(text in page for text in texts)

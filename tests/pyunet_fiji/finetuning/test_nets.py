@@ -129,7 +129,7 @@ def test_a_solver_without_display_says_every_loss_and_keeps_its_own_fields():
         ("'CreateDeformation'", "'Silence'", "has no CreateDeformation layer"),
         ("'HDF5Data'", "'Silence'", "has no HDF5Data layer"),
         ("top: 'score'", "top: 'scores'", "no Convolution gives the blob 'score'"),
-        ("name: 'small'", "nam: 'small'", "its NetParameter cannot be read"),
+        ("name: 'small'", "nam: 'small'", "its net cannot be read"),
     ],
 )
 def test_models_that_cannot_be_finetuned_are_refused(old, new, said):

@@ -7,6 +7,7 @@ optional, required and repeated fields with ``default`` and ``packed``.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -205,7 +206,12 @@ class _Reader:
 def _unquoted(token: str) -> bytes:
     if token[:1] not in ('"', "'"):
         raise ValueError(token)
-    raw: bytes = text_encoding.CUnescape(token[1:-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # how Python tells of an unknown escape
+        try:
+            raw: bytes = text_encoding.CUnescape(token[1:-1])
+        except Warning as warning:
+            raise ValueError(token) from warning
     return raw
 
 

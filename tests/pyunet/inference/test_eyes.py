@@ -47,7 +47,7 @@ class TestExtent:
 
     @pytest.mark.parametrize("width", [20, 2000])
     def test_of_quite_another_field_is_refused(self, width):
-        with pytest.raises(DataError, match=rf"a: .* the model's {width}; accepted"):
+        with pytest.raises(DataError, match=rf"a: .* the model's {width}; expected"):
             eye_extent([disc((300, 320), 100)], width, name="a")
 
 

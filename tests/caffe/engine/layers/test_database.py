@@ -267,7 +267,7 @@ class TestData:
     @pytest.mark.parametrize(
         ("fields", "match"),
         [
-            ({}, r"a Datum of shape \(0, 0, 0\): above 0"),
+            ({}, r"a Datum of shape \(0, 0, 0\): expected above 0"),
             (
                 {"channels": 1, "height": 1, "width": 9, "data": b"1"},
                 "a Datum .* has 1 values",

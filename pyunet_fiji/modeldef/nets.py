@@ -13,6 +13,7 @@ from typing import Any
 
 import caffe
 from caffe.errors import CaffeError
+from caffe.proto.text import parse_text
 from pyunet.errors import DataError
 from pyunet_fiji.modeldef.definition import ModelDefinition
 from pyunet_fiji.modeldef.shapes import Shape, input_shape, smallest_k
@@ -37,7 +38,7 @@ class Geometry:
 
 
 def parse_net(text: str) -> Any:
-    """Parse the text of a net.
+    """Parse the text of a net, as ``caffe_unet`` does: nothing is upgraded.
 
     Raises
     ------
@@ -49,8 +50,10 @@ def parse_net(text: str) -> Any:
     >>> parse_net("name: 'tiny'").name
     'tiny'
     """
+    from caffe.proto import caffe_pb2
+
     with _refused("NetParameter"):
-        return caffe.parse_net(text, name="model_prototxt")
+        return parse_text(text, caffe_pb2.NetParameter(), name="model_prototxt")
 
 
 def parse_solver(text: str) -> Any:

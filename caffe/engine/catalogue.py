@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from caffe.proto.dialects import dialect_of, dialects
 
 _CLASSES: dict[str, list[type[Operator]]] = {}
 _preferred: tuple[str, ...] = ()
+_SHOWN = 8
 _Class = TypeVar("_Class", bound=type[Operator])
 
 
@@ -54,6 +55,40 @@ def layer_type_list() -> list[str]:
     """Names of all layer types, sorted."""
     _load()
     return sorted(_CLASSES)
+
+
+def types_with(method: str) -> list[str]:
+    """Names of the layer types that say something of their own in a method, sorted."""
+    _load()
+    default = getattr(Operator, method)
+    return sorted(
+        name
+        for name, classes in _CLASSES.items()
+        if any(getattr(cls, method) is not default for cls in classes)
+    )
+
+
+def check_types(layers: Iterable[Any]) -> None:
+    """Refuse layers of types that are not known, all of them at once.
+
+    Raises
+    ------
+    CheckError
+        Naming types and layers.
+    """
+    _load()
+    unknown: dict[str, list[str]] = {}
+    for layer in layers:
+        if layer.type not in _CLASSES:
+            unknown.setdefault(layer.type, []).append(layer.name)
+    if len(unknown) > 1:
+        shown = [
+            f"'{name}' (layer '{names[0]}'"
+            + (f" and {len(names) - 1} more)" if names[1:] else ")")
+            for name, names in unknown.items()
+        ]
+        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+        raise CheckError(f"unknown layer types {', '.join(shown[:_SHOWN])}{more}")
 
 
 def prefer_dialects(*names: str) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from caffe.engine import common, fillers
 from caffe.engine.blob import Blob, BlobVec
-from caffe.engine.catalogue import layer_class
+from caffe.engine.catalogue import check_types, layer_class
 from caffe.engine.layer import BlobOperator, Context, Operator
 from caffe.engine.node import Learnable, Node, ParamEntry, naming
 from caffe.errors import CheckError
@@ -63,6 +63,7 @@ class Wiring:
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
         self._memory = 0
         self._named = {name for layer in net.layer for name in layer.top}
+        check_types(net.layer)
         for layer in net.layer:
             self._add(layer)
         self.outputs = sorted(self._available)

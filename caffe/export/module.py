@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from caffe import atomic
-from caffe.engine.catalogue import layer_class, layer_type_list
+from caffe.engine.catalogue import types_with
 from caffe.engine.layer import Operator
 from caffe.engine.torch_code import parts
 from caffe.engine.torch_code.code import FORMAT, Code, quoted
@@ -98,7 +98,7 @@ def module_source(net: Any) -> str:
     for layer in description.layers:
         made = layer.bottoms or layer.op.filled_by_user
         if not made or type(layer.op).to_torch is Operator.to_torch:
-            have = ", ".join(_types())
+            have = ", ".join(types_with("to_torch"))
             raise layer.refuse(FORMAT, f"these types have one: {have}")
         layer.op.to_torch(layer, code)
     if not description.inputs or not description.outputs:
@@ -107,12 +107,6 @@ def module_source(net: Any) -> str:
             f"outputs {list(description.outputs)}: expected one or more of each"
         )
     return _assemble(description, code, variables)
-
-
-def _types() -> list[str]:
-    """Layer types that have a counterpart."""
-    classes = {name: layer_class(name) for name in layer_type_list()}
-    return [n for n, cls in classes.items() if cls.to_torch is not Operator.to_torch]
 
 
 def write_module(

@@ -33,8 +33,8 @@ class Dialect:
         adds to a message of Caffe's stand in a message of that name. Numbers are those
         of the binary files that the fork writes.
     layers : str, optional
-        The module that registers its layer classes; imported when a net has a layer of
-        a type that is not known yet.
+        The module that registers its layer classes; imported when the first net is
+        built.
     options : mapping of str to str
         Layer types and the field of LayerParameter that holds the options of each,
         where it is not found by Caffe's own rule (type ``Crop`` has the field of type

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from caffe.engine.catalogue import layer_class, layer_type_list
+from caffe.engine.catalogue import types_with
 from caffe.engine.layer import Operator
 from caffe.engine.node import naming
 from caffe.engine.onnx.graph import (
@@ -64,15 +64,9 @@ def check_layers(nodes: Sequence[Any]) -> None:
     """
     for node in nodes:
         if type(node.op).to_onnx is Operator.to_onnx:
-            why = f"{len(_types())} other types have one"
+            why = f"{len(types_with('to_onnx'))} other types have one"
             with naming(node.name, node.type):
                 raise no_counterpart(why)
-
-
-def _types() -> list[str]:
-    """Layer types that have a counterpart."""
-    classes = {name: layer_class(name) for name in layer_type_list()}
-    return [n for n, cls in classes.items() if cls.to_onnx is not Operator.to_onnx]
 
 
 def translate(

@@ -41,7 +41,8 @@ class Dialect:
         ``CropParameter``). Binary files of the fork are told by them.
     offset : int, optional
         For dialects of this distribution, whose fields keep their numbers: what is
-        added to a number that another field has.
+        added to a number that another field has. Larger than those of all dialects
+        that came before.
     """
 
     name: str
@@ -109,7 +110,10 @@ def dialects() -> tuple[Dialect, ...]:
         fields in a file that can't be read.
     """
     names = [each.name for each in iter_modules(import_module(_GROUP).__path__)]
-    ours = (import_module(f"{_GROUP}.{name}").dialect for name in sorted(names))
+    ours = [import_module(f"{_GROUP}.{name}").dialect for name in names]
+    # the earlier one keeps a number that both have: a new dialect comes last, so that
+    # files that were written before it mean the same
+    ours.sort(key=lambda dialect: dialect.offset)
     return (*ours, *map(_loaded, sorted(entry_points(group=_GROUP))))
 
 

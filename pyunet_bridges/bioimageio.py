@@ -20,9 +20,8 @@ from caffe import Axis
 from pyunet.data.images import read_stack
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
-from pyunet.inference.engine import Model
+from pyunet.inference.engine import Model, import_caffe
 from pyunet.zoo.cache import sha256_of
-from pyunet_bridges.converters import converters
 from pyunet_bridges.readme import readme
 from pyunet_bridges.samples import cut_middle, draw_cover, synthetic_image
 from pyunet_bridges.source import Source
@@ -215,7 +214,7 @@ class _Package:
         from bioimageio.spec.model import v0_5 as spec
 
         net, name = self.model.net, "weights.pt"
-        any_size = converters().write_torchscript(net, self.folder / name)
+        any_size = import_caffe().export.write_torchscript(net, self.folder / name)
         found: dict[str, Any] = {
             "torchscript": spec.TorchscriptWeightsDescr(
                 **self._hashed(name),
@@ -229,7 +228,7 @@ class _Package:
             )
             return spec.WeightsDescr(**found), any_size
         name = "weights.onnx"
-        dynamic = converters().to_onnx(net, self.folder / name, opset=OPSET)
+        dynamic = import_caffe().export.to_onnx(net, self.folder / name, opset=OPSET)
         found["onnx"] = spec.OnnxWeightsDescr(
             **self._hashed(name), opset_version=OPSET, parent="torchscript"
         )

@@ -16,7 +16,6 @@ import h5py
 import caffe
 from pyunet.errors import DataError
 from pyunet.files import new_files
-from pyunet_bridges.converters import converters
 from pyunet_bridges.source import Source
 from pyunet_fiji.modeldef import ModelDefinition, write_modeldef
 from pyunet_fiji.modeldef.creating import complete_geometry, read_text_file
@@ -104,7 +103,7 @@ def _define(source: Source, element_size_um: Sequence[float] | None) -> ModelDef
 
 def _without_input(net: Any) -> str:
     """Give the text of the net without its Input layer: the plugin adds its own."""
-    message = converters().today(net)
+    message = caffe.export.today(net)
     kept = [layer for layer in message.layer if layer.type != "Input"]
     del message.layer[:]
     message.layer.extend(kept)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -15,12 +14,8 @@ from tqdm import tqdm
 
 from pyunet.errors import DataError
 from pyunet.files import atomic_path
+from pyunet.signals import ASKING, handled
 
-SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)
-]
 STEPS = 10  # between looks at the clock and at Ctrl-C
 
 
@@ -140,16 +135,5 @@ def _asked_to_stop() -> Iterator[list[int]]:
     def note(number: int, frame: FrameType | None) -> None:
         asked.append(number)
 
-    try:
-        # under nohup a terminal may close
-        asked_by = [
-            number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN
-        ]
-        before = {number: signal.signal(number, note) for number in asked_by}
-    except ValueError:  # not the main thread: nobody can press Ctrl-C there
-        before = {}
-    try:
+    with handled(ASKING, note):
         yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

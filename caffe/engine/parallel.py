@@ -86,14 +86,16 @@ class Group:
                 f"is {count}"
             )
         self.rank, self.count = rank, count
-        path = _meeting_place(uid)
+        self._meeting_place = _meeting_place(uid)
         if dist.is_initialized():
             dist.destroy_process_group()
         on_gpu = common.device().type == "cuda"
         if not on_gpu:
             _share_cores(count)
         with self._noticing_loss():
-            store = dist.FileStore(path, count)  # type: ignore[attr-defined]
+            store = dist.FileStore(  # type: ignore[attr-defined]
+                str(self._meeting_place), count
+            )
             store.set_timeout(_MEETING)
             dist.init_process_group(
                 # requests of the loop go through the host in either case
@@ -133,6 +135,9 @@ class Group:
         """Leave the group."""
         if dist.is_initialized():
             dist.destroy_process_group()
+        # the store removes it only if every process has let go of every part of the
+        # group before it ends, which torch does not promise
+        self._meeting_place.unlink(missing_ok=True)
 
     def _mean(self, flat: torch.Tensor) -> None:
         dist.all_reduce(flat)
@@ -239,8 +244,8 @@ def _share_cores(count: int) -> None:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
 
 
-def _meeting_place(uid: Any) -> str:
+def _meeting_place(uid: Any) -> Path:
     path = Path(os.fsdecode(uid)) if isinstance(uid, (bytes, str)) else Path()
     if not path.is_absolute() or not path.parent.is_dir():
         raise CheckError(f"uid {uid!r}: expected what caffe.NCCL.new_uid() gave")
-    return str(path)
+    return path

@@ -7,10 +7,10 @@ import signal
 from collections.abc import Iterator
 from types import FrameType
 
+from pyunet.signals import ASKING, handled
+
 # SIGINT is a KeyboardInterrupt already
-ENDING = [
-    getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
+ENDING = [number for number in ASKING if number != signal.SIGINT]
 AT_ONCE = 3
 
 
@@ -49,13 +49,5 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
 
-    asked = [one for one in ENDING if signal.getsignal(one) != signal.SIG_IGN]
-    try:
-        before = {one: signal.signal(one, end) for one in asked}
-    except ValueError:  # not the main thread: no signal comes there
-        before = {}
-    try:
+    with handled(ENDING, end):
         yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)

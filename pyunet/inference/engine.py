@@ -1,13 +1,8 @@
-"""The one place where segmentation touches ``caffe``: by pycaffe's public names only.
-
-Any pycaffe will do. Where ours offers more (``net.activation_bytes``), it is asked
-for here, with ``getattr``, and done without where it is missing.
-"""
+"""The one place where segmentation touches ``caffe``: by its public names only."""
 
 from __future__ import annotations
 
 import functools
-import logging
 import math
 import os
 import sys
@@ -25,7 +20,6 @@ from pyunet.memory import format_bytes
 if TYPE_CHECKING:
     from caffe import Geometry
 
-LOG = logging.getLogger(__name__)
 FLOAT_BYTES = 4
 VOLUME = 3  # axes of the images of a net of volumes
 ENGINE_BYTES = 512 * 2**20  # of addresses; measured: torch for CPUs
@@ -120,14 +114,8 @@ class Model:
 
 
 def activation_bytes(net: Any) -> int:
-    """Give the bytes that the activations of a net, as it is shaped, take at most.
-
-    An engine that does not say it is taken to keep every blob.
-    """
-    ask = getattr(net, "activation_bytes", None)
-    if ask is not None:
-        return int(ask())
-    return FLOAT_BYTES * sum(map(_count, net.blobs.values()))
+    """Give the bytes that the activations of a net, as it is shaped, take at most."""
+    return int(net.activation_bytes())
 
 
 def weight_bytes(net: Any) -> int:
@@ -246,14 +234,12 @@ def _describe(deploy: Path, net: Any, *, on_gpu: bool) -> Model:
 
 
 def choose_device(caffe: ModuleType, gpu: int | None) -> None:
-    """Let a caffe compute on the CPU, or on a GPU by its number."""
+    """Let caffe compute on the CPU, or on a GPU by its number."""
     if gpu is None:
         caffe.set_mode_cpu()
     else:
         caffe.set_device(gpu)
         caffe.set_mode_gpu()
-    if getattr(caffe, "engine", None) is None:
-        LOG.info("using the caffe of %s", getattr(caffe, "__file__", "elsewhere"))
 
 
 def choose_computation(*, precision: str = "float32", backend: str = "torch") -> None:
@@ -268,27 +254,16 @@ def choose_computation(*, precision: str = "float32", backend: str = "torch") ->
 
     Raises
     ------
-    DataError
-        The pycaffe that is there has no choice. What ours refuses is its own error.
+    caffe.CaffeError
+        There is no such precision or backend here.
     """
     caffe = import_caffe()
-    choices = (
-        ("precision", precision, "float32"),
-        ("backend", backend, "torch"),
-    )
-    for name, value, default in choices:
-        choose = getattr(caffe, f"set_{name}", None)
-        if choose is None and value != default:
-            raise DataError(
-                f"{name} {value}: the caffe of {getattr(caffe, '__file__', '?')} "
-                f"computes with {default} only"
-            )
-        if choose is not None:
-            choose(value)
+    caffe.set_precision(precision)
+    caffe.set_backend(backend)
 
 
 def import_caffe() -> ModuleType:
-    """Import whatever ``caffe`` is there: quiet, and kind to other programs.
+    """Import ``caffe``: quiet, and kind to other programs.
 
     Raises
     ------

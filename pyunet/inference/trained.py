@@ -275,14 +275,16 @@ def _load_listed(entry: Entry, *, gpu: int | None) -> Trained:
     from pyunet.zoo.fetching import fetch  # slow to import
 
     files = fetch(entry)
-    trained = open_model(files.model, files.weights, gpu=gpu)
-    if not entry.definition:
-        trained = _of_net(trained.model, entry.input)
-        if trained.model.channels != entry.input.channels:
+    if entry.definition:
+        trained = open_model(files.model, files.weights, gpu=gpu)
+    else:
+        model = load_model(files.model, files.weights, gpu=gpu)
+        if model.channels != entry.input.channels:
             raise DataError(
-                f"{entry.name}: its net {files.model} takes {trained.model.channels} "
+                f"{entry.name}: its net {files.model} takes {model.channels} "
                 f"channel(s), its list says {entry.input.channels}"
             )
+        trained = _of_net(model, entry.input)
     return replace(
         trained,
         classes=tuple(entry.classes),

@@ -94,9 +94,9 @@ def _one(name: str) -> Callable[[Source, argparse.Namespace], list[Path]]:
     """Write one file by a function of `caffe.export`."""
 
     def write(source: Source, args: argparse.Namespace) -> list[Path]:
-        from pyunet_bridges.converters import converters
+        from pyunet.inference.engine import import_caffe
 
-        getattr(converters(), name)(source.net, args.out)
+        getattr(import_caffe().export, name)(source.net, args.out)
         return [args.out]
 
     return write
@@ -105,9 +105,9 @@ def _one(name: str) -> Callable[[Source, argparse.Namespace], list[Path]]:
 def _torchscript(source: Source, args: argparse.Namespace) -> list[Path]:
     import logging
 
-    from pyunet_bridges.converters import converters
+    from pyunet.inference.engine import import_caffe
 
-    if not converters().write_torchscript(source.net, args.out):
+    if not import_caffe().export.write_torchscript(source.net, args.out):
         shapes = [tuple(source.net.blobs[name].shape) for name in source.net.inputs]
         logging.getLogger(__name__).warning(
             "%s: takes inputs of %s only, since a layer depends on it",
@@ -118,18 +118,18 @@ def _torchscript(source: Source, args: argparse.Namespace) -> list[Path]:
 
 
 def _torch(source: Source, args: argparse.Namespace) -> list[Path]:
-    from pyunet_bridges.converters import converters
+    from pyunet.inference.engine import import_caffe
 
     module = args.out.with_suffix(".py")
-    converters().write_module(source.net, module, args.out)
+    import_caffe().export.write_module(source.net, module, args.out)
     return [args.out, module]
 
 
 def _caffe(source: Source, args: argparse.Namespace) -> list[Path]:
-    from pyunet_bridges.converters import converters
+    from pyunet.inference.engine import import_caffe
 
     prototxt = args.out.with_suffix(".prototxt")
-    converters().write_caffe(source.net, prototxt, args.out)
+    import_caffe().export.write_caffe(source.net, prototxt, args.out)
     return [args.out, prototxt]
 
 

@@ -81,12 +81,12 @@ def _check_out(out: Path) -> None:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str | None]:
-    from pyunet_bridges.converters import converters
+    from pyunet.inference.engine import import_caffe
 
     if path.suffix.lower() == SAFETENSORS:
-        arrays, text = converters().read_safetensors(path)
+        arrays, text = import_caffe().export.read_safetensors(path)
         return arrays, text
-    return converters().read_state_dict(path), None
+    return import_caffe().export.read_state_dict(path), None
 
 
 def _mapped(
@@ -116,10 +116,10 @@ def _load_text(text: str) -> Any:
 
 def _fill(net: Any, arrays: dict[str, Any], path: Path) -> None:
     from pyunet.errors import DataError
-    from pyunet_bridges.converters import converters
+    from pyunet.inference.engine import import_caffe
 
     try:
-        unused = converters().fill(net, arrays)
+        unused = import_caffe().export.fill(net, arrays)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from error
     if unused:

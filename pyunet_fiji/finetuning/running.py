@@ -26,6 +26,7 @@ from tqdm import tqdm
 from pyunet import children
 from pyunet.errors import DataError
 from pyunet.files import atomic_path, followed
+from pyunet.signals import ASKING, handled
 from pyunet_fiji.finetuning.curves import Curves, mean, rank
 from pyunet_fiji.finetuning.log_lines import Event, LogReader, Snapshot, Validation
 from pyunet_fiji.finetuning.plot import curves_png
@@ -34,11 +35,6 @@ SOLVER, PREFIX = "solver.prototxt", "snapshot"
 ITERATION = re.compile(rf"^{PREFIX}_iter_(\d+)\.")
 ERROR_LINE = re.compile(r"^[EF]\d{4,8} .*?\] (?:caffe train: )?(.*)$")
 KEPT = 2  # snapshots: the newest may be half written when the power fails
-SIGNALS = [
-    getattr(signal, name)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if hasattr(signal, name)
-]
 
 
 @dataclass(frozen=True)
@@ -260,17 +256,8 @@ class _Stop:
 @contextlib.contextmanager
 def _stopping() -> Iterator[_Stop]:
     stop = _Stop()
-    try:
-        # under nohup a terminal may close
-        asked = [one for one in SIGNALS if signal.getsignal(one) != signal.SIG_IGN]
-        before = {one: signal.signal(one, stop.note) for one in asked}
-    except ValueError:  # not the main thread: nobody can press Ctrl-C there
-        before = {}
-    try:
+    with handled(ASKING, stop.note):
         yield stop
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
 
 
 def _start(training: Training, start: int | None) -> subprocess.Popen[str]:

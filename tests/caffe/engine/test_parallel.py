@@ -133,6 +133,16 @@ class TestGroup:
         second.close()
         second.close()
 
+    def test_its_meeting_place_goes_though_torch_still_holds_the_store(self, tmp_path):
+        place = tmp_path / "place"
+        group = parallel.Group(0, 1, bytes(place))
+        held = torch.distributed.distributed_c10d._get_default_store()
+        assert place.exists()
+        group.close()
+        assert not place.exists()
+        del held
+        assert not place.exists()
+
     def test_a_lost_peer_is_one_line(self, group, monkeypatch):
         def fail(*args):
             raise RuntimeError("Connection closed by peer\nsomewhere in C++")

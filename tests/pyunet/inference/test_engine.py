@@ -129,51 +129,6 @@ def test_a_missing_file_is_named(missing):
 
 
 class TestChoosesHowNetsCompute:
-    @pytest.fixture
-    def chosen(self, monkeypatch):
-        """A caffe that notes what it is told."""
-        import sys
-        from types import ModuleType
-
-        found = {}
-        module = ModuleType("caffe")
-        module.__file__ = "/somewhere/caffe/__init__.py"
-        module.set_precision = lambda name: found.update(precision=name)
-        module.set_backend = lambda name: found.update(backend=name)
-        monkeypatch.setitem(sys.modules, "caffe", module)
-        self.module = module
-        return found
-
-    def test_what_is_asked_for_is_told_to_the_engine(self, chosen):
-        choose_computation(precision="bf16", backend="openvino")
-        assert chosen == {"precision": "bf16", "backend": "openvino"}
-        choose_computation()
-        assert chosen == {"precision": "float32", "backend": "torch"}
-
-    @pytest.mark.parametrize(
-        ("settings", "message"),
-        [
-            (
-                {"precision": "bf16"},
-                "precision bf16: the caffe of /somewhere/caffe/__init__.py computes "
-                "with float32 only",
-            ),
-            (
-                {"backend": "openvino"},
-                "backend openvino: the caffe of /somewhere/caffe/__init__.py computes "
-                "with torch only",
-            ),
-        ],
-    )
-    def test_a_pycaffe_without_a_choice_computes_its_own_way_only(
-        self, chosen, settings, message
-    ):
-        del self.module.set_precision, self.module.set_backend
-        choose_computation()
-        with pytest.raises(DataError) as caught:
-            choose_computation(**settings)
-        assert str(caught.value) == message
-
     def test_the_engine_itself_computes_in_bfloat16(self):
         model = load()
         image = written("unet2d", "input_0.h5", "data")

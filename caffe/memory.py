@@ -9,9 +9,9 @@ from caffe.errors import OutOfMemoryError
 
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 CGROUP = Path("/sys/fs/cgroup")
-# Of address space, measured: Python with numpy, and what OpenBLAS takes a processor.
-# Without it OpenBLAS asks again and again for ever, while numpy is imported.
-_LOADING, _LOADING_THREAD, _MOST_THREADS = 96 * 2**20, 44 * 2**20, 64
+# Of address space. `import numpy` takes 97 MiB in all on one processor, and OpenBLAS 39
+# more for each other one (numpy 2.3, Linux); with less it asks for ever for its own.
+_LOADING, _LOADING_THREAD, _MOST_THREADS = 100 * 2**20, 40 * 2**20, 64
 
 
 def check_room_to_load() -> None:
@@ -22,7 +22,7 @@ def check_room_to_load() -> None:
     OutOfMemoryError
     """
     room = address_room()
-    needed = _LOADING + _LOADING_THREAD * min(os.cpu_count() or 1, _MOST_THREADS)
+    needed = _LOADING + _LOADING_THREAD * (min(os.cpu_count() or 1, _MOST_THREADS) - 1)
     if room is not None and room < needed:
         raise OutOfMemoryError(
             f"out of memory: the limit of this process (ulimit -v) leaves "

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from caffe import Draft
 from pyunet.errors import DataError
+
+if TYPE_CHECKING:
+    import h5py
 
 DISK = (OSError, RuntimeError)
 
@@ -63,6 +68,21 @@ def atomic_path(path: Path) -> Iterator[Path]:
             draft.keep()
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {_reason(error)}") from error
+
+
+@contextlib.contextmanager
+def new_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Give an empty HDF5 file, and write it when the block ends without error.
+
+    Until then it is in memory: on a full disk the HDF5 library crashes as it exits.
+    """
+    import h5py  # slow to import
+
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        yield file
+    with memory.getbuffer() as view, path.open("wb") as written:
+        written.write(view)
 
 
 @contextlib.contextmanager

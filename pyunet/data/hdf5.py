@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import json
 import math
@@ -19,7 +18,7 @@ from pyunet import __version__
 from pyunet.boundary import check_held, check_memory, reading
 from pyunet.data.training_set import Sample
 from pyunet.errors import DataError
-from pyunet.files import new_files
+from pyunet.files import new_files, new_hdf5
 
 DataType = Literal["float16", "float32", "uint8"]
 
@@ -168,9 +167,7 @@ def _write_file(
     arguments: Mapping[str, Any],
 ) -> None:
     types = (dtype, "uint8", "float16")
-    # made in memory, because the HDF5 library crashes at exit after a full disk
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    with new_hdf5(path) as file:
         file.attrs["pyunet"] = __version__
         file.attrs["arguments"] = json.dumps(dict(arguments), default=str)
         datasets: list[h5py.Dataset] = []
@@ -194,7 +191,6 @@ def _write_file(
             data[row] = _stored(sample.data, dtype)
             label[row] = sample.label
             weights[row] = sample.weights
-    path.write_bytes(memory.getbuffer())
 
 
 def _stored(data: NDArray[np.floating[Any]], dtype: DataType) -> NDArray[Any]:

@@ -9,7 +9,6 @@ weight in one tile.
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
+from pyunet.files import atomic_path, new_hdf5
 from pyunet.inference.calibration import find_element_size
 from pyunet.inference.tiling import mirror_index
 from pyunet_fiji.finetuning.annotations import Marks
@@ -272,11 +271,7 @@ def _write(
     definition: ModelDefinition,
     parameters: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    import h5py
-
-    # made in memory, because the HDF5 library crashes at exit after a full disk
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    with atomic_path(path) as temporary, new_hdf5(temporary) as file:
         for name, array in datasets.items():
             dataset = file.create_dataset(
                 name,
@@ -289,5 +284,3 @@ def _write(
             dataset.attrs["element_size_um"] = np.array(definition.element_size_um)
         if parameters is not None:
             file.create_group(PARAMETERS).attrs.update(parameters)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(memory.getbuffer())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import h5py
 import numpy as np
 
 from pyunet.errors import DataError
-from pyunet.files import atomic_path
+from pyunet.files import atomic_path, new_hdf5
 
 
 def write_datasets(path: str | Path, values: Mapping[str, Any]) -> None:
@@ -30,16 +29,12 @@ def write_datasets(path: str | Path, values: Mapping[str, Any]) -> None:
     DataError
         A text with NUL, a number beyond 32 bits; a place that cannot be written.
     """
-    # made in memory, because the HDF5 library crashes at exit after a full disk
-    memory = io.BytesIO()
-    with h5py.File(memory, "w") as file:
+    with atomic_path(Path(path)) as temporary, new_hdf5(temporary) as file:
         for name, value in values.items():
             try:
                 file.create_dataset(name, **_stored(value))
             except (ValueError, OverflowError, TypeError, OSError) as error:
                 raise DataError(f"{path}: {name}: cannot be stored: {error}") from error
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(memory.getbuffer())
 
 
 def _stored(value: Any) -> dict[str, Any]:

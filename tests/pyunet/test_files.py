@@ -1,14 +1,17 @@
 """Files of a run appear all together, and never in the place of what is no file."""
 
+import gc
 import os
 import stat
 import subprocess
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
 from pyunet.errors import DataError
-from pyunet.files import atomic_path, new_files
+from pyunet.files import atomic_path, new_files, new_hdf5
 from tests.support.files import names
 
 
@@ -59,3 +62,16 @@ def test_a_loop_of_links_is_one_line(tmp_path):
         atomic_path(tmp_path / "a"),
     ):
         pass
+
+
+def test_an_hdf5_file_that_is_not_written_leaves_no_broken_memory(tmp_path):
+    with (
+        pytest.raises(OSError, match="No space left"),
+        new_hdf5(Path("/dev/full")) as file,
+    ):
+        file["a"] = np.zeros(100_000)
+    gc.collect()  # what can't be freed would fail this test
+    with new_hdf5(tmp_path / "a.h5") as file:
+        file["a"] = [1, 2]
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert list(file["a"]) == [1, 2]

@@ -37,6 +37,14 @@ def test_a_written_size_is_never_smaller_than_the_number():
     assert memory.parse_bytes(memory.format_bytes(10**9 + 1)) >= 10**9 + 1
 
 
+@pytest.mark.parametrize(("on_gpu", "reserve"), [(False, 96), (True, 256)])
+def test_a_net_takes_its_weights_a_quarter_more_than_its_blobs_and_a_reserve(
+    on_gpu, reserve
+):
+    needed = memory.needed_bytes(80, 912, on_gpu=on_gpu)
+    assert needed == reserve * 2**20 + 80 + 1140
+
+
 def test_what_is_used_grows_with_an_array_and_the_peak_stays():
     program = (
         "import numpy as np\n"

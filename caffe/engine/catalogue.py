@@ -151,8 +151,9 @@ def layer_class(
 def _preferred_one(classes: list[type[Operator]]) -> type[Operator]:
     """Choose among classes of one type, all of which a layer may be of."""
     by_dialect = {cls.dialect: cls for cls in classes}
-    # BVLC's last, so that it is meant unless a dialect is preferred
-    for name in (*_preferred, ""):
+    usual = [cls.dialect for cls in classes if cls.usual]
+    # BVLC's behind those that are preferred
+    for name in (*_preferred, "", *usual):
         if name in by_dialect:
             return by_dialect[name]
     if len(classes) == 1:

@@ -116,6 +116,9 @@ class Operator(ABC):
     type, dialect : str
         Caffe's type string, and the name of the dialect that brings the class (BVLC's
         own: ""); both are set by `register`.
+    usual : bool
+        Meant where several dialects have the type and nothing shows whose is; one of
+        them may say so.
     bottoms, tops : (int, int or None)
         Least and greatest number of bottoms and tops; None: any number.
     equal_bottoms_tops : bool
@@ -169,6 +172,7 @@ class Operator(ABC):
 
     type: ClassVar[str]
     dialect: ClassVar[str] = ""
+    usual: ClassVar[bool] = False
     bottoms: ClassVar[tuple[int, int | None]] = (1, 1)
     tops: ClassVar[tuple[int, int | None]] = (1, 1)
     equal_bottoms_tops: ClassVar[bool] = False

@@ -82,6 +82,15 @@ def test_what_shows_is_stronger_than_the_option(shared):
     assert chosen("batch_norm_param") is ByFields
 
 
+@pytest.mark.parametrize(("name", "cls"), [("pspnet", ByFields), ("", ByBlobs)])
+def test_the_usual_one_is_meant_unless_another_is_preferred(
+    shared, monkeypatch, name, cls
+):
+    monkeypatch.setattr(ByBlobs, "usual", True)
+    catalogue.prefer_dialects(*[name] if name else [])
+    assert chosen() is cls
+
+
 def test_without_option_both_are_named(shared):
     expected = r"'BN' is a layer of several dialects \(pspnet, segnet\).*-dialects"
     with pytest.raises(CheckError, match=expected):
@@ -120,10 +129,10 @@ def test_weights_tell_how_many_blobs_each_layer_has(tmp_path):
 
 def test_all_types_that_are_not_known_are_named_at_once():
     net = caffe_pb2.NetParameter()
-    for name, kind in (("a", "Permute"), ("b", "PriorBox"), ("c", "Permute")):
+    for name, kind in (("a", "Nobodys"), ("b", "Unheard"), ("c", "Nobodys")):
         net.layer.add(name=name, type=kind)
     with pytest.raises(
-        CheckError, match=r"types 'Permute' \(layer 'a' and 1 more\), 'PriorBox' \(la"
+        CheckError, match=r"types 'Nobodys' \(layer 'a' and 1 more\), 'Unheard' \(la"
     ):
         caffe.Net(net, caffe.TEST)
 

@@ -44,6 +44,18 @@ def check_layer_case(path: Path) -> None:
         _assert_near(after, value, FORWARD, f"parameter {i} after")
 
 
+def case_net(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Net of a stored case, with its weights and inputs, and the case."""
+    case = load_arrays(path)
+    net = _net(str(case["prototxt"]), str(case["phase"]))
+    for i, value in _part(case, "param.").items():
+        blob = net.params["under_test"][int(i)]
+        blob.data[...] = value.reshape(blob.data.shape)
+    for name, value in _part(case, "in.").items():
+        net.blobs[name].data[...] = value
+    return net, case
+
+
 def check_data_case(folder: Path) -> None:
     """Compare the batches of a data layer; run in the folder with its files."""
     case = load_arrays(folder / "out.npz")

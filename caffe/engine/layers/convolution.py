@@ -187,13 +187,16 @@ class BaseConvolution(Operator):
     @classmethod
     def span_rule(cls, param: Any, axis: int, ndim: int) -> SpanRule:
         """Put the filters at every place along the spatial axes."""
-        return window_rule(
-            param.convolution_param, axis, ndim, transposed=cls.transposed
-        )
+        return window_rule(cls.read(param), axis, ndim, transposed=cls.transposed)
+
+    @classmethod
+    def read(cls, param: Any) -> Any:
+        """Give the options as a ConvolutionParameter."""
+        return param.convolution_param
 
     def setup(self, param: Any, context: Context) -> None:
         """Read the options that do not depend on the number of axes."""
-        options = param.convolution_param
+        self.options = options = self.read(param)
         self.num_output = int(options.num_output)
         self.group = int(options.group)
         if self.num_output == 0:
@@ -208,14 +211,13 @@ class BaseConvolution(Operator):
     def window(self, ndim: int) -> Window:
         """Options for a bottom of ``ndim`` axes."""
         if ndim not in self._windows:
-            options = self.param.convolution_param
-            axis = canonical_axis(options.axis, ndim)
-            self._windows[ndim] = read_window(options, axis, ndim)
+            axis = canonical_axis(self.options.axis, ndim)
+            self._windows[ndim] = read_window(self.options, axis, ndim)
         return self._windows[ndim]
 
     def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
         """Declare the weights, and a bias unless ``bias_term: false``."""
-        options = self.param.convolution_param
+        options = self.options
         shape = bottom_shapes[0]
         window = self.window(len(shape))
         channels = shape[window.channel_axis]
@@ -251,12 +253,12 @@ class BaseConvolution(Operator):
 
     def to_torch(self, layer: TorchLayer, code: Code) -> None:
         """Write what torch calls it."""
-        options = layer.param.convolution_param
+        options = self.options
         axis = layer.axis(options.axis)
         shape = layer.shapes[0]
         axes = code_of.axes(layer, axis)
         words = [
-            f"{shape[axis]}, {options.num_output}",
+            f"{shape[axis]}, {self.num_output}",
             numbers(window_option(options, "kernel_size", axes)),
         ]
         for option, word, default in (
@@ -267,8 +269,8 @@ class BaseConvolution(Operator):
             values = window_option(options, option, axes, default)
             if set(values) != {default}:
                 words.append(f"{word}={numbers(values)}")
-        if options.group > 1:
-            words.append(f"groups={options.group}")
+        if self.group > 1:
+            words.append(f"groups={self.group}")
         if not options.bias_term:
             words.append("bias=False")
         turned = "Transpose" if self.transposed else ""

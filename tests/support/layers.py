@@ -54,7 +54,7 @@ def make_layer(
         param.bottom.extend(f"b{i}" for i in range(bottoms))
     if not param.top:
         param.top.extend(f"t{i}" for i in range(tops))
-    return layer_class(type_name)(param, context or make_context())
+    return layer_class(type_name, param)(param, context or make_context())
 
 
 def as_tensor(bottom: Bottom, seed: int = 0) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,17 @@ from caffe.engine.blob import BlobVec
 from caffe.engine.catalogue import register
 from caffe.engine.layer import BlobOperator, Blobs, Context
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
+
+
+class _Phase(IntEnum):
+    """A number, as in BVLC's pycaffe, that is shown by its name, as in R-CNN's."""
+
+    TRAIN = caffe_pb2.TRAIN
+    TEST = caffe_pb2.TEST
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Layer:
@@ -23,7 +35,8 @@ class Layer:
     param_str : str
         ``python_param.param_str`` of the prototxt; `param_str_` is its older name.
     phase : int
-        ``caffe.TRAIN`` or ``caffe.TEST``.
+        ``caffe.TRAIN`` or ``caffe.TEST``; ``str`` gives the name, by which layers of
+        Faster R-CNN look up their settings.
     blobs : BlobVec
         Parameters; made in `setup` by ``self.blobs.add_blob(*shape)``.
 
@@ -135,7 +148,7 @@ class PythonLayer(BlobOperator):
             )
         self.layer = self.shown = cls(param)
         self.layer.param_str = options.param_str
-        self.layer.phase = int(param.phase)
+        self.layer.phase = _Phase(param.phase)
 
     def prepare(self, bottoms: Blobs, tops: Blobs) -> None:
         """Run the user's setup; it makes the parameters."""

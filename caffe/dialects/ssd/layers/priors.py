@@ -100,9 +100,8 @@ class PriorBoxLayer(Operator):
         boxes /= boxes.new_tensor([image[1], image[0]] * 2)
         if self.clip:
             boxes.clamp_(0, 1)
-        return torch.stack(
-            [boxes, boxes.new_tensor(self.variances).expand_as(boxes)]
-        ).view(1, 2, -1)
+        variances = boxes.new_tensor(self.variances).expand_as(boxes)
+        return torch.stack([boxes, variances]).view(1, 2, -1)
 
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give the boxes as constants, for the sizes that the net has."""

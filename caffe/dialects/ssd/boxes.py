@@ -1,0 +1,170 @@
+"""Arithmetic of boxes: (left, top, right, bottom), in parts of the image, as floats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+_BLOCK = 192  # boxes that are compared with one another at once
+
+
+def areas(boxes: torch.Tensor, pixel: float = 0) -> torch.Tensor:
+    """Areas of (..., 4) boxes; 0 where right is left of left, or bottom above top.
+
+    pixel : what the sides are longer than the differences of coordinates, 1 in pixels.
+    """
+    return _sides(boxes[..., 2:] - boxes[..., :2], pixel).prod(-1)
+
+
+def _sides(differences: torch.Tensor, pixel: float) -> torch.Tensor:
+    if not pixel:
+        return differences.clamp_(min=0)
+    return torch.where(differences >= 0, differences + pixel, 0)
+
+
+def overlaps(a: torch.Tensor, b: torch.Tensor, pixel: float = 0) -> torch.Tensor:
+    """Intersection over union (n, m) of (n, 4) boxes and (m, 4) others."""
+    # coordinate by coordinate: pairs of them would be slow to go through
+    ours, theirs = a.t()[:, :, None], b.t()[:, None].contiguous()
+    width, height = (
+        _sides(
+            torch.minimum(ours[i + 2], theirs[i + 2]).sub_(
+                torch.maximum(ours[i], theirs[i])
+            ),
+            pixel,
+        )
+        for i in range(2)
+    )
+    both = width.mul_(height)
+    either = (areas(a, pixel)[:, None] + areas(b, pixel)).sub_(both)
+    # boxes without area have nothing in common with any
+    return both.div_(either).nan_to_num_(0)
+
+
+def suppressed(boxes: torch.Tensor, threshold: float, eta: float = 1.0) -> torch.Tensor:
+    """Greedy non-maximum suppression.
+
+    Parameters
+    ----------
+    boxes : (n, 4) tensor
+        Best first.
+    threshold : float
+        A box stays unless it overlaps with one that stays by more than this.
+    eta : float, default 1
+        Below 1, after each box that stays the threshold is multiplied by it while it
+        is above 0.5.
+
+    Returns
+    -------
+    (k,) tensor of int64
+        The boxes that stay, in order.
+    """
+    indices = torch.arange(len(boxes), device=boxes.device)
+    kept, worst = [], boxes.new_zeros(len(boxes))
+    while eta < 1 and threshold > 0.5 and len(indices):
+        worst = torch.maximum(worst, overlaps(boxes[indices[:1]], boxes[indices])[0])
+        kept.append(indices[:1])
+        threshold *= eta
+        # a later box is held against all that stay by the threshold of its turn
+        indices, worst = indices[1:], worst[1:]
+        passed = worst <= threshold
+        if passed.any():
+            first = int(passed.int().argmax())
+            indices, worst = indices[first:], worst[first:]
+        else:
+            indices = indices[:0]
+    indices = indices[worst[: len(indices)] <= threshold]
+    for part in indices.split(_BLOCK):
+        block = boxes[part]
+        if kept:
+            free = overlaps(boxes[torch.cat(kept)], block).amax(0) <= threshold
+            part, block = part[free], block[free]
+        kept.append(part[_first_come(overlaps(block, block) > threshold)])
+    return torch.cat(kept) if kept else indices
+
+
+def _first_come(hits: torch.Tensor) -> torch.Tensor:
+    """Mask of those that no earlier one of the mask hits, of an (n, n) relation."""
+    matrix = hits.float().triu_(1)
+    mask = torch.ones(len(hits), device=hits.device)
+    while True:
+        # each time one more link of every chain of hits is right, at least
+        better = (mask @ matrix == 0).float()
+        if torch.equal(mask, better):
+            return mask > 0
+        mask = better
+
+
+def first_by_score(scores: torch.Tensor, count: int) -> torch.Tensor:
+    """Places of the `count` largest of (n,) scores, largest first; -1: of all.
+
+    Of equal ones the earlier place comes first.
+    """
+    places = None
+    if 0 <= count < len(scores):
+        if count == 0:
+            return torch.zeros(0, dtype=torch.int64, device=scores.device)
+        least = scores.topk(count).values[-1]
+        places = (scores >= least).nonzero()[:, 0]
+        scores = scores[places]
+    order = scores.argsort(descending=True, stable=True)
+    if places is not None:
+        order = places[order][:count]
+    return order
+
+
+@dataclass(frozen=True)
+class Code:
+    """How a box is told by offsets from a prior box.
+
+    Attributes
+    ----------
+    options : DetectionOutputParameter or MultiBoxLossParameter
+        ``code_type``: CORNER, offsets of the corners; CENTER_SIZE, of the centre in
+        sizes of the prior, and logarithms of the ratios of sizes; CORNER_SIZE, of the
+        corners in sizes of the prior.
+    plain : bool
+        Offsets are not divided by the prior's variances.
+    """
+
+    options: Any
+    plain: bool
+
+    def decode(
+        self, offsets: torch.Tensor, priors: torch.Tensor, variances: torch.Tensor
+    ) -> torch.Tensor:
+        """Boxes from offsets, priors and variances of one shape (..., 4)."""
+        if not self.plain:
+            offsets = offsets * variances
+        kinds = _kinds(self.options)
+        if kinds == "CORNER":
+            return priors + offsets
+        sizes = priors[..., 2:] - priors[..., :2]
+        if kinds == "CORNER_SIZE":
+            return priors + offsets * torch.cat([sizes, sizes], -1)
+        centres = (priors[..., :2] + priors[..., 2:]) / 2 + offsets[..., :2] * sizes
+        half = offsets[..., 2:].exp() * sizes / 2
+        return torch.cat([centres - half, centres + half], -1)
+
+    def encode(
+        self, boxes: torch.Tensor, priors: torch.Tensor, variances: torch.Tensor
+    ) -> torch.Tensor:
+        """Offsets from boxes, priors and variances of one shape (..., 4)."""
+        kinds = _kinds(self.options)
+        sizes = priors[..., 2:] - priors[..., :2]
+        offsets = boxes - priors
+        if kinds == "CORNER_SIZE":
+            offsets = offsets / torch.cat([sizes, sizes], -1)
+        elif kinds == "CENTER_SIZE":
+            centres = (offsets[..., :2] + offsets[..., 2:]) / 2 / sizes
+            ratios = (boxes[..., 2:] - boxes[..., :2]) / sizes
+            offsets = torch.cat([centres, ratios.log()], -1)
+        return offsets if self.plain else offsets / variances
+
+
+def _kinds(options: Any) -> str:
+    """Name of the code type."""
+    field = options.DESCRIPTOR.fields_by_name["code_type"]
+    return str(field.enum_type.values_by_number[options.code_type].name)

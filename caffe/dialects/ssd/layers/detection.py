@@ -1,0 +1,155 @@
+"""SSD's layer that makes detections of offsets and scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import torch
+
+from caffe.dialects.ssd.boxes import Code, first_by_score, suppressed
+from caffe.engine.catalogue import register
+from caffe.engine.layer import Context, Operator, Shape, Tensors
+from caffe.engine.layers.shared import text
+from caffe.errors import CheckError
+
+_LEAST = torch.finfo(torch.float32).min
+
+
+@register("DetectionOutput")
+class DetectionOutputLayer(Operator):
+    """Boxes of each class that are left after non-maximum suppression.
+
+    Options (``detection_output_param``)
+        num_classes : int.
+        share_location : bool, default true. One box a prior, for all classes.
+        background_label_id : int, default 0. The class that is left out; -1: none.
+        code_type, variance_encoded_in_target : how offsets tell a box, see
+            `caffe.dialects.ssd.boxes.Code`.
+        confidence_threshold : float. Only scores above it count; default: all.
+        nms_param.nms_threshold : float, default 0.3. Boxes of a class with more
+            overlap than this with a better one are dropped.
+        nms_param.top_k : int. Best boxes of each class that count; default: all.
+        nms_param.eta : float, default 1. Below 1 the threshold is multiplied by it
+            after each box that stays, while it is above 0.5.
+        keep_top_k : int, default -1. Boxes of an image that are left; -1: all.
+        clip : bool, default false. Cut the boxes to the image first (OpenCV's).
+
+    Bottoms
+        0 : (N, 4 P L), offsets from the P priors, of L boxes each: one, or one for each
+            class.
+        1 : (N, P K), scores of the K classes, of each prior.
+        2 : (1, 2, 4 P), priors and variances as PriorBox makes them.
+
+    Tops
+        0 : (1, 1, D, 7): image, label, score, left, top, right, bottom of D detections,
+            by image, label and falling score. Without any the top is (1, 1, N, 7), the
+            number of the image and -1. Until the first forward D is taken to be 1.
+    """
+
+    bottoms = (3, 3)
+    differentiable_bottoms = ()
+    usual = True
+
+    @classmethod
+    def claims(cls, param: Any, blobs: int | None) -> bool | None:
+        """Only this form has three bottoms."""
+        return len(param.bottom) == 3 if param.bottom else None
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read and check the options."""
+        options = self.options = param.detection_output_param
+        nms = options.nms_param
+        if not options.num_classes:
+            raise CheckError("num_classes is not given: expected 1 or more")
+        if nms.nms_threshold < 0 or not 0 < nms.eta <= 1:
+            raise CheckError(
+                f"nms_threshold is {nms.nms_threshold:g}, eta {nms.eta:g}: expected 0 "
+                "or more, and above 0 up to 1"
+            )
+        self.classes = int(options.num_classes)
+        self.boxes_each = 1 if options.share_location else self.classes
+        self.code = Code(options, bool(options.variance_encoded_in_target))
+        self.most = int(nms.top_k) if nms.HasField("top_k") else -1
+        self.least = _LEAST
+        if options.HasField("confidence_threshold"):
+            self.least = float(options.confidence_threshold)
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """One detection, before the first forward."""
+        check_predictions(bottom_shapes, self.boxes_each, self.classes)
+        return [(1, 1, 1, 7)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Decode, suppress, and list image by image."""
+        offsets, scores, priors = (bottom.detach().float() for bottom in bottoms)
+        images = len(offsets)
+        places, variances = priors.reshape(2, -1, 1, 4)
+        offsets = offsets.reshape(images, -1, self.boxes_each, 4)
+        scores = scores.reshape(images, -1, self.classes)
+        found = []
+        for i in range(images):
+            boxes = self.code.decode(offsets[i], places, variances)
+            if self.options.clip:
+                boxes = boxes.clamp(0, 1)
+            found.append(self._detections(i, boxes, scores[i]))
+        rows = torch.cat(found)
+        if not len(rows):
+            rows = scores.new_full((images, 7), -1)
+            rows[:, 0] = torch.arange(images)
+        return [rows[None, None]]
+
+    def _detections(
+        self, image: int, boxes: torch.Tensor, scores: torch.Tensor
+    ) -> torch.Tensor:
+        """Rows (D, 7) of one image, from (P, L, 4) boxes and (P, K) scores."""
+        found = []
+        for label, of_class in enumerate(scores.t().contiguous()):
+            if label != self.options.background_label_id:
+                own = boxes[:, label if self.boxes_each > 1 else 0]
+                found.append(self._of_class(label, own, of_class))
+        rows = torch.cat(found) if found else boxes.new_zeros(0, 6)
+        if 0 <= self.options.keep_top_k < len(rows):
+            best = first_by_score(rows[:, 1], self.options.keep_top_k)
+            rows = rows[best]
+            rows = rows[rows[:, 0].argsort(stable=True)]
+        return torch.cat([rows.new_full((len(rows), 1), image), rows], 1)
+
+    def _of_class(
+        self, label: int, boxes: torch.Tensor, scores: torch.Tensor
+    ) -> torch.Tensor:
+        """Label, score and box (D, 6) of what is left of (P, 4) boxes."""
+        candidates = (scores > self.least).nonzero()[:, 0]
+        candidates = candidates[first_by_score(scores[candidates], self.most)]
+        nms = self.options.nms_param
+        kept = suppressed(boxes[candidates], nms.nms_threshold, nms.eta)
+        candidates = candidates[kept]
+        scores = scores[candidates, None]
+        return torch.cat([torch.full_like(scores, label), scores, boxes[candidates]], 1)
+
+
+def check_predictions(
+    bottom_shapes: Sequence[Shape], boxes_each: int, classes: int
+) -> None:
+    """Refuse offsets and scores that are not one set for each prior.
+
+    Raises
+    ------
+    CheckError
+        Naming the shapes.
+    """
+    offsets, scores, priors = bottom_shapes[:3]
+    if len(priors) < 3 or priors[1] != 2 or prod(priors[2:]) % 4 or priors[0] != 1:
+        raise CheckError(
+            f"bottom 2 (priors) is {text(priors)}: expected (1, 2, 4 P), as PriorBox "
+            "makes it"
+        )
+    count = prod(priors[2:]) // 4
+    for i, (shape, each) in enumerate(((offsets, 4 * boxes_each), (scores, classes))):
+        if not shape or prod(shape[1:]) != count * each or shape[0] != offsets[0]:
+            raise CheckError(
+                f"bottom {i} is {text(shape)}: expected {count * each} values for each "
+                f"of {offsets[0] if offsets else 'N'} images, {each} for each of the "
+                f"{count} priors"
+            )

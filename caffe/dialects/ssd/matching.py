@@ -1,0 +1,174 @@
+"""Which prior box stands for which true box, and which for none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from caffe.dialects.ssd.boxes import first_by_score, overlaps, suppressed
+from caffe.engine.layers.shared import as_labels
+from caffe.errors import CheckError
+
+NONE, LEFT_OUT = -1, -2  # a prior of no true box; one that counts as nothing
+_TOUCH = 1e-6  # boxes that overlap by no more than this do not overlap
+
+
+@dataclass(frozen=True)
+class Truths:
+    """True boxes of a batch.
+
+    Attributes
+    ----------
+    images, labels : (G,) tensor of int64
+    boxes : (G, 4) tensor
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    boxes: torch.Tensor
+
+    @classmethod
+    def read(cls, rows: torch.Tensor, *, difficult: bool, background: int) -> Truths:
+        """Take the rows of a bottom of labels.
+
+        Parameters
+        ----------
+        rows : (G, 8) tensor
+            Image, label, instance, left, top, right, bottom, difficult; rows of image
+            -1 are empty.
+        difficult : bool
+            Whether difficult boxes are taken.
+        background : int
+            Class that no box may have.
+
+        Raises
+        ------
+        CheckError
+            If one has.
+        """
+        kept = rows[:, 0] != NONE
+        labels = as_labels(rows[:, 1])
+        if (kept & (labels == background)).any():
+            raise CheckError(
+                f"a true box has label {background}: expected another one, as this is "
+                "the background"
+            )
+        if not difficult:
+            kept &= rows[:, 7] == 0
+        rows = rows[kept]
+        return cls(as_labels(rows[:, 0]), labels[kept], rows[:, 3:7])
+
+    def of_image(self, image: int) -> torch.Tensor:
+        """Places of the boxes of an image."""
+        return (self.images == image).nonzero()[:, 0]
+
+
+def match(
+    truths: torch.Tensor, boxes: torch.Tensor, options: Any
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Match the boxes of priors to the true ones of an image.
+
+    First every true box gets the one that overlaps with it most, the largest overlap
+    first; with ``match_type`` PER_PREDICTION each of the others then gets the true box
+    that it overlaps with most, by ``overlap_threshold`` at least.
+
+    Parameters
+    ----------
+    truths : (G, 4) tensor
+    boxes : (P, 4) tensor
+    options : MultiBoxLossParameter
+
+    Returns
+    -------
+    matched : (P,) tensor of int64
+        Which true box; -1: none, -2: none, and the box shall not count
+        (``ignore_cross_boundary_bbox``).
+    most : (P,) tensor
+        Largest overlap, or that with the true box that was given first.
+    """
+    matched = torch.full((len(boxes),), NONE, device=boxes.device)
+    if not len(truths):
+        return matched, boxes.new_zeros(len(boxes))
+    shared = overlaps(boxes, truths)
+    shared[shared <= _TOUCH] = 0
+    if options.ignore_cross_boundary_bbox:
+        crossing = ((boxes < 0) | (boxes > 1)).any(1)
+        shared[crossing] = 0
+    most, which = shared.max(1)
+    if options.match_type == options.PER_PREDICTION:
+        near = (most > 0) & (most >= options.overlap_threshold)
+        matched = torch.where(near, which, matched)
+    if options.ignore_cross_boundary_bbox:
+        matched[crossing] = LEFT_OUT
+    for box, truth in _pairs(shared):
+        matched[box] = truth
+        most[box] = shared[box, truth]
+    return matched, most
+
+
+def _pairs(shared: torch.Tensor) -> list[tuple[int, int]]:
+    """Boxes and truths of the largest overlaps in turn, each used once.
+
+    Of equal overlaps that of the first box, and of the first truth, counts.
+    """
+    left = shared.clone()
+    best, rows = left.max(0)
+    pairs = []
+    for _ in range(shared.shape[1]):
+        tied = best == best.max()
+        truth = int(torch.where(tied, rows, len(shared)).argmin())
+        if best[truth] <= 0:
+            break
+        box = int(rows[truth])
+        pairs.append((box, truth))
+        left[box] = 0
+        best[truth] = 0
+        stale = ((rows == box) & (best > 0)).nonzero()[:, 0]
+        if len(stale):
+            best[stale], rows[stale] = left[:, stale].max(0)
+    return pairs
+
+
+def mine(
+    matched: torch.Tensor,
+    most: torch.Tensor,
+    losses: torch.Tensor,
+    boxes: torch.Tensor,
+    options: Any,
+) -> torch.Tensor:
+    """Choose the priors of an image that are hard.
+
+    Parameters
+    ----------
+    matched, most : (P,) tensor
+        As `match` gives them.
+    losses : (P,) tensor
+    boxes : (P, 4) tensor
+        For the suppression that ``nms_param`` asks for.
+    options : MultiBoxLossParameter
+
+    Returns
+    -------
+    (P,) tensor of bool
+        The chosen ones.
+    """
+    hard = options.mining_type == options.HARD_EXAMPLE
+    eligible = torch.ones_like(matched, dtype=torch.bool)
+    if not hard:
+        eligible = (matched == NONE) & (most < options.neg_overlap)
+    places = eligible.nonzero()[:, 0]
+    count = options.sample_size
+    if not hard:
+        count = int(int((matched > NONE).sum()) * options.neg_pos_ratio)
+    count = min(count, len(places))
+    nms = options.nms_param
+    if options.HasField("nms_param") and nms.nms_threshold > 0:
+        places = places[first_by_score(losses[places], nms.top_k)]
+        places = places[suppressed(boxes[places], nms.nms_threshold)][:count]
+    else:
+        places = places[first_by_score(losses[places], count)]
+    chosen = torch.zeros_like(eligible)
+    chosen[places] = True
+    return chosen

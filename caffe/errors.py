@@ -6,6 +6,7 @@
     ├── CheckError             where C++ Caffe fails a CHECK (also a ValueError)
     │   └── FileError          a file that is missing, damaged or of another kind
     │       └── PrototxtError  a text file that does not parse: file:line:column
+    │           └── UnknownNamesError  types, fields or values that are not known here
     ├── DeviceError            a device that is not there
     ├── OutOfMemoryError       too little memory (also a MemoryError)
     └── PeerError              a process of the same training that is not there
@@ -15,6 +16,7 @@ values in it come from files: whatever they are, the text is one line of limited
 """
 
 import errno
+from typing import Any
 
 LONGEST = 500
 _OMITTED = " ... "
@@ -102,11 +104,13 @@ def is_out_of_memory(error: BaseException) -> bool:
 class CaffeError(Exception):
     """Base of every error that the package raises on purpose.
 
-    Its text is one line of at most `LONGEST` characters, see `one_line`.
+    Its text is one line of at most `longest` characters, see `one_line`.
     """
 
+    longest = LONGEST
+
     def __str__(self) -> str:
-        return one_line(super().__str__())
+        return one_line(super().__str__(), self.longest)
 
 
 class CheckError(CaffeError, ValueError):
@@ -123,6 +127,22 @@ class FileError(CheckError):
 
 class PrototxtError(FileError):
     """A text file that does not follow the schema; the text names file:line:column."""
+
+
+class UnknownNamesError(PrototxtError):
+    """Layer types, fields or values that are not known here; the text names them all.
+
+    Attributes
+    ----------
+    known : Message or None
+        What a text says without them.
+    """
+
+    longest = 16 * LONGEST
+
+    def __init__(self, text: str, known: Any = None) -> None:
+        super().__init__(text)
+        self.known = known
 
 
 class DeviceError(CaffeError):

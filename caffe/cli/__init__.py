@@ -17,7 +17,7 @@ from importlib import import_module
 from typing import Any
 
 from caffe.cli.flags import Flags, begin
-from caffe.errors import CaffeError, one_line
+from caffe.errors import LONGEST, CaffeError, one_line
 from caffe.flags import FlagError, flag_table, parse_flags
 from caffe.glog import log
 from caffe.memory import check_room_to_load
@@ -84,7 +84,8 @@ def describe(error: BaseException) -> str:
     """
     expected = isinstance(error, (CaffeError, OSError))
     text = " ".join(str(error).split())
-    return one_line(text if expected else f"{type(error).__name__}: {text}")
+    longest = getattr(error, "longest", LONGEST)
+    return one_line(text if expected else f"{type(error).__name__}: {text}", longest)
 
 
 def quiet_libraries() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
@@ -14,7 +14,6 @@ from caffe.proto.dialects import dialect_of, dialects
 
 _CLASSES: dict[str, list[type[Operator]]] = {}
 _preferred: tuple[str, ...] = ()
-_SHOWN = 8
 _Class = TypeVar("_Class", bound=type[Operator])
 
 
@@ -66,29 +65,6 @@ def types_with(method: str) -> list[str]:
         for name, classes in _CLASSES.items()
         if any(getattr(cls, method) is not default for cls in classes)
     )
-
-
-def check_types(layers: Iterable[Any]) -> None:
-    """Refuse layers of types that are not known, all of them at once.
-
-    Raises
-    ------
-    CheckError
-        Naming types and layers.
-    """
-    _load()
-    unknown: dict[str, list[str]] = {}
-    for layer in layers:
-        if layer.type not in _CLASSES:
-            unknown.setdefault(layer.type, []).append(layer.name)
-    if len(unknown) > 1:
-        shown = [
-            f"'{name}' (layer '{names[0]}'"
-            + (f" and {len(names) - 1} more)" if names[1:] else ")")
-            for name, names in unknown.items()
-        ]
-        more = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
-        raise CheckError(f"unknown layer types {', '.join(shown[:_SHOWN])}{more}")
 
 
 def prefer_dialects(*names: str) -> None:

@@ -18,11 +18,12 @@ from caffe.engine.numbered import Numbered
 from caffe.engine.runner import Runner
 from caffe.engine.trainable import Trainable
 from caffe.engine.turns import Turns
+from caffe.engine.unknown import read_net
 from caffe.engine.views import shown
 from caffe.engine.wiring import Wiring
 from caffe.errors import CaffeError, CheckError
 from caffe.glog import log
-from caffe.proto import caffe_pb2, files, text
+from caffe.proto import caffe_pb2, text
 
 
 class Net(Trainable, Numbered):
@@ -91,7 +92,7 @@ class Net(Trainable, Numbered):
             weights, phase, level = phase, level, 0
         param, source = caffe_pb2.NetParameter(), ""
         if isinstance(network_file, (str, os.PathLike)):
-            param = files.read_net(network_file, crop=crop)
+            param = read_net(network_file, crop)
             param.state.level = level
             source = f"{os.fspath(network_file)}: "
         else:

@@ -12,9 +12,10 @@ import torch
 
 from caffe.engine import common, fillers
 from caffe.engine.blob import Blob, BlobVec
-from caffe.engine.catalogue import check_types, layer_class
+from caffe.engine.catalogue import layer_class
 from caffe.engine.layer import BlobOperator, Context, Operator
 from caffe.engine.node import Learnable, Node, ParamEntry, naming
+from caffe.engine.unknown import check_known
 from caffe.errors import CheckError
 from caffe.glog import log
 from caffe.proto import caffe_pb2
@@ -63,7 +64,7 @@ class Wiring:
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
         self._memory = 0
         self._named = {name for layer in net.layer for name in layer.top}
-        check_types(net.layer)
+        check_known(net)
         for layer in net.layer:
             self._add(layer)
         self.outputs = sorted(self._available)

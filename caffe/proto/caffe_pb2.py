@@ -28,13 +28,16 @@ from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.internal import enum_type_wrapper
 
 from caffe.proto.dialects import dialects
+from caffe.proto.forks import add_names
 from caffe.proto.schema import built, merged
 
 
 def _load(path: Path) -> tuple[Any, dict[str, Any]]:
     """Return the file descriptor and all that a generated module would define."""
     (base,) = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file
-    descriptor = built(merged(base, dialects()))
+    schema = merged(base, dialects())
+    add_names(schema)
+    descriptor = built(schema)
     names: dict[str, Any] = {}
     for name, message in descriptor.message_types_by_name.items():
         names[name] = message_factory.GetMessageClass(message)

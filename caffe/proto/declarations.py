@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn, TypeVar
 
 from google.protobuf import descriptor_pb2, text_encoding
@@ -64,6 +64,21 @@ def parse_declarations(text: str, name: str) -> Any:
     'n'
     """
     return _Reader(text, name).file()
+
+
+def messages_in(block: Any) -> Any:
+    """Messages of a file, or inside a message."""
+    file = isinstance(block, descriptor_pb2.FileDescriptorProto)
+    return block.message_type if file else block.nested_type
+
+
+def named_blocks(block: Any, scope: str = "") -> Iterator[tuple[str, Any]]:
+    """All messages and enums of a file, by their names."""
+    for enum in block.enum_type:
+        yield f"{scope}{enum.name}", enum
+    for message in messages_in(block):
+        yield f"{scope}{message.name}", message
+        yield from named_blocks(message, f"{scope}{message.name}.")
 
 
 class _Reader:

@@ -10,14 +10,16 @@ the numbers of one dialect.
 from __future__ import annotations
 
 from binascii import crc32
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import count
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool
 
 from caffe.errors import CheckError
+from caffe.proto.declarations import messages_in, named_blocks
 from caffe.proto.dialects import Dialect
+from caffe.proto.forks import NUMBERS
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _FIRST_DRAWN, _DRAWN = 1 << 20, (1 << 29) - (1 << 20)  # protobuf's largest: 2^29 - 1
@@ -72,8 +74,8 @@ def numbered_as(schema: Any, dialect: Dialect) -> Any:
     """
     copy = descriptor_pb2.FileDescriptorProto()
     copy.CopyFrom(schema)
-    own = dict(_blocks(dialect.declared))
-    for name, block in _blocks(copy):
+    own = dict(named_blocks(dialect.declared))
+    for name, block in named_blocks(copy):
         if name in own:
             _renumber(_entries(block), {e.name: e.number for e in _entries(own[name])})
     return copy
@@ -100,8 +102,8 @@ class _Addition:
 
     def add(self) -> None:
         self._add_names(self._schema, self._declared)
-        self._known = dict(_blocks(self._schema))
-        for name, block in _blocks(self._declared):
+        self._known = dict(named_blocks(self._schema))
+        for name, block in named_blocks(self._declared):
             self._add_entries(name, block)
         if self._dialect.offset is None:
             try:
@@ -111,18 +113,19 @@ class _Addition:
 
     def _add_names(self, into: Any, added: Any) -> None:
         """Make the messages and enums that are not there yet, empty."""
-        known = {block.name: block for block in (*_messages(into), *into.enum_type)}
+        known = {block.name: block for block in (*messages_in(into), *into.enum_type)}
         for enum in added.enum_type:
             if enum.name not in known:
                 into.enum_type.add(name=enum.name)
-        for message in _messages(added):
+        for message in messages_in(added):
             if message.name not in known:
-                known[message.name] = _messages(into).add(name=message.name)
+                known[message.name] = messages_in(into).add(name=message.name)
             self._add_names(known[message.name], message)
 
     def _add_entries(self, name: str, block: Any) -> None:
         """Add the fields of a message, or the values of an enum."""
         target = _entries(self._known[name])
+        _forget(target, {entry.name for entry in _entries(block)})
         known = {entry.name: entry for entry in target}
         used = {entry.number for entry in target}
         for entry in _entries(block):
@@ -193,28 +196,20 @@ class _Addition:
         )
 
 
+def _forget(entries: Any, names: set[str]) -> None:
+    """Drop what is known by name alone, and is declared now."""
+    for index in reversed(range(len(entries))):
+        if entries[index].number in NUMBERS and entries[index].name in names:
+            del entries[index]
+
+
 def _kind(field: Any) -> str:
     """Type of a field as a ``.proto`` file calls it."""
     plain = _Field.Type.Name(field.type).removeprefix("TYPE_").lower()
     return field.type_name.removeprefix(".caffe.") or plain
 
 
-def _messages(block: Any) -> Any:
-    """Messages of a file, or inside a message."""
-    file = isinstance(block, descriptor_pb2.FileDescriptorProto)
-    return block.message_type if file else block.nested_type
-
-
 def _entries(block: Any) -> Any:
     """Fields of a message, or values of an enum."""
     enum = isinstance(block, descriptor_pb2.EnumDescriptorProto)
     return block.value if enum else block.field
-
-
-def _blocks(block: Any, scope: str = "") -> Iterator[tuple[str, Any]]:
-    """All messages and enums of a file, by their names."""
-    for enum in block.enum_type:
-        yield f"{scope}{enum.name}", enum
-    for message in _messages(block):
-        yield f"{scope}{message.name}", message
-        yield from _blocks(message, f"{scope}{message.name}.")

@@ -15,16 +15,14 @@ from typing import Any, BinaryIO, TypeVar
 from google.protobuf import text_encoding, text_format
 from google.protobuf.message import Message
 
-from caffe.errors import FileError, PrototxtError
+from caffe.errors import FileError, PrototxtError, UnknownNamesError
+from caffe.proto.forks import NUMBERS, fork_of, is_as_written
+from caffe.proto.names import Scan, Unknown, put_back, scan
 
 MessageT = TypeVar("MessageT", bound=Message)
 
 _LONGEST_COMPLAINT = 300
 
-_NO_FIELD = re.compile(r'Message type "caffe\.([\w.]+)" has no field named "(\w+)"')
-_NO_VALUE = re.compile(
-    r'Enum type "caffe\.([\w.]+)" has no value (?:named|with number) (.*?)\.?$'
-)
 # A string that is not closed counts to the end of its line, so that a line of n
 # characters takes n steps.
 _COMMENT = re.compile(
@@ -188,17 +186,73 @@ def parse_text(text: str, message: MessageT, *, name: str = "<text>") -> Message
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
-        line, column = error.GetLine() or 1, error.GetColumn() or 1
-        complaint = str(error).removeprefix(f"{line}:{column} : ").removeprefix("'': ")
-        lines = text.split("\n")
-        if line <= len(lines):
-            complaint = complaint.removeprefix(f"'{lines[line - 1]}': ")
-        reason = _shortened(_explain(complaint, message))
-        raise PrototxtError(f"{name}:{line}:{column}: {reason}") from error
+        found = scan(text, message.DESCRIPTOR)
+        if found.unknown:
+            raise _unknown_names(found, text, message, name) from error
+        if found.plain == text:
+            raise _refused(error, text, message, name) from error
+        _parse_plain(found, message, name)
     missing = _missing(message)
     if missing:
         raise PrototxtError(f"{name}: {', '.join(missing)}: not given; must be given")
     return message
+
+
+def _parse_plain(found: Scan, message: Any, name: str) -> None:
+    """Parse what `scan` has left of a text; fields known by name get their text."""
+    message.Clear()
+    try:
+        text_format.Parse(found.plain, message)
+    except text_format.ParseError as error:
+        raise _refused(error, found.plain, message, name) from error
+    put_back(message, found.written)
+
+
+def _refused(
+    error: text_format.ParseError, text: str, message: Message, name: str
+) -> PrototxtError:
+    """Say what protobuf has against a text, and where."""
+    line, column = error.GetLine() or 1, error.GetColumn() or 1
+    complaint = str(error).removeprefix(f"{line}:{column} : ").removeprefix("'': ")
+    lines = text.split("\n")
+    if line <= len(lines):
+        complaint = complaint.removeprefix(f"'{lines[line - 1]}': ")
+    reason = _shortened(_explain(complaint))
+    return PrototxtError(f"{name}:{line}:{column}: {reason}")
+
+
+def _unknown_names(
+    found: Scan, text: str, message: Message, name: str
+) -> UnknownNamesError:
+    """Say all that the schema does not know of a text."""
+    known: Any = type(message)()
+    try:
+        _parse_plain(found, known, name)
+    except PrototxtError:
+        known = None
+    reasons: dict[str, str] = {}
+    for odd in found.unknown:
+        line = text.count("\n", 0, odd.start) + 1
+        column = odd.start - text.rfind("\n", 0, odd.start)
+        where = f"line {line}: " if reasons else f"{name}:{line}:{column}: "
+        reasons.setdefault(_shortened(_odd_name(odd, message, not reasons)), where)
+    return UnknownNamesError("; ".join(w + r for r, w in reasons.items()), known)
+
+
+def _odd_name(odd: Unknown, message: Message, first: bool) -> str:
+    """Say of a field or a value that it is not there, and what is."""
+    pool = message.DESCRIPTOR.file.pool
+    if odd.is_value:
+        names = pool.FindEnumTypeByName(f"caffe.{odd.owner}").values_by_name
+        said = f"no value {odd.name} in {odd.owner}"
+    else:
+        names = pool.FindMessageTypeByName(f"caffe.{odd.owner}").fields_by_name
+        said = f"no field '{odd.name}' in {odd.owner}"
+    fork = fork_of(odd.owner, odd.name)
+    if fork:
+        return f"{said}: it is of {fork}"
+    known = [name for name, of in names.items() if of.number not in NUMBERS]
+    return f"{said}{_suggest(odd.name, known, first)}"
 
 
 def _check_escapes(text: str, name: str) -> None:
@@ -226,17 +280,8 @@ def _missing(message: Any) -> list[str]:
     return list(message.FindInitializationErrors())
 
 
-def _explain(complaint: str, message: Message) -> str:
+def _explain(complaint: str) -> str:
     """Say what is wrong and what was expected, from an error of protobuf's."""
-    find = message.DESCRIPTOR.file.pool
-    if match := _NO_FIELD.search(complaint):
-        owner, field = match.groups()
-        names = list(find.FindMessageTypeByName(f"caffe.{owner}").fields_by_name)
-        return f"no field '{field}' in {owner}; {_suggest(field, names)}"
-    if match := _NO_VALUE.search(complaint):
-        owner, value = match.groups()
-        names = list(find.FindEnumTypeByName(f"caffe.{owner}").values_by_name)
-        return f"no value {value} in {owner}; {_suggest(value, names)}"
     if match := _TWICE.search(complaint):
         owner, field = match.groups()
         return f"field '{field}' of {owner} is given twice; expected once"
@@ -253,16 +298,15 @@ def _shortened(reason: str) -> str:
     return f"{reason[:half]} ... {reason[-half:]}"
 
 
-def _suggest(word: str, names: list[str]) -> str:
-    """Return the names near a word, or all of them where they are few."""
+def _suggest(word: str, names: list[str], every: bool) -> str:
+    """Name those near a word; where there are none, perhaps all, if they are few."""
     folded = {name.lower(): name for name in names}
     near = difflib.get_close_matches(word.strip('"').lower(), folded, cutoff=0.7)
     if near:
-        return "did you mean " + " or ".join(folded[name] for name in near) + "?"
+        return "; did you mean " + " or ".join(folded[name] for name in near) + "?"
     shown = ", ".join(names[:16])
-    return f"expected one of {shown}" + (
-        ", ... (see caffe.proto)" if names[16:] else ""
-    )
+    more = ", ... (see caffe.proto)" if names[16:] else ""
+    return f"; expected one of {shown}{more}" if every else ""
 
 
 def to_text(message: Message) -> str:
@@ -294,7 +338,9 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
     for field, value in message.ListFields():
         single = isinstance(value, (str, bytes, int, float, Message))
         for item in [value] if single else value:
-            if isinstance(item, Message):
+            if isinstance(item, Message) and is_as_written(item.DESCRIPTOR):
+                yield f"{indent}{item.as_written or f'{field.name} {{}}'}\n"
+            elif isinstance(item, Message):
                 yield f"{indent}{field.name} {{\n"
                 yield from _lines(item, indent + "  ")
                 yield f"{indent}}}\n"

@@ -16,9 +16,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from google.protobuf.message import Message
+
 from caffe.errors import CheckError
 from caffe.proto import caffe_pb2
 from caffe.proto.coordinates import write_crop_offsets
+from caffe.proto.forks import todays_type
 from caffe.proto.upgrade_v0 import upgrade_v0
 
 Crop = Literal["explicit", "coordinate_maps", "as_written"]
@@ -214,7 +217,9 @@ def _upgrade_v1(old: Any, new: Any) -> None:
     """Write a V1 layer's content into an empty layer of today's form."""
     for field, value in old.ListFields():
         if field.name == "type":
-            new.type = _V1_TYPES[old.LayerType.Name(value)]
+            name = old.LayerType.Name(value)
+            known = _V1_TYPES.get(name)
+            new.type = todays_type(name) if known is None else known
         elif field.name == "param":
             _set_specs(new, "name", value)
         elif field.name == "blob_share_mode":
@@ -225,7 +230,7 @@ def _upgrade_v1(old: Any, new: Any) -> None:
             _set_specs(new, "decay_mult", value)
         elif field.name == "name":
             new.name = value
-        elif field.name.endswith("_param"):
+        elif isinstance(value, Message):
             getattr(new, field.name).CopyFrom(value)
         else:
             getattr(new, field.name).extend(value)

@@ -7,9 +7,10 @@ from typing import Any
 
 from caffe.engine.net import Net
 from caffe.engine.snapshot import find_beside
+from caffe.engine.unknown import read_net
 from caffe.errors import CaffeError, CheckError
 from caffe.glog import log
-from caffe.proto import caffe_pb2, files
+from caffe.proto import caffe_pb2
 
 _TRAIN_FIELDS = "net, net_param, train_net, train_net_param"
 
@@ -115,7 +116,7 @@ def _test_net(index: int, text: str, source: Any, param: Any, folder: Path) -> N
 
 
 def _read(path: str, folder: Path) -> Any:
-    return files.read_net(find_beside(path, folder / "solver.prototxt"))
+    return read_net(find_beside(path, folder / "solver.prototxt"))
 
 
 def _build(

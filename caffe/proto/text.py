@@ -6,7 +6,7 @@ import difflib
 import math
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ from google.protobuf import text_encoding, text_format
 from google.protobuf.message import Message
 
 from caffe.errors import FileError, PrototxtError, UnknownNamesError
-from caffe.proto.forks import NUMBERS, fork_of, is_as_written
+from caffe.proto.forks import AS_WRITTEN, NUMBERS, fork_of, is_as_written
 from caffe.proto.names import Scan, Unknown, put_back, scan
 
 MessageT = TypeVar("MessageT", bound=Message)
@@ -242,6 +242,7 @@ def _unknown_names(
 def _odd_name(odd: Unknown, message: Message, first: bool) -> str:
     """Say of a field or a value that it is not there, and what is."""
     pool = message.DESCRIPTOR.file.pool
+    names: Mapping[str, Any]
     if odd.is_value:
         names = pool.FindEnumTypeByName(f"caffe.{odd.owner}").values_by_name
         said = f"no value {odd.name} in {odd.owner}"
@@ -339,7 +340,7 @@ def _lines(message: Message, indent: str) -> Iterator[str]:
         single = isinstance(value, (str, bytes, int, float, Message))
         for item in [value] if single else value:
             if isinstance(item, Message) and is_as_written(item.DESCRIPTOR):
-                yield f"{indent}{item.as_written or f'{field.name} {{}}'}\n"
+                yield f"{indent}{getattr(item, AS_WRITTEN) or f'{field.name} {{}}'}\n"
             elif isinstance(item, Message):
                 yield f"{indent}{field.name} {{\n"
                 yield from _lines(item, indent + "  ")

@@ -47,11 +47,13 @@ class ParameterSpec:
     """Shape of a parameter blob and the FillerParameter that sets its first values.
 
     `statistics`: the layer itself keeps it up to date; it has no learning rate.
+    `held`: its learning rate is 0 whatever the net says.
     """
 
     shape: Shape
     filler: Any
     statistics: bool = False
+    held: bool = False
 
 
 @dataclass

@@ -249,8 +249,8 @@ class Wiring:
         wanted = node.op.parameters([self.blobs[b].shape for b in node.bottom])
         blobs = BlobVec(Blob(need.shape) for need in wanted)
         for index, need in enumerate(wanted):
-            if need.statistics:
-                _fix_rate(node.param, index)
+            if need.statistics or need.held:
+                _fix_rate(node.param, index, held=need.held)
         owned = self._add_blobs(node, blobs)
         generator = common.streams().generator(common.torch_cpu())
         for blob, need, spec, own in zip(
@@ -369,15 +369,18 @@ def _param_specs(layer: Any, count: int) -> list[Any]:
     return given + [caffe_pb2.ParamSpec() for _ in range(count - len(given))]
 
 
-def _fix_rate(layer: Any, index: int) -> None:
-    """Give a parameter that holds statistics its learning rate 0."""
-    if index == len(layer.param):
-        layer.param.add(lr_mult=0)
-    elif layer.param[index].lr_mult != 0:
+def _fix_rate(layer: Any, index: int, *, held: bool) -> None:
+    """Give a parameter the learning rate 0; refuse another if it is not held."""
+    given = index < len(layer.param)
+    while len(layer.param) <= index:
+        layer.param.add()
+    spec = layer.param[index]
+    if given and spec.lr_mult != 0 and not held:
         raise CheckError(
-            f"param {index} has lr_mult {layer.param[index].lr_mult:g}: Cannot "
+            f"param {index} has lr_mult {spec.lr_mult:g}: Cannot "
             "configure batch normalization statistics as layer parameters; expected 0"
         )
+    spec.lr_mult = 0
 
 
 def _check_arity(cls: type[Operator], layer: Any) -> None:

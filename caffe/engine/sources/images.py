@@ -136,6 +136,22 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     return ((rows + 2) >> 2).astype(np.uint8)
 
 
+def resize_nearest(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Change of size that takes the nearest pixel before, as OpenCV's INTER_NEAREST.
+
+    Examples
+    --------
+    >>> resize_nearest(np.array([[[0], [100]]], np.uint8), 1, 4)[0, :, 0].tolist()
+    [0, 0, 100, 100]
+    """
+    rows, columns = (
+        (np.arange(new) * (1.0 / (new / old))).astype(np.int64).clip(max=old - 1)
+        for new, old in zip((height, width), image.shape[:2], strict=True)
+    )
+    chosen: NDArray[Any] = image[rows[:, None], columns]
+    return chosen
+
+
 def encode(image: Pixels, kind: str) -> bytes:
     """Bytes of an image file.
 
@@ -177,18 +193,11 @@ def read_list(source: str) -> list[tuple[str, int]]:
     FileError
         If the file can't be read or names nothing.
     """
-    try:
-        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except (OSError, ValueError) as error:
-        raise FileError(
-            f"{source}: {atomic.reason(error)}: "
-            "expected a text file with lines of an image and its label"
-        ) from None
     found, odd = [], []
-    for row, line in enumerate(text.split("\n"), 1):
+    for row, line in enumerate(_lines(source), 1):
         name, space, label = line.rstrip(" \t\r").rpartition(" ")
         if name or label:
-            found.append((name if space else label, _number(label)))
+            found.append((name if space else label, as_number(label)))
             if not re.fullmatch(r"\s*[+-]?[0-9]{1,9}\s*", label):
                 odd.append((row, label, found[-1][1]))
     if odd:
@@ -204,7 +213,54 @@ def read_list(source: str) -> list[tuple[str, int]]:
     return found
 
 
-def _number(text: str) -> int:
+def read_pairs(source: str, *, single: bool = False) -> list[tuple[str, str]]:
+    """Read a list of images and their labels: two names a line, without blanks.
+
+    Parameters
+    ----------
+    source : str
+    single : bool
+        A line needs no second name, which then is "".
+
+    Raises
+    ------
+    FileError
+        If the file can't be read, names nothing, or has a line of one name.
+    """
+    found = []
+    for row, line in enumerate(_lines(source), 1):
+        name, *rest = line.split() or [""]
+        if not (rest or single or not name):
+            raise FileError(
+                f"{source}: line {row} is '{line.strip()[:40]}': expected an image and "
+                "its label"
+            )
+        if name:
+            found.append((name, rest[0] if rest else ""))
+    if not found:
+        raise FileError(f"{source}: File is empty: an image and its label a line")
+    return found
+
+
+def _lines(source: str) -> list[str]:
+    """Lines of a text file.
+
+    Raises
+    ------
+    FileError
+        If it can't be read.
+    """
+    try:
+        text = Path(source).read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except (OSError, ValueError) as error:
+        raise FileError(
+            f"{source}: {atomic.reason(error)}: "
+            "expected a text file with lines of an image and its label"
+        ) from None
+    return text.split("\n")
+
+
+def as_number(text: str) -> int:
     """As C's atoi: the whole number that the text begins with, or 0."""
     found = re.match(r"\s*([+-]?[0-9]{1,9})", text)
     return int(found[1]) if found else 0

@@ -7,14 +7,20 @@ import torch
 from caffe.export import build_module
 from caffe.export.onnx import translate
 from tests.support.forks import REFERENCE, case_net
+from tests.support.stored import load_arrays
 
 TORCH = ["Axpy", "ConvolutionDepthwise", "DepthwiseConvolution", "ReLU6"]
-TORCH += ["ShuffleChannel"]
-ONNX = [*TORCH]
+TORCH += ["BN", "Interp", "ShuffleChannel", "Upsample"]
+ONNX = [*sorted({*TORCH} - {"Upsample"}), "ROIPooling"]
+
+
+def in_phase_test(path):
+    return str(load_arrays(path)["phase"]) == "TEST"
 
 
 def cases(types):
     paths = [path for kind in types for path in sorted(REFERENCE.glob(f"{kind}/*.npz"))]
+    paths = list(filter(in_phase_test, paths))
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
 
 

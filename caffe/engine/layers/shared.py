@@ -310,3 +310,44 @@ class _Cut(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         return functional.pad(grads[0], ctx.margins), None, None
+
+
+def with_gradients(
+    value: torch.Tensor, *pairs: tuple[torch.Tensor, torch.Tensor]
+) -> torch.Tensor:
+    """Give a number the gradients that a layer defines, which are not its derivatives.
+
+    Parameters
+    ----------
+    value : tensor of no axes
+    *pairs : (tensor, tensor)
+        What the number depends on, and its gradient.
+
+    Examples
+    --------
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> with_gradients(x.detach() ** 2, (x, torch.tensor(5.0))).backward()
+    >>> x.grad
+    tensor(5.)
+    """
+    sources, gradients = zip(*pairs, strict=True)
+    top: torch.Tensor = _WithGradients.apply(value.detach(), gradients, *sources)
+    return top
+
+
+class _WithGradients(torch.autograd.Function):
+    """The value itself, and the gradients that come with it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        value: torch.Tensor,
+        gradients: Sequence[torch.Tensor],
+        *sources: torch.Tensor,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(*gradients)
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return (None, None, *(grads[0] * gradient for gradient in ctx.saved_tensors))

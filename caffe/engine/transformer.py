@@ -23,7 +23,7 @@ class DataTransformer:
         scale : float, default 1.
         mirror : bool, default false. Mirror every second image, by chance.
         crop_size : int, default 0 (none). Side of a square: anywhere in phase TRAIN, in
-            the middle in TEST.
+            the middle in TEST. SSD also has crop_h and crop_w.
         mean_file : str. BlobProto of the size of the images; it is cropped with them.
         mean_value : repeated float. One, or one for each channel.
         force_color, force_gray : bool, default false. Decode to 3 channels, or to 1.
@@ -60,7 +60,7 @@ class DataTransformer:
             raise CheckError("Cannot specify mean_file and mean_value at the same time")
         if param.force_color and param.force_gray:
             raise CheckError("cannot set both force_color and force_gray")
-        self.crop = int(param.crop_size)
+        self._crop = _crop(param)
         self.mirror = bool(param.mirror)
         self._train = train
         self._scale = np.float32(param.scale)
@@ -76,7 +76,7 @@ class DataTransformer:
     @property
     def needs_random(self) -> bool:
         """Whether anything is left to chance."""
-        return self.mirror or bool(self._train and self.crop)
+        return self.mirror or bool(self._train and self._crop)
 
     def shape(self, image: Shape) -> Shape:
         """Shape of what becomes of an image (channels, height, width).
@@ -89,12 +89,14 @@ class DataTransformer:
         channels, height, width = image
         if min(image) < 1:
             raise CheckError(f"the image has shape {image}: expected extents above 0")
-        if min(height, width) < self.crop:
+        crop = self._crop or (height, width)
+        if height < crop[0] or width < crop[1]:
+            wanted = f"{crop[0]}" if crop[0] == crop[1] else f"{crop[0]} x {crop[1]}"
             raise CheckError(
                 f"the image has {height} x {width} pixels: expected "
-                f"crop_size {self.crop} or more"
+                f"crop_size {wanted} or more"
             )
-        return (channels, self.crop or height, self.crop or width)
+        return (channels, *crop)
 
     def transform(
         self, image: NDArray[Any], rng: np.random.Generator | None = None
@@ -116,8 +118,28 @@ class DataTransformer:
         CheckError
             If the image is not of the size of the mean, or too small.
         """
+        return self.transform_at(image, *self.draw(image.shape, rng))
+
+    def draw(
+        self, image: Shape, rng: np.random.Generator | None
+    ) -> tuple[bool, int, int]:
+        """Draw what `transform_at` takes: mirror, and the corner of the crop."""
+        _, height, width = self.shape(image)
+        mirror = bool(self.mirror and rng is not None and rng.integers(2))
+        if not self._crop:
+            return mirror, 0, 0
+        spare = image[1] - height, image[2] - width
+        if self._train and rng is not None:
+            down, right = (int(rng.integers(extent + 1)) for extent in spare)
+        else:
+            down, right = (extent // 2 for extent in spare)
+        return mirror, down, right
+
+    def transform_at(
+        self, image: NDArray[Any], mirror: bool, down: int, right: int
+    ) -> Floats:
+        """Transform as `transform` does, with this mirror and corner of the crop."""
         _, height, width = self.shape(image.shape)
-        mirror, down, right = self._draw(image.shape, rng)
         area = np.s_[:, down : down + height, right : right + width]
         result = image[area].astype(np.float32)
         mean = self._mean_of(image.shape)
@@ -126,19 +148,6 @@ class DataTransformer:
         if self._scale != 1:
             result *= self._scale
         return result[:, :, ::-1] if mirror else result
-
-    def _draw(
-        self, image: Shape, rng: np.random.Generator | None
-    ) -> tuple[bool, int, int]:
-        mirror = bool(self.mirror and rng is not None and rng.integers(2))
-        if not self.crop:
-            return mirror, 0, 0
-        spare = [extent - self.crop for extent in image[1:]]
-        if self._train and rng is not None:
-            down, right = (int(rng.integers(extent + 1)) for extent in spare)
-        else:
-            down, right = (extent // 2 for extent in spare)
-        return mirror, down, right
 
     def _mean_of(self, image: Shape) -> Floats | None:
         if self._mean is not None:
@@ -156,6 +165,20 @@ class DataTransformer:
                 f"mean_value or as many as channels: {image[0]}"
             )
         return self._values[:, None, None]
+
+
+def _crop(param: Any) -> tuple[int, int] | None:
+    """Height and width of the crop; None: the whole image."""
+    sides = int(param.crop_h), int(param.crop_w)
+    if param.crop_size and any(sides):
+        raise CheckError("crop_size and crop_h or crop_w are given: give one")
+    if bool(sides[0]) != bool(sides[1]):
+        raise CheckError(f"crop_h is {sides[0]} and crop_w {sides[1]}: give both")
+    return (
+        (int(param.crop_size),) * 2
+        if param.crop_size
+        else (sides if any(sides) else None)
+    )
 
 
 def read_mean(path: str) -> Floats:

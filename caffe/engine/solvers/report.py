@@ -106,6 +106,9 @@ class MeanOutputs:
         self._batches += 1
         return values
 
+    def log_details(self) -> None:
+        """Log what is told before the outputs: nothing."""
+
     @property
     def loss(self) -> float:
         """Mean loss."""

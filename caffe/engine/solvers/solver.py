@@ -15,7 +15,7 @@ import torch
 from caffe.engine import common, parallel, snapshot
 from caffe.engine.memory import memory_errors
 from caffe.engine.net import Net
-from caffe.engine.solvers import nets, report, resume, snapshots, state
+from caffe.engine.solvers import detection, nets, report, resume, snapshots, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
 from caffe.errors import FileError
 from caffe.glog import log, number
@@ -87,6 +87,7 @@ class Solver(ABC):
         heading = "Initializing solver from parameters: "
         log("solver.cpp:45", f"{heading}\n{shown}", several=True)
         state.check_settings(self.param)
+        detection.check_evaluation(self.param)
         self._window = SmoothedLoss(self.param.average_loss)
         self._snapshots = snapshots.Snapshots(self.param)
         if self.param.random_seed >= 0:
@@ -295,7 +296,7 @@ class Solver(ABC):
         log("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
         net = self.test_nets[index]
         net.share_with(self.net)
-        means = report.MeanOutputs()
+        means = detection.tally(self.param)
         for _ in range(self.param.test_iter[index]):
             self._obey()
             if self.stopped_early:
@@ -305,6 +306,7 @@ class Solver(ABC):
         if self.param.test_compute_loss:
             log("solver.cpp:399", f"Test loss: {number(means.loss)}")
         self._snapshots.finish()  # of these weights, which who reads scores may want
+        means.log_details()
         report.scores(net, means.values, "solver.cpp:414", "    Test")
         for watcher in self.watchers:
             watcher.tested(self.iter, index, means.values)

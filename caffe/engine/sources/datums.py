@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,20 @@ from caffe.errors import CheckError, FileError
 Log = Callable[[str, str], None]
 
 
-class DatumBatches:
+class RecordBatches(ABC):
     """Rows of a database, in a circle.
 
     Parameters
     ----------
     database : Database
-    transformer : DataTransformer
     batch : int
         Rows of a batch.
     seed : int
-        Of crops and mirrors.
+        Of what is left to chance.
     share : (int, int)
         Number of this process and of all: their batches lie between one another.
     log : callable
         Takes Caffe's line at each new round.
-    labels : bool
-        Give labels too.
 
     State: key of the next row, number of rows before it in all rounds, seed.
     """
@@ -40,23 +38,23 @@ class DatumBatches:
     def __init__(
         self,
         database: Database,
-        transformer: DataTransformer,
         *,
         batch: int,
         seed: int,
         share: tuple[int, int],
         log: Log,
-        labels: bool,
     ) -> None:
         self._database = database
-        self._transformer = transformer
         self._batch = batch
         self._seed = seed
         self._rank, self._ranks = share
         self._log = log
-        self._labels = labels
         self._records: Iterator[tuple[bytes, Callable[[], bytes]]] = iter(())
         self._next: tuple[bytes, Callable[[], bytes]] | None = None
+
+    @abstractmethod
+    def tops(self, rows: list[tuple[str, bytes, int]], seed: int) -> list[NDArray[Any]]:
+        """Make the tops of rows: where each stands, its bytes, its number."""
 
     def first_state(self) -> State:
         """Start at the first key."""
@@ -81,42 +79,16 @@ class DatumBatches:
         self._seek(np.asarray(state["key"], np.uint8).tobytes())
         begin, seed = int(state["row"]), int(state["seed"])
         end = begin + self._batch * self._ranks
-        data: NDArray[np.float32] = np.empty(0, np.float32)
-        labels = np.empty(self._batch, np.float32)
+        rows = []
         for row in range(begin, end):
             key, value = self._record()
-            place, other = divmod(row - begin, self._ranks)
-            if other == self._rank:
-                datum, image = self._image(key, value(), seed, row)
-                if place == 0:
-                    data = np.empty((self._batch, *image.shape), np.float32)
-                self._check(key, image.shape, data.shape[1:])
-                data[place], labels[place] = image, datum.label
+            if (row - begin) % self._ranks == self._rank:
+                where = f"{self._database.path}: {shown(key)}"
+                rows.append((where, value(), row))
             self._advance()
         key, _ = self._record()
         after = {"key": np.frombuffer(key, np.uint8), "row": end, "seed": seed}
-        return ([data, labels] if self._labels else [data]), after
-
-    def _image(
-        self, key: bytes, raw: bytes, seed: int, row: int
-    ) -> tuple[Any, NDArray[np.float32]]:
-        where = f"{self._database.path}: {shown(key)}"
-        datum = parse_datum(raw, where)
-        rng = draws(seed, row) if self._transformer.needs_random else None
-        try:
-            image = image_of(datum, self._transformer.color)
-            return datum, self._transformer.transform(image, rng)
-        except CheckError as error:
-            raise FileError(f"{where}: {error}") from None
-
-    def _check(
-        self, key: bytes, shape: tuple[int, ...], wanted: tuple[int, ...]
-    ) -> None:
-        if shape != wanted:
-            raise FileError(
-                f"{self._database.path}: {shown(key)}: an image of shape {shape}: "
-                f"expected {wanted}, as of the first row of the batch"
-            )
+        return self.tops(rows, seed), after
 
     def _seek(self, key: bytes) -> None:
         if self._next is not None and self._next[0] == key:
@@ -140,3 +112,68 @@ class DatumBatches:
             self._log("data_layer.cpp:73", "Restarting data prefetching from start.")
             self._records = self._database.records()
             self._next = next(self._records, None)
+
+
+def stacked(images: Sequence[NDArray[np.float32]], places: Sequence[str]) -> Any:
+    """Make one array of images of one shape.
+
+    Raises
+    ------
+    FileError
+        Naming the place of the first image of another shape than the first one's.
+    """
+    data = np.empty((len(images), *images[0].shape), np.float32)
+    for i, (image, where) in enumerate(zip(images, places, strict=True)):
+        if image.shape != data.shape[1:]:
+            raise FileError(
+                f"{where}: an image of shape {image.shape}: expected {data.shape[1:]}, "
+                "as of the first row of the batch"
+            )
+        data[i] = image
+    return data
+
+
+class DatumBatches(RecordBatches):
+    """Images and labels of Datum messages.
+
+    Parameters
+    ----------
+    database, batch, seed, share, log
+        See `RecordBatches`; `seed` is that of crops and mirrors.
+    transformer : DataTransformer
+    labels : bool
+        Give labels too.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        transformer: DataTransformer,
+        *,
+        labels: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(database, **options)
+        self._transformer = transformer
+        self._labels = labels
+
+    def tops(self, rows: list[tuple[str, bytes, int]], seed: int) -> list[NDArray[Any]]:
+        """Images, and labels."""
+        images = []
+        labels = np.empty(len(rows), np.float32)
+        for place, (where, raw, row) in enumerate(rows):
+            datum = parse_datum(raw, where)
+            images.append(self._image(datum, where, seed, row))
+            labels[place] = datum.label
+        data = stacked(images, [where for where, _, _ in rows])
+        return [data, labels] if self._labels else [data]
+
+    def _image(
+        self, datum: Any, where: str, seed: int, row: int
+    ) -> NDArray[np.float32]:
+        rng = draws(seed, row) if self._transformer.needs_random else None
+        try:
+            image = image_of(datum, self._transformer.color)
+            return self._transformer.transform(image, rng)
+        except CheckError as error:
+            raise FileError(f"{where}: {error}") from None

@@ -54,6 +54,7 @@ def version() -> str:
 
 TOOLS = (
     "compute_image_mean",
+    "convert_annoset",
     "convert_imageset",
     "extract_features",
     "parse_log",

@@ -14,7 +14,7 @@ from caffe.flags import flag, flag_table, parse_flags
 from caffe.glog import log
 
 _PROGRAM = "convert_imageset"
-_AT_ONCE = 1000
+AT_ONCE = 1000
 
 
 @dataclass
@@ -36,6 +36,12 @@ class ConvertFlags(CommandFlags):
         "",
         "Optional: What type should we encode the image as ('png','jpg',...).",
     )
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width that an image is brought to."""
+        if self.resize_height > 0 and self.resize_width > 0:
+            return self.resize_height, self.resize_width
+        return height, width
 
 
 _USAGE = f"""\
@@ -89,23 +95,24 @@ def _work(words: list[str]) -> None:
         log("convert_imageset.cpp:92", "encode_type specified, assuming encoded=true.")
     with new_database(flags.backend, path, log) as writer:
         count = 0
-        for records in _groups(_records(root, lines, flags)):
+        for records in groups(_records(root, lines, flags)):
             writer.write(records)
             count += len(records)
-            is_full = len(records) == _AT_ONCE
+            is_full = len(records) == AT_ONCE
             line = 147 if is_full else 153
             log(f"convert_imageset.cpp:{line}", f"Processed {count} files.")
         if count == 0:
             raise FileError(f"{source}: none of its {len(lines)} images could be read")
 
 
-def _groups(
+def groups(
     records: Iterable[tuple[bytes, bytes]],
 ) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Cut records into lists that are written at once."""
     group: list[tuple[bytes, bytes]] = []
     for record in records:
         group.append(record)
-        if len(group) == _AT_ONCE:
+        if len(group) == AT_ONCE:
             yield group
             group = []
     if group:
@@ -118,7 +125,7 @@ def _records(
     size: int | None = None
     for number, (name, label) in enumerate(lines):
         try:
-            datum = _datum(root + name, name, flags)
+            datum = datum_of(root + name, name, flags)
         except FileError as error:
             log("io.cpp:80", f"Could not open or find file {error}", "E")
             continue
@@ -135,7 +142,7 @@ def _records(
         yield key, datum.SerializeToString()
 
 
-def _datum(path: str, name: str, flags: ConvertFlags) -> Any:
+def datum_of(path: str, name: str, flags: ConvertFlags) -> Any:
     """Datum of an image file: its pixels, or an encoded image."""
     from caffe.engine.sources import images
     from caffe.proto import caffe_pb2
@@ -146,9 +153,10 @@ def _datum(path: str, name: str, flags: ConvertFlags) -> Any:
         pixels = images.decode(raw, not flags.gray)
     except CheckError as error:
         raise FileError(f"{path}: {error}") from None
-    resized = flags.resize_height > 0 and flags.resize_width > 0
-    if resized:
-        pixels = images.resize(pixels, flags.resize_height, flags.resize_width)
+    height, width = pixels.shape[:2]
+    size = flags.size(height, width)
+    resized = size != (height, width)
+    pixels = images.resize(pixels, *size)
     if not kind:
         channels, height, width = (pixels.shape[axis] for axis in (2, 0, 1))
         return caffe_pb2.Datum(

@@ -43,7 +43,7 @@ def to_pixels(
     sizes = [width, height]
     if resize is not None:
         if resize.resize_mode == resize.FIT_LARGE_SIZE_AND_PAD:
-            start, part = map(boxes.new_tensor, _inside(width / height, resize))
+            start, part = map(boxes.new_tensor, inside(width / height, resize))
             boxes = (boxes - start) / part
         scaled = resize.height_scale and resize.width_scale
         if resize.resize_mode == resize.FIT_SMALL_SIZE and scaled:
@@ -54,7 +54,7 @@ def to_pixels(
     return boxes.clamp(0, 1) * boxes.new_tensor(sizes * 2)
 
 
-def _inside(aspect: float, resize: Any) -> tuple[list[float], list[float]]:
+def inside(aspect: float, resize: Any) -> tuple[list[float], list[float]]:
     """Start and size of an image inside the padded one, in parts of this.
 
     Both along (x, y, x, y).

@@ -152,7 +152,7 @@ def resize_nearest(image: NDArray[Any], height: int, width: int) -> NDArray[Any]
     return chosen
 
 
-def encode(image: Pixels, kind: str) -> bytes:
+def encode(image: Pixels, kind: str, quality: int = 95) -> bytes:
     """Bytes of an image file.
 
     Parameters
@@ -160,6 +160,8 @@ def encode(image: Pixels, kind: str) -> bytes:
     image : array of shape (height, width, 1 or 3), uint8
     kind : str
         File name extension, such as ``png`` or ``jpg``.
+    quality : int, default 95
+        Of a JPEG.
 
     Raises
     ------
@@ -175,7 +177,7 @@ def encode(image: Pixels, kind: str) -> bytes:
         )
     pixels = image[:, :, 0] if image.shape[2] == 1 else image[:, :, ::-1]
     file = io.BytesIO()
-    options: dict[str, Any] = {"quality": 95} if name == "JPEG" else {}
+    options: dict[str, Any] = {"quality": quality} if name == "JPEG" else {}
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, name, **options)
     return file.getvalue()
 

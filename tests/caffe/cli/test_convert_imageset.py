@@ -125,7 +125,7 @@ class TestConvertImageset:
         assert found[3].startswith("Could not open or find file in/1.png")
 
     def test_tells_how_far_it_is(self, capsys, monkeypatch):
-        monkeypatch.setattr("caffe.cli.convert_imageset._AT_ONCE", 2)
+        monkeypatch.setattr("caffe.cli.convert_imageset.AT_ONCE", 2)
         write(*[(1, 1, 3)] * 5)
         assert main(["in/", "list.txt", "db"]) == 0
         counts = [line for line in lines(capsys) if line.startswith("Processed")]

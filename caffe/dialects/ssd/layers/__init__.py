@@ -1,6 +1,7 @@
 """SSD's layer types; importing the package enters them all."""
 
 from caffe.dialects.ssd.layers import (
+    data,
     detection,
     evaluation,
     losses,
@@ -11,6 +12,7 @@ from caffe.dialects.ssd.layers import (
 )
 
 __all__ = [
+    "data",
     "detection",
     "evaluation",
     "losses",

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from caffe.dialects.ssd.boxes import Code
-from caffe.dialects.ssd.layers.detection import check_predictions
 from caffe.dialects.ssd.matching import NONE, Truths, match, mine
+from caffe.dialects.ssd.predictions import check_predictions
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import Normalizer, as_floats, text
@@ -214,7 +214,10 @@ class MultiBoxLossLayer(Operator):
             if not 0 <= i < len(scores):
                 continue
             boxes = priors[0]
-            if not self.options.use_prior_for_nms:
+            if (
+                self.options.HasField("nms_param")
+                and not self.options.use_prior_for_nms
+            ):
                 boxes = self.code.decode(offsets[i, :, 0], *priors)
             chosen = mine(
                 matched[i, :, 0], most[i, :, 0], losses[i], boxes, self.options

@@ -1,10 +1,9 @@
-"""Images and boxes become a database, which AnnotatedData reads."""
+"""Images and boxes become a database."""
 
 import cv2
 import numpy as np
 import pytest
 
-import caffe
 from caffe.cli.convert_annoset import main
 from caffe.engine.sources.databases import open_database
 from caffe.proto import caffe_pb2
@@ -140,68 +139,3 @@ def test_broken_files_are_named(name, text, complaint, capsys):
     last = capsys.readouterr().err.splitlines()[-1]
     assert name in last
     assert complaint in last
-
-
-LAYER = """
-layer {{ name: "data" type: "AnnotatedData" top: "data" top: "label"
-  transform_param {{ {transform} }}
-  data_param {{ source: "db" batch_size: 2 backend: LMDB }}
-  annotated_data_param {{ {options} }} }}
-"""
-
-
-def batch(transform="", options="", phase=caffe.TEST):
-    assert main([*FLAGS, "in/", "list.txt", "db"]) == 0
-    text = LAYER.format(transform=transform, options=options)
-    net = caffe.Net(caffe.parse_net(text), phase)
-    net.forward()
-    return net.blobs["data"].data.copy(), net.blobs["label"].data.copy()
-
-
-def test_a_batch_has_the_images_and_all_their_boxes(folder):
-    data, label = batch("mean_value: 100 scale: 0.5")
-    expected = (folder.transpose(2, 0, 1) - 100.0) * 0.5
-    np.testing.assert_array_equal(data, [expected, expected])
-    assert label.shape == (1, 1, 3, 8)
-    place = [0.1, 0.25, 0.5, 0.75]
-    np.testing.assert_allclose(
-        label[0, 0],
-        [[0, 2, 0, *place, 0], [0, 2, 1, *place, 0], [0, 1, 0, *place, 1]],
-        rtol=1e-6,
-    )
-
-
-def test_boxes_follow_the_crop_and_the_padding():
-    _, label = batch("crop_h: 20 crop_w: 20")  # columns 10 to 30 of 40
-    np.testing.assert_allclose(label[0, 0, 0, 3:7], [0, 0.25, 0.5, 0.75], atol=1e-6)
-
-
-def test_boxes_follow_the_padding():
-    data, label = batch(
-        "resize_param { resize_mode: FIT_LARGE_SIZE_AND_PAD height: 40 width: 40 }"
-    )
-    assert data.shape == (2, 3, 40, 40)
-    assert not data[:, :, :10].any()
-    np.testing.assert_allclose(label[0, 0, 0, 3:7], [0.1, 0.375, 0.5, 0.625], atol=1e-6)
-
-
-def test_without_boxes_there_is_one_empty_row():
-    with open("list.txt", "w") as file:
-        file.write("b.png missing.xml\n")
-    _, label = batch()
-    assert label.tolist() == [[[[-1] * 8]]]
-
-
-def test_what_is_drawn_is_the_same_again_from_the_same_seed():
-    transform = (
-        "mirror: true distort_param { hue_prob: 0.5 hue_delta: 18 } "
-        "expand_param { max_expand_ratio: 3 } resize_param { height: 9 width: 9 }"
-    )
-    caffe.set_random_seed(4)
-    data, label = batch(transform, phase=caffe.TRAIN)
-    caffe.set_random_seed(4)
-    text = LAYER.format(transform=transform, options="")
-    net = caffe.Net(caffe.parse_net(text), caffe.TRAIN)
-    net.forward()
-    np.testing.assert_array_equal(net.blobs["data"].data, data)
-    np.testing.assert_array_equal(net.blobs["label"].data, label)

@@ -21,8 +21,9 @@ def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
 
     Parameters
     ----------
-    filler : FillerParameter
-        ``type`` names the filler; an empty message means constant 0.
+    filler : FillerParameter or tensor
+        ``type`` names the filler; an empty message means constant 0. A tensor has the
+        values themselves.
     shape : tuple of int
         Shape of the blob; axis 0 counts the outputs, the others the inputs of one.
     generator : torch.Generator
@@ -50,6 +51,8 @@ def fill(filler: Any, shape: Shape, generator: torch.Generator) -> torch.Tensor:
     >>> fill(message, (3,), torch.Generator()).tolist()
     [2.0, 2.0, 2.0]
     """
+    if isinstance(filler, torch.Tensor):
+        return filler.reshape(shape).to(generator.device, torch.float32, copy=True)
     if filler.type not in _FILLERS:
         raise CheckError(
             f"unknown filler type '{filler.type}'; known types: "

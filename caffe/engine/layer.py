@@ -44,7 +44,7 @@ class Half(Enum):
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """Shape of a parameter blob and the FillerParameter that sets its first values.
+    """Shape of a parameter blob, and the FillerParameter or tensor of its first values.
 
     `statistics`: the layer itself keeps it up to date; it has no learning rate.
     `held`: its learning rate is 0 whatever the net says.

@@ -118,7 +118,7 @@ class BNLayer(Operator):
         if not self._stored:
             axes = [axis for axis in range(x.dim()) if axis != 1]
             variance, mean = torch.var_mean(x.detach(), axes, correction=0)
-            if not context.recomputing:
+            if context.train and not context.recomputing:
                 self._update(params[2:], [mean, variance])
         return [_Normalise.apply(x, slope, bias, mean, variance, self._eps)]
 

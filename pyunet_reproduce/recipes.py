@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -314,7 +315,8 @@ def read_recipe(name: str) -> Recipe:
     return from_table(Recipe, table, str(path))
 
 
-def published() -> list[Published]:
+@cache
+def published() -> tuple[Published, ...]:
     """Read the published rows, in their order.
 
     Examples
@@ -323,7 +325,8 @@ def published() -> list[Published]:
     (87, 'Kvasir-SEG')
     """
     with (_folder() / "published.tsv").open(encoding="utf-8", newline="") as file:
-        return [Published(**row) for row in csv.DictReader(file, delimiter="\t")]
+        rows = csv.DictReader(file, delimiter="\t")
+        return tuple(Published(**row) for row in rows)
 
 
 def filled(recipe: Recipe) -> list[tuple[Fills, Published]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 
@@ -13,6 +14,10 @@ settings.register_profile(
     "pyunet", deadline=None, derandomize=bool(os.environ.get("CI"))
 )
 settings.load_profile("pyunet")
+
+# `tools/test.sh &` ignores it, and what ignores it from the start can't be asked to end
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ marks="not slow"
 if [ "${1:-}" = --slow ]; then marks=""; shift; fi
 # One process a core, each with one thread: the tests are many and small.
 export OMP_NUM_THREADS=1
+# Many start commands; none has to compile our modules again.
+unset PYTHONDONTWRITEBYTECODE
 echo "test: running the tests${marks:+ ($marks)}"
 status=0
 .venv/bin/python -m pytest -n auto --maxprocesses 4 -m "$marks" "$@" || status=$?

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 
+@pytest.mark.slow
 def test_a_quick_run_on_the_cpu_measures_every_part(script, tmp_path):
     file = tmp_path / "results" / "gpu.json"
     printed = script("gpu.py", "--device", "cpu", "--quick", "--results", file)

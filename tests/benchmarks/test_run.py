@@ -50,6 +50,7 @@ def test_a_quick_run_keeps_all_times_and_every_peer_gives_the_same_scores(
     assert "measured with repeats 2, now 1: measure anew" in refused
 
 
+@pytest.mark.slow
 def test_an_original_caffe_gives_the_scores_that_errors_are_measured_against(
     script, tmp_path
 ):

@@ -114,6 +114,7 @@ def test_the_page_shows_every_picture():
     assert shown == [f"images/scaling_{part}.png" for part in PARTS]
 
 
+@pytest.mark.slow
 def test_images_are_segmented_once_and_the_next_call_knows_them(script, tmp_path):
     shutil.copy(PAGE, tmp_path)
     results = tmp_path / "scaling.json"

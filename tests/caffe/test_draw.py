@@ -12,6 +12,7 @@ import caffe.draw
 from caffe.errors import CaffeError, CheckError
 from caffe.proto import caffe_pb2, files
 from caffe.proto.text import parse_text
+from tests.support.marks import slow
 
 ROOT = Path(__file__).parents[2]
 NETS = sorted((ROOT / "prototxt").glob("*/[dt]*.prototxt"))
@@ -196,7 +197,11 @@ class TestGraph:
         assert graph.get_name() == "Net"
 
     @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pydot's, of pyparsing
-    @pytest.mark.parametrize("path", NETS, ids=lambda p: f"{p.parent.name}/{p.name}")
+    @pytest.mark.parametrize(
+        "path",
+        [p if p.parent.name == "unet_demo" else slow(p) for p in NETS],
+        ids=lambda p: f"{p.parent.name}/{p.name}",
+    )
     def test_every_net_becomes_a_text_that_graphviz_can_parse(self, path):
         param = files.read_net(path)
         graph = caffe.draw.get_pydot_graph(param, "LR", display_lrm=True)

@@ -54,6 +54,7 @@ def test_layer_types_are_listed_by_their_caffe_names():
     assert {"Convolution", "SoftmaxWithLoss", "IoU"} <= set(caffe.layer_type_list())
 
 
+@pytest.mark.slow
 def test_torch_is_loaded_without_looking_for_garbage_which_goes_on_afterwards():
     code = (
         "import gc, caffe; seen = []\n"
@@ -63,6 +64,7 @@ def test_torch_is_loaded_without_looking_for_garbage_which_goes_on_afterwards():
     assert loaded(code)
 
 
+@pytest.mark.slow
 def test_garbage_that_nobody_looks_for_is_not_looked_for_afterwards():
     assert loaded(
         "import gc, caffe; gc.disable(); caffe.Net; assert not gc.isenabled()"

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,9 @@ from pyunet_bridges import bioimageio, source
 from pyunet_bridges.samples import cut_middle, synthetic_image
 from tests.support.exported import filled
 
-pytest.importorskip("bioimageio.core")
+# not importorskip: it takes seconds, in the runs of other tests, too
+if find_spec("bioimageio") is None:
+    pytest.skip("bioimageio.core is not installed", allow_module_level=True)
 ROOT = Path(__file__).parents[2]
 # "same" convolutions over two levels: scores near the edge are worth nothing
 SAME = """name: "same"
@@ -78,6 +81,7 @@ def passes(package: Path, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_the_zoos_own_test_passes(tmp_path, same):
     out = tmp_path / "same.zip"
     assert export(same, out, "--licence", "CC-BY-4.0", "--author", "A. Nonym") == 0

@@ -87,6 +87,7 @@ class TestReproduce:
         names = [path.name for path in job.out.glob("*/predictions/all/*.tif")]
         assert sorted(names) == ["x_0.tif", "x_1.tif", "x_2.tif", "x_3.tif"]
 
+    @pytest.mark.slow
     def test_learns_discs(self, job):
         how = Training(iterations=150, samples=60, base_lr=1e-3, augmentation=PLAIN)
         (run,) = reproduce(replace(job, recipe=small_recipe(training=how)), folds=[0])

@@ -40,6 +40,7 @@ def tally(names, pairs, classes=2):
 
 
 class TestRanking:
+    @pytest.mark.slow
     def test_is_of_all_pixels_in_the_field_of_view(self):
         ones = [example(seed, ignored=True) for seed in (0, 1)]
         pairs = [(one, guess(one)) for one in ones]

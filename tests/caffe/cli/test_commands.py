@@ -18,6 +18,7 @@ from caffe.cli.flags import Flags
 from caffe.engine import common
 from caffe.proto import caffe_pb2
 from tests.support.files import names
+from tests.support.marks import slow
 from tests.support.solvers import BASE, case_folder, write_solver
 
 ROOT = Path(__file__).parents[3]
@@ -406,6 +407,7 @@ class TestProcess:
         left = [name.partition("_iter_")[0] for name in names(folder)]
         assert left == ["snap", "snap", "snap", "solver.prototxt"]
 
+    @pytest.mark.slow
     def test_without_a_signal_vanished_data_are_an_error(self, folder):
         process = start("train", "-solver", hdf5_training(folder))
         wait_for(process, "Iteration 3,")
@@ -414,6 +416,7 @@ class TestProcess:
         assert process.returncode == 1
         assert "first.h5: no such file, though list.txt lists it" in err
 
+    @pytest.mark.slow
     def test_sighup_snapshots_and_training_goes_on(self, folder):
         process = start("train", "-solver", write_solver(folder, LONG))
         wait_for(process, "Iteration 3,")
@@ -442,6 +445,7 @@ class TestProcess:
         assert "snap_iter_6.caffemodel: cannot be written: File too large" in last
         assert {n: (folder / n).read_bytes() for n in names(folder)} == before
 
+    @pytest.mark.slow
     def test_a_log_that_nobody_reads_ends_it_after_a_snapshot(self, folder):
         process = start("train", "-solver", write_solver(folder, BASE + "display: 1 "))
         process.stderr.close()
@@ -493,6 +497,7 @@ class TestRanks:
                 found.append(int(status.parent.name))
         return sorted(found)
 
+    @pytest.mark.slow
     def test_stopping_and_resuming_changes_no_bit(self, folder, net):
         write_solver(folder, BASE + self.TESTED)
         status, whole = self.finished(
@@ -520,7 +525,7 @@ class TestRanks:
         assert status == 0
         assert "was written by one of 2 ranks, not 1" in other
 
-    @pytest.mark.parametrize("whom", ["the command", "the second rank"])
+    @pytest.mark.parametrize("whom", [slow("the command"), slow("the second rank")])
     def test_a_signal_stops_all_after_one_snapshot(self, folder, net, whom):
         process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
         wait_for(process, "Iteration 3,")
@@ -540,7 +545,7 @@ class TestRanks:
         ]
         assert err.splitlines()[-1].endswith("] Optimization Done.")
 
-    @pytest.mark.parametrize("rank", [0, 1])
+    @pytest.mark.parametrize("rank", [0, slow(1)])
     def test_a_rank_that_is_killed_ends_all_with_one_line(self, folder, net, rank):
         process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
         wait_for(process, "Iteration 3,")
@@ -565,6 +570,7 @@ class TestRanks:
             common.set_multiprocess(False)
         assert (folder / "snap_iter_12.caffemodel").read_bytes() == wanted
 
+    @pytest.mark.slow
     def test_ranks_end_with_the_command(self, folder, net):
         process = start("train", "-solver", write_solver(folder, LONG), "-ranks", "2")
         wait_for(process, "Iteration 3,")
@@ -576,6 +582,7 @@ class TestRanks:
             assert time.monotonic() < end
             time.sleep(0.05)
 
+    @pytest.mark.slow
     def test_an_error_of_all_is_one_line(self, folder):
         text = BASE.replace("net.prototxt", "gone.prototxt")
         status, err = self.finished(

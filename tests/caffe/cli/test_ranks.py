@@ -62,12 +62,14 @@ def test_a_signal_taken_before_the_start_reaches_the_first(number, request_name)
 STOPPED = r"^rank 1 \(process \d+\) has given no sign of life for 8 s, it was stopped"
 
 
+@pytest.mark.slow
 def test_a_rank_that_was_stopped_is_named_and_all_are_ended(launch, monkeypatch):
     monkeypatch.setattr(ranks, "_SILENT_BEATS", 8)
     with pytest.raises(PeerError, match=STOPPED):
         launch(work.second_is_stopped)
 
 
+@pytest.mark.slow
 def test_who_asks_for_the_end_waits_less_for_a_rank_that_was_stopped(monkeypatch):
     monkeypatch.setattr(ranks, "_SILENT_BEATS_WHEN_STOPPING", 8)
     with Requests("stop", "snapshot") as requests:

@@ -158,6 +158,7 @@ def run_into(target, *arguments):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_log_on_a_full_disk_costs_no_training(folder):
     with (
@@ -168,6 +169,7 @@ def test_a_log_on_a_full_disk_costs_no_training(folder):
     assert "run_iter_12.solverstate.h5" in names(folder)
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_any_more_stops_after_a_snapshot(folder):
     text = Path("s2.prototxt").read_text()
     long = re.sub(r"max_iter: *\d+", "max_iter: 1000000", text)

@@ -105,6 +105,7 @@ def test_the_command_trains_it(program, tmp_path):
     assert (tmp_path / "run_iter_3.caffemodel").is_file()
 
 
+@pytest.mark.slow
 def test_net_spec_makes_it(program):
     code = """
     import caffe
@@ -145,6 +146,7 @@ def test_a_binary_file_with_its_own_numbers_is_told_from_freiburgs(program):
     assert program(code.replace("\\\\", "\\")) == "513594364\n"
 
 
+@pytest.mark.slow
 def test_what_has_no_form_in_another_program_is_refused_by_its_name(program):
     code = """
     import caffe, caffe.export

@@ -15,6 +15,7 @@ from caffe.engine import common, parallel
 from caffe.errors import CheckError, PeerError
 from tests.support import ranks
 from tests.support.files import names
+from tests.support.marks import slow
 
 ROOT = Path(__file__).parents[3]
 
@@ -197,8 +198,10 @@ class TestNCCL:
         for name, value in weights(alone).items():
             np.testing.assert_array_equal(found[name], value)
 
-    @pytest.mark.parametrize("iter_size", [1, 2])
-    @pytest.mark.parametrize("source", ["dummy", "hdf5"])
+    @pytest.mark.parametrize(
+        ("source", "iter_size"),
+        [("dummy", 1), slow("dummy", 2), slow("hdf5", 1), slow("hdf5", 2)],
+    )
     def test_two_ranks_with_half_the_batch_train_as_one(
         self, tmp_path, monkeypatch, source, iter_size
     ):
@@ -228,7 +231,7 @@ class TestNCCL:
 class TestScript:
     """What BVLC's python/train.py does, on the CPU."""
 
-    @pytest.mark.parametrize("timing", [False, True])
+    @pytest.mark.parametrize("timing", [slow(False), True])
     def test_a_script_of_two_processes_trains_and_leaves_nothing(
         self, tmp_path, timing
     ):

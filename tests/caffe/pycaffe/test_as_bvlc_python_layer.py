@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[3]
 
 FILE = '''
@@ -148,6 +150,7 @@ def test_layers_stand_in_the_file_that_uses_them(tmp_path):
     assert "Ran 6 tests" in done.stderr
 
 
+@pytest.mark.slow
 def test_layers_of_a_script_are_found_as_main(tmp_path):
     (tmp_path / "script.py").write_text(
         FILE + "\nif __name__ == '__main__':\n    unittest.main()\n"

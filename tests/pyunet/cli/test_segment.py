@@ -272,6 +272,7 @@ def test_floats_beyond_one_are_scaled_over_the_whole_stack(cells, tmp_path, caps
     np.testing.assert_allclose(wide, plain, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_memory_bounds_the_peak_of_the_process(tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (1500, 1500), np.uint8)
     save(tmp_path / "large.tif", image)

@@ -13,6 +13,7 @@ from pyunet.zoo import manifest
 from pyunet.zoo.cache import CACHE
 from pyunet_fiji.modeldef import write_modeldef
 from tests.support.listed_models import table, write_threshold_net
+from tests.support.marks import slow
 from tests.support.modeldefs import threshold, threshold_weights
 
 
@@ -211,7 +212,7 @@ print(main(["segment", *sys.argv[1:]]), peak_bytes() - before)
 """
 
 
-@pytest.mark.parametrize("more", [[], ["--average", "mirror"]], ids=" ".join)
+@pytest.mark.parametrize("more", [[], slow(["--average", "mirror"])], ids=" ".join)
 def test_a_large_image_of_another_pixel_size_is_never_whole_in_memory(
     listed, tmp_path, more
 ):

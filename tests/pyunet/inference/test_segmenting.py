@@ -21,6 +21,7 @@ from pyunet.zoo.manifest import Input
 from pyunet_fiji.modeldef.trained import definition_inputs
 from tests.support import modeldefs
 from tests.support.fake_net import FakeNet, axes_of, unet
+from tests.support.marks import slow
 from tests.support.segmenting import (
     plain_inputs,
     restored,
@@ -78,9 +79,10 @@ def tight(model, most, error, *, after=0):
 
 
 class TestHalving:
-    @pytest.mark.parametrize("error", ERRORS, ids=str)
-    @pytest.mark.parametrize("passes", [None, "mirror", "3"])
-    @pytest.mark.parametrize("after", [0, 2])
+    @pytest.mark.parametrize(
+        ("error", "passes", "after"),
+        [(ERRORS[0], None, 0), (ERRORS[1], "mirror", 2), slow(ERRORS[2], "3", 2)],
+    )
     def test_smaller_tiles_give_the_scores_of_one_large_tile(
         self, error, passes, after, caplog
     ):
@@ -95,6 +97,7 @@ class TestHalving:
         assert "out of memory" in caplog.text
         assert "were too large, going on with tiles of" in caplog.text
 
+    @pytest.mark.slow
     def test_ends_before_tiles_are_little_but_border(self):
         model = tight(model_of(), 0, ERRORS[0])
         segmenter = Segmenter(model, PLENTY)
@@ -255,6 +258,7 @@ class TestAddressSpace:
         image = np.random.default_rng(0).integers(0, 255, (2000, 2400), np.uint8)
         tifffile.imwrite(tmp_path / "a.tif", image)
 
+    @pytest.mark.slow
     def test_that_is_too_small_for_the_plan_halves_tiles(self, tmp_path):
         done = limited(tmp_path, 400 * 2**20)
         assert done.returncode == 0, done.stderr

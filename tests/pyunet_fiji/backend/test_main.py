@@ -174,6 +174,7 @@ def test_equal_idents_load_no_torch(tmp_path):
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_process_with_an_open_stdin_computes_scores(tmp_path):
     path = tmp_path / "io.h5"
     shutil.copy(UNET / "input_0.h5", path)
@@ -212,6 +213,7 @@ def test_an_input_that_was_deleted_is_no_success(tmp_path):
     assert not names(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_client_that_reads_nothing_any_more_does_not_stop_the_work(tmp_path):
     path = tmp_path / "io.h5"
     shutil.copy(UNET / "input_0.h5", path)
@@ -239,6 +241,7 @@ def test_a_full_disk_ends_with_a_line_and_leaves_the_input(large):
     assert names(large.parent) == ["io.h5"]
 
 
+@pytest.mark.slow
 def test_train_is_that_of_caffe(tmp_path):
     solver = tmp_path / "solver.prototxt"
     solver.write_text(

@@ -145,19 +145,18 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=str)
 @pytest.mark.parametrize(
-    ("rule", "wanted"),
+    ("error", "rule", "wanted"),
     [
-        (TileCount(1), TileCount(4)),
-        (TileGrid((1, 1)), TileGrid((2, 2))),
-        (TileShape((80, 72)), TileShape((40, 36))),
-        (TilePixels(9000), TilePixels(96 * 40 // 2)),
+        (ERRORS[0], TileCount(1), TileCount(4)),
+        (ERRORS[1], TileGrid((1, 1)), TileGrid((2, 2))),
+        (ERRORS[2], TileShape((80, 72)), TileShape((40, 36))),
+        (ERRORS[0], TilePixels(9000), TilePixels(96 * 40 // 2)),
     ],
     ids=str,
 )
 def test_too_little_memory_gives_the_result_of_the_option_with_another_number(
-    rule, wanted, error, capsys
+    error, rule, wanted, capsys
 ):
     definition = model(outputs=("score", "also"))
     data = images(2, 1, *LARGE)
@@ -214,6 +213,7 @@ def test_where_not_even_the_smallest_tile_fits_the_reason_is_said(said):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [2, 3])
 def test_halving_ends_before_tiles_are_little_but_border(axes, said):
     # an output of n pixels is read from n + 16: 20 x 18 from 36 x 34, 3.4 times as

@@ -92,6 +92,7 @@ def test_what_was_finetuned_segments_better_than_before(data, capsys):
     assert ious["mine"] > max(0.5, ious["m"])
 
 
+@pytest.mark.slow
 def test_a_stop_is_said_and_the_same_command_goes_on(data, fake, capsys):
     fake("SIGINT")
     words = ("--iterations", "10", "--validation-interval", "2")
@@ -106,6 +107,7 @@ def test_a_stop_is_said_and_the_same_command_goes_on(data, fake, capsys):
     assert (data / "mine" / "mine.caffemodel.h5").is_file()
 
 
+@pytest.mark.slow
 def test_images_to_validate_on_may_be_named(data, fake):
     fake()
     valid = ("--valid-images", str(data / "images" / "2.tif"))

@@ -77,6 +77,7 @@ def test_the_folder_gets_a_model_for_fiji_curves_and_the_best_weights(job):
             assert weights["iter"][()] == iteration
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_files(job, behave):
     behave("SIGTERM")
     assert finetune(job).reached == 6
@@ -104,12 +105,14 @@ def test_what_is_done_is_not_done_again(job, behave):
     assert again.curves.validation.keys() == first.curves.validation.keys()
 
 
+@pytest.mark.slow
 def test_a_run_broken_off_while_it_converted_begins_anew(job):
     (job.out / "files").mkdir(parents=True)
     (job.out / "files" / "train_0.h5").touch()
     assert finetune(job).reached == 10
 
 
+@pytest.mark.slow
 def test_without_validation_nothing_is_tested_but_snapshots_are_made(job, behave):
     behave("SIGINT")
     alone = replace(job, validation=(), weights=None, validation_interval=None)
@@ -121,6 +124,7 @@ def test_without_validation_nothing_is_tested_but_snapshots_are_made(job, behave
     assert "loss_valid" not in (job.out / "files" / "model.prototxt").read_text()
 
 
+@pytest.mark.slow
 def test_another_job_in_the_same_folder_is_refused(job):
     finetune(job)
     with pytest.raises(DataError, match="was begun with another iterations and rate"):

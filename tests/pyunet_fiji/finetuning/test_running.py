@@ -14,6 +14,7 @@ from pyunet_fiji.finetuning import running
 from pyunet_fiji.finetuning.curves import Curves
 from pyunet_fiji.finetuning.running import Training, caffe_command, last_snapshot, train
 from tests.support import fake_caffe
+from tests.support.marks import slow
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
@@ -64,6 +65,7 @@ def test_curves_snapshots_and_the_best_weights_are_kept(training, behave):
     assert kept == ["snapshot_iter_10.caffemodel.h5", "snapshot_iter_8.caffemodel.h5"]
 
 
+@pytest.mark.slow
 def test_the_programs_words_are_the_plugins(training, behave, tmp_path):
     behave()
     weights = tmp_path / "w.caffemodel.h5"
@@ -76,7 +78,7 @@ def test_the_programs_words_are_the_plugins(training, behave, tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", slow("SIGTERM"), slow("SIGHUP")])
 def test_a_signal_stops_after_a_snapshot_and_the_next_call_goes_on_there(
     training, behave, name
 ):
@@ -116,6 +118,7 @@ def test_a_failure_is_one_line_with_caffes_reason(training, behave, behaviour, s
     assert last_snapshot(training.folder) == 2
 
 
+@pytest.mark.slow
 @posix
 def test_a_snapshot_stays_until_another_one_is_whole(training, behave):
     behave("SIGINT")
@@ -127,7 +130,9 @@ def test_a_snapshot_stays_until_another_one_is_whole(training, behave):
 
 
 @posix
-@pytest.mark.parametrize(("rows", "start"), [(6, 6), (5, 4), (0, None), (None, 6)])
+@pytest.mark.parametrize(
+    ("rows", "start"), [slow(6, 6), slow(5, 4), slow(0, None), (None, 6)]
+)
 def test_curves_have_no_gap_after_a_kill_before_the_log_was_read(
     training, behave, rows, start
 ):
@@ -168,6 +173,7 @@ def test_a_program_that_says_nothing_is_named_by_its_status(training, monkeypatc
         train(training, Curves(("cell",)))
 
 
+@pytest.mark.slow
 def test_it_trains_in_a_thread_too(training, behave):
     behave()
     reached = []

@@ -348,7 +348,7 @@ def test_what_is_drawn_is_odd_in_every_way():
 
 @pytest.mark.parametrize("part", range(4))
 def test_odd_shapes_are_filtered_as_in_float64(part):
-    check(range(50 * part, 50 * (part + 1)))
+    check(range(25 * part, 25 * (part + 1)))
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ def fatal(job):
     return line
 
 
+@pytest.mark.slow
 def test_weights_without_an_ident_are_tried(client, flat):
     job = client.check(flat.model, flat.weights)
     assert job.status == 0
@@ -44,6 +45,7 @@ def test_weights_without_an_ident_are_tried(client, flat):
     assert len(job.log) < 5000
 
 
+@pytest.mark.slow
 def test_a_model_of_volumes_is_checked(client, volume):
     assert client.check(volume.model, volume.weights).status == 0
 
@@ -68,6 +70,7 @@ def test_weights_of_another_model_do_not_pass(client, flat):
     assert "Unet IDs do not match. Check failed!" in text
 
 
+@pytest.mark.slow
 def test_one_channel_weights_pass_for_colour_images_with_a_warning(client, flat):
     job = client.check(flat.model, flat.weights, channels=3)
     assert job.status == 0
@@ -81,6 +84,7 @@ def test_one_channel_weights_pass_for_colour_images_with_a_warning(client, flat)
     assert "results are wrong, and differ from run to run" in client.job.log
 
 
+@pytest.mark.slow
 def test_weights_for_another_dimension_do_not_pass(client, flat, volume):
     text = fatal(client.check(flat.model, volume.weights))
     assert "Shape" in text or "shape" in text
@@ -141,6 +145,7 @@ def test_a_net_that_does_not_parse_is_said_so(client, flat):
     assert "nme" in text
 
 
+@pytest.mark.slow
 def test_the_training_list_of_a_finetuned_model_may_be_gone(client, flat):
     text = flat.definition.model_prototxt.replace("input_files.txt", "/gone/list.txt")
     definition = replace(flat.definition, model_prototxt=text)
@@ -148,6 +153,7 @@ def test_the_training_list_of_a_finetuned_model_may_be_gone(client, flat):
     assert client.check(model, flat.weights).status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gpu", "remote"), [("7", False), ("all", True)])
 def test_a_gpu_that_is_not_there_is_found_in_the_log(
     tmp_path, programs, flat, monkeypatch, gpu, remote

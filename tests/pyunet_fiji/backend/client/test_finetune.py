@@ -182,6 +182,7 @@ def test_the_finetuned_model_segments_after_its_files_are_gone(trained, flat):
     assert scores.shape == (1, 2, *SHAPE)
 
 
+@pytest.mark.slow
 def test_from_scratch_relative_to_the_working_directory(tmp_path, programs, flat):
     client = PluginClient(tmp_path, programs, relative=True)
     curves = client.prepare(flat.definition, [TRAIN], tile_in=TILE, iterations=2)
@@ -193,6 +194,7 @@ def test_from_scratch_relative_to_the_working_directory(tmp_path, programs, flat
     assert f"{client.ident}-snapshot_iter_2.caffemodel.h5" in names(tmp_path)
 
 
+@pytest.mark.slow
 def test_several_classes_have_a_value_each(client, flat):
     classes = ("Background", "cell", "nucleus", "dirt")
     train = draw_cells(SHAPE, seed=1, classes=3)
@@ -216,6 +218,7 @@ def test_several_classes_have_a_value_each(client, flat):
     assert [line.partition("count: ")[2] for line in hits[4:13]] == 9 * ["0 0 0 "]
 
 
+@pytest.mark.slow
 def test_volumes_of_two_channels_are_finetuned(client, volume):
     shape = (8, 20, 22)
     samples = [draw_cells(shape, seed=n, channels=2) for n in (1, 2)]
@@ -228,6 +231,7 @@ def test_volumes_of_two_channels_are_finetuned(client, volume):
     assert np.isfinite(curves.valid).all()
 
 
+@pytest.mark.slow
 def test_over_ssh(at_cluster, flat):
     curves = at_cluster.prepare(
         flat.definition, [TRAIN], [VALID], tile_in=TILE, iterations=1

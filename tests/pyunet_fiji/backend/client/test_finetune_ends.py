@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.files import names
+from tests.support.marks import slow
 from tests.support.plugin_client import PluginClient
 from tests.support.plugin_files import draw_cells
 from tests.support.plugin_log import Curves, classify
@@ -39,6 +40,7 @@ def refused(job):
     return lines[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [True, False])
 def test_java_8_cancels_and_resumes(tmp_path, programs, flat, weights):
     client = PluginClient(tmp_path, programs, java=8)
@@ -85,6 +87,7 @@ def test_java_17_cancels_and_deletes_the_files_at_once(client, flat):
     assert all("-snapshot_iter_" in name for name in names(client.folder))
 
 
+@pytest.mark.slow
 def test_over_ssh_a_command_of_its_own_cancels(at_cluster, flat):
     job, _ = start(at_cluster, flat)
     job.wait_for("Iteration 3 ")
@@ -93,6 +96,7 @@ def test_over_ssh_a_command_of_its_own_cancels(at_cluster, flat):
     assert job.snapshot in names(at_cluster.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "Initializing solver", "Starting Optimization"])
 def test_a_cancel_while_the_program_starts_leaves_nothing_or_a_whole_snapshot(
     tmp_path, programs, flat, text
@@ -111,6 +115,7 @@ def test_a_cancel_while_the_program_starts_leaves_nothing_or_a_whole_snapshot(
         assert status in (0, 1, 130)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("java", [8, 17])
 def test_readers_may_leave_with_a_cancel(tmp_path, programs, flat, java):
     client = PluginClient(tmp_path, programs, java=java)
@@ -121,6 +126,7 @@ def test_readers_may_leave_with_a_cancel(tmp_path, programs, flat, java):
     assert any(name.endswith(".caffemodel.h5") for name in names(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_snapshot_prefix_that_cannot_be_written_is_found_at_the_start(client, flat):
     curves = client.prepare(flat.definition, [TRAIN], tile_in=TILE, iterations=2)
     solver = client.folder / f"{client.ident}-solver.prototxt"
@@ -133,12 +139,12 @@ def test_a_snapshot_prefix_that_cannot_be_written_is_found_at_the_start(client, 
 @pytest.mark.parametrize(
     ("suffix", "text"),
     [
-        ("-trainfilelist.txt", "-trainfilelist.txt"),
-        ("-validfilelist.txt", "-validfilelist.txt"),
+        slow("-trainfilelist.txt", "-trainfilelist.txt"),
+        slow("-validfilelist.txt", "-validfilelist.txt"),
         ("-model.prototxt", "-model.prototxt"),
-        ("-solver.prototxt", "-solver.prototxt"),
-        ("_train_0.h5", "_train_0.h5"),
-        ("_valid_0_3.h5", "_valid_0_3.h5"),
+        slow("-solver.prototxt", "-solver.prototxt"),
+        slow("_train_0.h5", "_train_0.h5"),
+        slow("_valid_0_3.h5", "_valid_0_3.h5"),
     ],
 )
 def test_a_file_that_is_gone_is_named(client, flat, suffix, text):
@@ -149,6 +155,7 @@ def test_a_file_that_is_gone_is_named(client, flat, suffix, text):
     assert text in refused(client.finetune(flat.weights, curves=curves))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["garbage", "cut", "no weights2"])
 def test_an_unreadable_training_file_is_named(client, flat, state):
     curves = client.prepare(flat.definition, [TRAIN], tile_in=TILE, iterations=2)
@@ -164,6 +171,7 @@ def test_an_unreadable_training_file_is_named(client, flat, state):
     assert "weights2" in text or state != "no weights2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["gone", "garbage", "another dimension"])
 def test_weights_that_do_not_do_end_the_job(client, flat, volume, state):
     curves = client.prepare(flat.definition, [TRAIN], tile_in=TILE, iterations=2)
@@ -186,6 +194,7 @@ def test_weights_and_a_snapshot_exclude_each_other(client, flat):
     )
 
 
+@pytest.mark.slow
 def test_a_damaged_solver_state_ends_a_resume(client, flat):
     curves = client.prepare(flat.definition, [TRAIN], tile_in=TILE, iterations=2)
     job = client.finetune(None, curves=curves)
@@ -198,6 +207,7 @@ def test_a_damaged_solver_state_ends_a_resume(client, flat):
     assert "gone.caffemodel.h5" in refused(client.resume(job, curves=curves))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_no_success(tmp_path, programs, flat):
     def small_files_only():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -210,6 +220,7 @@ def test_a_full_disk_is_no_success(tmp_path, programs, flat):
     assert not any("snapshot_iter" in name for name in names(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gpu", ["7", "all"])
 def test_a_gpu_that_is_not_there_is_found_in_the_log(
     tmp_path, programs, flat, monkeypatch, gpu
@@ -221,6 +232,7 @@ def test_a_gpu_that_is_not_there_is_found_in_the_log(
     assert classify(job.log) == 2
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_no_number_is_written_as_java_reads_it(client, flat):
     bad = [np.full_like(TRAIN[0], np.nan), *TRAIN[1:]]
     curves = client.prepare(flat.definition, [bad], tile_in=TILE, iterations=2)

@@ -76,6 +76,7 @@ def with_table(client, flat):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gpu", ["1,0", "all"])
 def test_free_memory_decides_where_no_option_does(client, flat, images, gpu):
     client.gpu = gpu
@@ -85,6 +86,7 @@ def test_free_memory_decides_where_no_option_does(client, flat, images, gpu):
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 def test_little_free_memory_makes_small_tiles(client, flat, images, monkeypatch):
     monkeypatch.setenv("FREE_MB", "1")
     progress = client.segment_by_macro(flat.model, flat.weights)
@@ -92,6 +94,7 @@ def test_little_free_memory_makes_small_tiles(client, flat, images, monkeypatch)
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 def test_megabytes_are_looked_up_in_the_models_table(client, flat, images):
     model = with_table(client, flat)
     progress = client.segment_by_macro(
@@ -102,12 +105,14 @@ def test_megabytes_are_looked_up_in_the_models_table(client, flat, images):
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 def test_free_memory_is_looked_up_too(client, flat, images):
     progress = client.segment_by_macro(with_table(client, flat), flat.weights)
     assert "Set memAvailPx: 5000 (based on map entry [5000, 400] from" in client.job.log
     assert progress.count == progress.total > 2
 
 
+@pytest.mark.slow
 def test_megabytes_without_a_table_or_too_few_are_an_error(client, flat, images):
     for model, text in ((flat.model, "Could not load"), (with_table(client, flat), "")):
         with pytest.raises(PluginError) as raised:
@@ -129,6 +134,7 @@ def test_smaller_tiles_follow_where_memory_runs_out(
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 def test_memory_for_no_tile_at_all_is_a_message(client, flat, images, monkeypatch):
     monkeypatch.setenv("MOST_PIXELS", str(SMALLEST - 1))
     before = (client.folder / f"{client.ident}.h5").read_bytes()
@@ -139,6 +145,7 @@ def test_memory_for_no_tile_at_all_is_a_message(client, flat, images, monkeypatc
     assert (client.folder / f"{client.ident}.h5").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_memory_for_no_check_is_found_in_the_log(client, flat, monkeypatch):
     monkeypatch.setenv("MOST_PIXELS", str(SMALLEST - 1))
     job = client.check(flat.model, flat.weights)
@@ -146,6 +153,7 @@ def test_memory_for_no_check_is_found_in_the_log(client, flat, monkeypatch):
     assert classify(job.log) == 1
 
 
+@pytest.mark.slow
 def test_several_options_are_an_error_on_a_gpu_too(client, flat, images):
     with pytest.raises(PluginError) as raised:
         client.segment_by_macro(
@@ -154,6 +162,7 @@ def test_several_options_are_an_error_on_a_gpu_too(client, flat, images):
     assert "At most one of the alternative options" in raised.value.log
 
 
+@pytest.mark.slow
 def test_zero_padding_is_kept_by_smaller_tiles(client, flat, images, monkeypatch):
     monkeypatch.setenv("MOST_PIXELS", "9000")
     definition = replace(flat.definition, padding="zero")

@@ -66,6 +66,7 @@ def test_the_whole_dialogue_and_the_labels_that_the_user_sees(client, flat):
     assert 0 < scores.argmax(1).mean() < 1
 
 
+@pytest.mark.slow
 def test_colour_images_have_three_channels(client, colour):
     images = draw(1, 3, *SHAPE)
     write_images(client.folder / f"{client.ident}.h5", colour.definition, images)
@@ -73,6 +74,7 @@ def test_colour_images_have_three_channels(client, colour):
     expect(client, colour, images)
 
 
+@pytest.mark.slow
 def test_all_frames_are_segmented(client, flat):
     images = draw(3, 1, *SHAPE)
     write_images(client.folder / f"{client.ident}.h5", flat.definition, images)
@@ -81,6 +83,7 @@ def test_all_frames_are_segmented(client, flat):
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mirror", "rotate"])
 def test_averages_are_those_of_four_versions_of_the_image(client, flat, kind):
     images = draw(2, 1, *SHAPE)
@@ -104,6 +107,7 @@ def test_averages_are_those_of_four_versions_of_the_image(client, flat, kind):
     expect(client, flat, images, {"score": np.mean(scores, axis=0)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tiling", "tiles"), [("-tile_size 4x10x12", 12), ("-n_tiles 2x1x2", 4)]
 )
@@ -115,6 +119,7 @@ def test_volumes_have_a_model_of_their_own(client, volume, tiling, tiles):
     expect(client, volume, images)
 
 
+@pytest.mark.slow
 def test_over_ssh_the_first_line_is_the_number_of_the_process(at_cluster, flat):
     images = draw(1, 1, *SHAPE)
     write_images(at_cluster.folder / f"{at_cluster.ident}.h5", flat.definition, images)
@@ -124,6 +129,7 @@ def test_over_ssh_the_first_line_is_the_number_of_the_process(at_cluster, flat):
     expect(at_cluster, flat, images)
 
 
+@pytest.mark.slow
 def test_an_empty_process_folder_is_the_working_directory(tmp_path, programs, flat):
     client = PluginClient(tmp_path, programs, relative=True)
     images = draw(1, 1, 20, 20)
@@ -133,6 +139,7 @@ def test_an_empty_process_folder_is_the_working_directory(tmp_path, programs, fl
     assert [path.name for path in tmp_path.iterdir()] == [f"{client.ident}.h5"]
 
 
+@pytest.mark.slow
 def test_an_image_may_be_smaller_than_a_tile_and_one_pixel_high(client, flat):
     images = draw(1, 1, 1, 3)
     write_images(client.folder / f"{client.ident}.h5", flat.definition, images)
@@ -142,6 +149,7 @@ def test_an_image_may_be_smaller_than_a_tile_and_one_pixel_high(client, flat):
     expect(client, flat, images, {"score": wanted[:, :, :1]})
 
 
+@pytest.mark.slow
 def test_iterations_say_how_many_images_and_other_files_are_left_alone(client, flat):
     images = draw(3, 1, 20, 24)
     source, target = client.folder / "in.h5", client.folder / "out.h5"
@@ -157,6 +165,7 @@ def test_iterations_say_how_many_images_and_other_files_are_left_alone(client, f
     assert source.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_without_weights_the_net_runs_as_its_fillers_made_it(client, flat):
     file = client.folder / "in.h5"
     write_images(file, flat.definition, draw(1, 1, 20, 24))
@@ -170,6 +179,7 @@ def test_without_weights_the_net_runs_as_its_fillers_made_it(client, flat):
     assert read_scores(file)["score"].shape == (1, 2, 20, 24)
 
 
+@pytest.mark.slow
 def test_outputs_are_sorted_and_zero_padding_is_zero(client, flat):
     definition = replace(
         flat.definition,
@@ -190,6 +200,7 @@ def test_outputs_are_sorted_and_zero_padding_is_zero(client, flat):
     expect(client, flat, images, {name: blob[inside] for name, blob in scores.items()})
 
 
+@pytest.mark.slow
 def test_images_of_another_type_and_name_are_read(client, flat):
     definition = replace(flat.definition, input_dataset_name="picture")
     model = write_modeldef(client.folder / "m.modeldef.h5", definition)
@@ -200,6 +211,7 @@ def test_images_of_another_type_and_name_are_read(client, flat):
     expect(client, flat, images.astype(np.float32))
 
 
+@pytest.mark.slow
 def test_many_tiles_make_a_short_log(client, flat):
     write_images(client.folder / f"{client.ident}.h5", flat.definition,
                  draw(1, 1, 80, 80))  # fmt: skip
@@ -208,6 +220,7 @@ def test_many_tiles_make_a_short_log(client, flat):
     assert len(client.job.log) < 400 * 100
 
 
+@pytest.mark.slow
 def test_a_program_may_lose_its_readers(client, flat):
     images = draw(1, 1, *SHAPE)
     write_images(client.folder / f"{client.ident}.h5", flat.definition, images)
@@ -218,6 +231,7 @@ def test_a_program_may_lose_its_readers(client, flat):
     expect(client, flat, images)
 
 
+@pytest.mark.slow
 def test_standard_output_of_one_line_a_tile_is_flushed(client, flat):
     write_images(client.folder / f"{client.ident}.h5", flat.definition,
                  draw(1, 1, 200, 200))  # fmt: skip

@@ -90,6 +90,7 @@ def test_an_unreadable_image_is_named(client, flat, state):
     assert names(client.folder) == ([] if state == "gone" else [file.name])
 
 
+@pytest.mark.slow
 def test_weights_that_are_gone_end_a_segmentation(client, flat):
     file, before = prepare(client, flat.definition, 1, 1, 9, 9)
     with pytest.raises(PluginError) as raised:
@@ -109,6 +110,7 @@ def test_a_folder_that_is_not_there_is_found_before_the_work(client, flat):
     assert file.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_images(tmp_path, programs, flat):
     def small_files_only():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -122,6 +124,7 @@ def test_a_full_disk_leaves_the_images(tmp_path, programs, flat):
     assert names(tmp_path) == [file.name]
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_there_is_a_message(tmp_path, programs, flat, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     client = PluginClient(tmp_path, programs, gpu="7")
@@ -142,6 +145,7 @@ def test_java_17_cancels_by_sigterm_and_deletes_the_image_at_once(client, flat):
     assert names(client.folder) == []
 
 
+@pytest.mark.slow
 def test_java_8_cancels_by_sigint(tmp_path, programs, flat):
     client = PluginClient(tmp_path, programs, java=8)
     prepare(client, flat.definition, 1, 1, 200, 200)
@@ -151,6 +155,7 @@ def test_java_8_cancels_by_sigint(tmp_path, programs, flat):
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_over_ssh_a_command_of_its_own_cancels(at_cluster, flat):
     prepare(at_cluster, flat.definition, 1, 1, 200, 200)
     job = at_cluster.predict(flat.model, flat.weights, *LONG, progress=Progress())
@@ -170,6 +175,7 @@ def test_a_signal_leaves_the_images_as_they_were(client, flat, number):
     assert names(client.folder) == [file.name]
 
 
+@pytest.mark.slow
 def test_a_result_whose_image_was_deleted_is_not_written(client, flat):
     file, _ = prepare(client, flat.definition, 1, 1, 100, 100)
     job = client.predict(flat.model, flat.weights, *LONG, progress=Progress())

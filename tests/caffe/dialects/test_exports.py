@@ -10,7 +10,7 @@ from tests.support.forks import REFERENCE, case_net
 from tests.support.stored import load_arrays
 
 TORCH = ["Axpy", "ConvolutionDepthwise", "DepthwiseConvolution", "ReLU6"]
-TORCH += ["BN", "Interp", "Reorg", "ShuffleChannel", "Upsample"]
+TORCH += ["BN", "Interp", "Reorg", "Reverse", "ShuffleChannel", "Transpose", "Upsample"]
 # of the two layers Upsample that of one bottom
 ONNX = [*sorted({*TORCH} - {"Upsample"}), "ROIPooling", "Upsample/*_0[679]"]
 

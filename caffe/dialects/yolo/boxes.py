@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
+from caffe.dialects.ssd.boxes import suppressed
 from caffe.errors import CheckError
-
-_BLOCK = 256  # boxes that are compared with one another at once
 
 
 def overlaps(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -20,10 +20,16 @@ def overlaps(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     >>> overlaps(one, torch.tensor([[0.5, 0.25, 1.0, 0.5], [2, 2, 1, 1]])).tolist()
     [0.5, 0.0]
     """
-    a, b, c, d = first[..., :2], first[..., 2:], second[..., :2], second[..., 2:]
-    sides = torch.minimum(a + b / 2, c + d / 2) - torch.maximum(a - b / 2, c - d / 2)
-    shared = sides.clamp(min=0).prod(-1)
-    either = b.prod(-1) + d.prod(-1) - shared
+    # coordinate by coordinate: pairs of them would be slow to go through
+    ours, theirs = first.unbind(-1), second.unbind(-1)
+    width, height = (
+        torch.minimum(ours[i] + ours[i + 2] / 2, theirs[i] + theirs[i + 2] / 2)
+        .sub(torch.maximum(ours[i] - ours[i + 2] / 2, theirs[i] - theirs[i + 2] / 2))
+        .clamp(min=0)
+        for i in range(2)
+    )
+    shared = width * height
+    either = ours[2] * ours[3] + theirs[2] * theirs[3] - shared
     return (shared / either).nan_to_num(0)
 
 
@@ -41,24 +47,13 @@ def best_ones(boxes: torch.Tensor, threshold: float) -> torch.Tensor:
     tensor of int64
         In order.
     """
-    kept = torch.empty(0, dtype=torch.int64, device=boxes.device)
-    for part in torch.arange(len(boxes), device=boxes.device).split(_BLOCK):
-        block = boxes[part]
-        free = (overlaps(boxes[kept][:, None], block) < threshold).all(0)
-        part, block = part[free], block[free]
-        hides = (overlaps(block[:, None], block) >= threshold).triu(1)
-        kept = torch.cat([kept, part[_unhidden(hides)]])
-    return kept
-
-
-def _unhidden(hides: torch.Tensor) -> torch.Tensor:
-    """Mask of those that no other of the mask hides; only earlier ones hide."""
-    mask = torch.ones(len(hides), dtype=torch.bool, device=hides.device)
-    while True:
-        # each round settles one link more of every chain, at least
-        before, mask = mask, ~(hides & mask[:, None]).any(0)
-        if mask.equal(before):
-            return mask
+    if threshold <= 0:  # all do
+        return torch.arange(min(len(boxes), 1), device=boxes.device)
+    half = boxes[:, 2:] / 2
+    corners = torch.cat([boxes[:, :2] - half, boxes[:, :2] + half], 1)
+    # SSD's leaves out what overlaps by more
+    below = np.nextafter(np.float32(threshold), np.float32(-1))
+    return suppressed(corners, float(below))
 
 
 def places(height: int, width: int, like: torch.Tensor) -> torch.Tensor:

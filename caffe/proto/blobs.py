@@ -14,6 +14,7 @@ from caffe.errors import CheckError, FileError
 from caffe.proto import caffe_pb2, wire
 from caffe.proto.text import read_bytes
 
+_RAW_TYPES = {"DOUBLE": "<f8", "FLOAT": "<f4", "FLOAT16": "<f2"}
 _LEGACY = ("num", "channels", "height", "width")
 _MOST_AXES = 32
 MOST_BYTES = 2**31 - 1
@@ -108,11 +109,29 @@ def values_of(blob: Any, *, diff: bool = False) -> NDArray[np.float32]:
     >>> values_of(caffe_pb2.BlobProto(double_data=[0.5])).tolist()
     [0.5]
     """
-    single, double = (
-        (blob.diff, blob.double_diff) if diff else (blob.data, blob.double_data)
-    )
+    name = "diff" if diff else "data"
+    numbers: Any = getattr(blob, f"double_{name}") or getattr(blob, name)
+    if blob.HasField(f"raw_{name}"):
+        numbers = _raw(getattr(blob, f"raw_{name}"), getattr(blob, f"raw_{name}_type"))
     with np.errstate(over="ignore"):  # a double beyond the floats is an infinity
-        return np.array(double if double else single, dtype=np.float32)
+        return np.array(numbers, dtype=np.float32)
+
+
+def _raw(numbers: bytes, number: int) -> NDArray[Any]:
+    """Numbers as NVIDIA's Caffe stores them, of the type with this number."""
+    name = caffe_pb2.Type.Name(number)
+    if name not in _RAW_TYPES:
+        raise CheckError(
+            f"a blob has raw numbers of type {name}: expected one of "
+            f"{', '.join(_RAW_TYPES)}"
+        )
+    kind = np.dtype(_RAW_TYPES[name])
+    if len(numbers) % kind.itemsize:
+        raise CheckError(
+            f"a blob has {len(numbers)} bytes of raw numbers of type {name}: expected "
+            f"a multiple of {kind.itemsize}"
+        )
+    return np.frombuffer(numbers, kind)
 
 
 def read(path: str | PathLike[str], wanted: str) -> NDArray[Any]:

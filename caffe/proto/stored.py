@@ -22,6 +22,7 @@ from caffe.proto import blobs, caffe_pb2, files, wire
 from caffe.proto.text import open_bytes
 
 _DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF = 5, 6, 8, 9
+_NUMBERS = ("data", "diff", "double_data", "double_diff", "raw_data", "raw_diff")
 _TYPES = {
     number: np.dtype("<f8" if number in (_DOUBLE_DATA, _DOUBLE_DIFF) else "<f4")
     for number in (_DATA, _DIFF, _DOUBLE_DATA, _DOUBLE_DIFF)
@@ -239,7 +240,7 @@ def _parsed(file: BinaryIO, raw: bytes) -> StoredBlob:
     """Blob as protobuf's own parser reads it, numbers and all."""
     message = caffe_pb2.BlobProto.FromString(raw)
     values = blobs.values_of(message)
-    for name in ("data", "diff", "double_data", "double_diff"):
+    for name in _NUMBERS:
         message.ClearField(name)
     return StoredBlob(message, values.size, file, values.dtype, (), values)
 

@@ -247,6 +247,8 @@ class DropoutLayer(Operator):
 
     Options (``dropout_param``)
         dropout_ratio : float from 0 to 1, default 0.5. Probability of a zero.
+        scale_train : bool, default true. False: elements are scaled by
+            ``1 - dropout_ratio`` in TEST and not in TRAIN.
 
     Bottoms and tops
         Any shape; the top is the bottom times a mask of 0 and
@@ -263,6 +265,7 @@ class DropoutLayer(Operator):
     def setup(self, param: Any, context: Context) -> None:
         """Check the ratio."""
         self.ratio = float(param.dropout_param.dropout_ratio)
+        self.scale_train = bool(param.dropout_param.scale_train)
         if not 0 <= self.ratio <= 1:
             raise CheckError(f"dropout_ratio is {self.ratio:g}: expected 0 to 1")
         if context.train and self.ratio == 1:
@@ -277,16 +280,18 @@ class DropoutLayer(Operator):
         """Mask in TRAIN, pass in TEST."""
         (x,) = bottoms
         if not context.train:
-            return [x]
+            return [x if self.scale_train else x * (1 - self.ratio)]
         mask = torch.empty(x.shape, dtype=x.dtype, device=x.device)
         mask.bernoulli_(1 - self.ratio, generator=drawing(context))
-        kept = 1 - self.ratio
+        kept = 1 - self.ratio if self.scale_train else 1
         return [x * (mask.mul_(1 / kept) if kept else mask)]
 
     def to_onnx(self, layer: OnnxLayer) -> list[Value]:
         """Give the bottom, as in phase TEST."""
         if layer.param.phase == caffe_pb2.TRAIN:
             raise no_counterpart("its phase is TRAIN: it drops at random")
+        if not self.scale_train:
+            return [layer.top(layer.scaled(layer.bottom, 1 - self.ratio))]
         return [layer.bottom]
 
     def to_torch(self, layer: TorchLayer, code: Code) -> None:
@@ -294,4 +299,5 @@ class DropoutLayer(Operator):
         (x,) = code.inputs(layer)
         ratio = number(self.param.dropout_param.dropout_ratio)
         when = "True" if self.param.phase == caffe_pb2.TRAIN else "self.training"
-        code.assign(layer, f"F.dropout({x}, {ratio}, {when})")
+        kept = "" if self.scale_train else f" * (1 - {ratio})"
+        code.assign(layer, f"F.dropout({x}, {ratio}, {when}){kept}")

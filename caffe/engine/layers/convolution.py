@@ -64,8 +64,25 @@ def read_window(options: Any, axis: int, ndim: int) -> Window:
         window_option(options, "kernel_size", axes),
         window_option(options, "stride", axes, 1),
         window_option(options, "pad", axes, 0),
-        window_option(options, "dilation", axes, 1, zero=True),
+        _dilation(options, axes),
     )
+
+
+def _dilation(options: Any, axes: int) -> tuple[int, ...]:
+    """Read ``dilation``, or what the first DeepLab calls holes."""
+    holes = ("hole_h", "hole_w")
+    given = [name for name in ("hole", *holes) if options.HasField(name)]
+    if not given:
+        return window_option(options, "dilation", axes, 1, zero=True)
+    if options.dilation or "hole" in given[:-1]:
+        raise CheckError(
+            f"{', '.join(given)} and other names of the dilation are given: give one"
+        )
+    if given == ["hole"]:
+        return (int(options.hole),) * axes
+    if axes != 2:
+        raise CheckError(f"{given[0]} is for 2 spatial axes, bottom 0 has {axes}")
+    return tuple(int(getattr(options, name)) for name in holes)
 
 
 def window_rule(

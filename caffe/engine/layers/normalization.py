@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -193,6 +193,7 @@ class BatchNormLayer(Operator):
     By stored statistics the gradient is that of a scaling.
     """
 
+    affine: ClassVar[bool] = False  # a learnt scale and bias follow
     torch_names = ("running_mean", "running_var", "num_batches_tracked")
     pointwise = True  # by statistics of the batch, too, as those of a tile are near
     backward_needs_top = False
@@ -312,10 +313,12 @@ class BatchNormLayer(Operator):
             )
         kind = f"nn.{_BATCH_NORMS[len(shape)]}"
         call = code.module(
-            layer, f"{kind}({shape[1]}, eps={number(options.eps)}, affine=False)"
+            layer,
+            f"{kind}({shape[1]}, eps={number(options.eps)}, affine={self.affine})",
         )
         if options.HasField("use_global_stats") and not options.use_global_stats:
-            words = f"{x}, None, None, training=True, eps={number(options.eps)}"
+            learnt = f"{call}.weight, {call}.bias, " if self.affine else ""
+            words = f"{x}, None, None, {learnt}training=True, eps={number(options.eps)}"
             code.assign(layer, f"F.batch_norm({words})")
             return
         code.assign(layer, f"{call}({x})")

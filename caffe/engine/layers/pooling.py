@@ -91,6 +91,13 @@ class Grid:
         return area
 
 
+def _rounds_up(options: Any) -> bool:
+    """Tell how the number of windows is rounded: Freiburg's word, or that of others."""
+    if options.HasField("ceil_mode"):
+        return bool(options.ceil_mode)
+    return bool(options.round_mode == options.CEIL)
+
+
 @register("Pooling")
 class PoolingLayer(Operator):
     """Reduce windows of each channel to one value.
@@ -101,7 +108,7 @@ class PoolingLayer(Operator):
         stride : repeated int, default 1, or ``stride_h`` and ``stride_w``. Pixels.
         pad : repeated int, default 0, or ``pad_h`` and ``pad_w``. Below the kernel.
         global_pooling : bool, default false. One window, the whole channel.
-        round_mode : CEIL (default) or FLOOR.
+        round_mode : CEIL (default) or FLOOR; or ``ceil_mode``, a bool.
         axis : int, default 1. Axis of the channels; what follows is spatial.
 
     Repeated options take one value, or one for each spatial axis.
@@ -154,7 +161,7 @@ class PoolingLayer(Operator):
         self.method = options.pool
         self.axis = int(options.axis)
         self.whole = bool(options.global_pooling)
-        self.ceil = options.round_mode == options.CEIL
+        self.ceil = _rounds_up(options)
         # kernel (of the whole channel: none), stride and pad, by the number of axes
         self._windows: dict[int, tuple[Shape, Shape, Shape]] = {}
         if self.method == options.MAX and len(param.top) == 1:
@@ -263,7 +270,7 @@ class PoolingLayer(Operator):
         kernel = window_option(options, "kernel_size", axes)
         stride = window_option(options, "stride", axes, 1)
         pad = window_option(options, "pad", axes, 0)
-        ceil = options.round_mode == options.CEIL
+        ceil = _rounds_up(options)
         as_torch = all(2 * p <= k for p, k in zip(pad, kernel, strict=True)) and (
             any(pad)
             or not ceil

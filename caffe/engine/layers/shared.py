@@ -212,7 +212,14 @@ class Normalizer:
             self._mode = options.normalization
         elif options.HasField("normalize"):
             self._mode = options.VALID if options.normalize else options.BATCH_SIZE
-        known = (options.FULL, options.VALID, options.BATCH_SIZE, options.NONE)
+        self._fixed = max(1.0, float(options.pre_fixed_normalizer))
+        known = (
+            options.FULL,
+            options.VALID,
+            options.BATCH_SIZE,
+            options.NONE,
+            options.PRE_FIXED,
+        )
         if self._mode not in known:
             names = [options.NormalizationMode.Name(mode) for mode in known]
             raise CheckError(
@@ -236,6 +243,8 @@ class Normalizer:
             # C++ Caffe passes the number as an int, where -1 stands for all
             valid = valid.trunc()
             return valid.where(valid != -1, outputs).clamp(min=1)
+        if self._mode == modes.PRE_FIXED:
+            return valid.new_full((), self._fixed)
         samples = prod(shape[:axis])
         counts = {modes.FULL: outputs, modes.BATCH_SIZE: samples, modes.NONE: 1}
         return valid.new_full((), max(1, counts[self._mode]))

@@ -194,7 +194,11 @@ class BatchNormLayer(Operator):
     """
 
     affine: ClassVar[bool] = False  # a learnt scale and bias follow
-    torch_names = ("running_mean", "running_var", "num_batches_tracked")
+    torch_names: tuple[str, ...] = (
+        "running_mean",
+        "running_var",
+        "num_batches_tracked",
+    )
     pointwise = True  # by statistics of the batch, too, as those of a tile are near
     backward_needs_top = False
 

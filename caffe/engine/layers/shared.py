@@ -213,19 +213,6 @@ class Normalizer:
         elif options.HasField("normalize"):
             self._mode = options.VALID if options.normalize else options.BATCH_SIZE
         self._fixed = max(1.0, float(options.pre_fixed_normalizer))
-        known = (
-            options.FULL,
-            options.VALID,
-            options.BATCH_SIZE,
-            options.NONE,
-            options.PRE_FIXED,
-        )
-        if self._mode not in known:
-            names = [options.NormalizationMode.Name(mode) for mode in known]
-            raise CheckError(
-                f"normalization is {options.NormalizationMode.Name(self._mode)}: "
-                f"expected one of {', '.join(names)}"
-            )
 
     def counted(self, labels: torch.Tensor) -> torch.Tensor | None:
         """Mask of the labels that are not ignored; None: all count."""

@@ -77,7 +77,10 @@ def test_pooling_takes_one_kernel_size_or_one_per_axis():
             "foo: 1",
             "net.prototxt:1:1: no field 'foo' in NetParameter; expected one of name, "
             "layers, "
-            "input, input_dim, force_backward, state, debug_info, input_shape, layer",
+            "input, input_dim, force_backward, state, debug_info, input_shape, layer, "
+            "engine, compile_net_state, multinode, default_forward_type, "
+            "default_backward_type, default_forward_math, default_backward_math, ... "
+            "(see caffe.proto)",
         ),
         (
             "layer {\n pooling_param { pool: MEDIAN } }",

@@ -197,6 +197,16 @@ class SoftmaxWithLossOHEMLayer(SoftmaxWithLossLayer):
     bottoms = (2, 2)
     tops = (1, 3)
 
+    def setup(self, param: Any, context: Context) -> None:
+        """Read what to divide by, which is no number of the net."""
+        super().setup(param, context)
+        options = param.loss_param
+        if options.normalization == options.PRE_FIXED:
+            raise CheckError(
+                "normalization is PRE_FIXED: expected one of FULL, VALID, BATCH_SIZE, "
+                "NONE"
+            )
+
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number, and the shapes of scores and labels."""
         return [*super().shapes(bottom_shapes), bottom_shapes[1]][: len(self.param.top)]

@@ -23,6 +23,8 @@ class PairOptions:
 
     Attributes
     ----------
+    tops : int
+        Images, labels, sizes: how many of them are wanted.
     batch, shuffle, skip, size, color
         As for ImageData.
     labels : "NONE", "IMAGE" or "PIXEL"
@@ -39,6 +41,7 @@ class PairOptions:
     scale : float
     """
 
+    tops: int
     batch: int
     shuffle: bool
     skip: int
@@ -85,7 +88,7 @@ class PairBatches(ListBatches[Line]):
             values, label = values[:, ::-1], label[:, ::-1]
         filled = np.minimum(label.shape[:2], extent)
         planes = (part.transpose(2, 0, 1) for part in (values, label))
-        return [*planes, filled.reshape(1, 1, 2)]
+        return [*planes, filled.reshape(1, 1, 2)][: options.tops]
 
     def _read(self, name: str, *, color: bool) -> Pixels:
         pixels = images.read(name, color)

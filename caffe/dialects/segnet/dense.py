@@ -25,6 +25,8 @@ class DenseOptions:
     crop : (int, int) or None
         Height and width of what is cut out.
     mirror : bool
+    divisor : int
+        Labels are so much smaller than images along each axis.
     """
 
     batch: int
@@ -34,6 +36,7 @@ class DenseOptions:
     color: bool
     crop: tuple[int, int] | None
     mirror: bool
+    divisor: int = 1
 
 
 class DenseBatches(ListBatches[Line]):
@@ -61,14 +64,16 @@ class DenseBatches(ListBatches[Line]):
         options, rng = self._options, self.random(seed, row)
         image = images.read(line[0], options.color)
         label = images.read(line[1], color=False)
-        if options.size is not None:
-            image = images.resize(image, *options.size)
-            label = images.resize_nearest(label, *options.size)
-        if label.shape[:2] != image.shape[:2]:
+        if label.shape[:2] != image.shape[:2] and options.size is None:
             raise FileError(
                 f"{line[1]}: has {label.shape[0]} x {label.shape[1]} pixels: expected "
                 f"{image.shape[0]} x {image.shape[1]}, as {line[0]}"
             )
+        if options.size is not None:
+            image = images.resize(image, *options.size)
+        height, width = (n // options.divisor for n in image.shape[:2])
+        if label.shape[:2] != (height, width):
+            label = images.resize_nearest(label, height, width)
         if options.crop is not None:
             spare = [
                 n - crop for n, crop in zip(image.shape, options.crop, strict=False)

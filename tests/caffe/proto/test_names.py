@@ -113,8 +113,6 @@ def test_no_names_of_forks_are_suggested():
 def test_old_layers_take_a_forks_fields_along():
     from caffe.proto.files import parse_net
 
-    read = parse_net(
-        "layers { name: 'm' type: MAT_WRITE mat_write_param { prefix: 1 } }"
-    )
-    assert read.layer[0].type == "MatWrite"
-    assert read.layer[0].mat_write_param.as_written == "mat_write_param { prefix: 1 }"
+    read = parse_net("layers { name: 'm' type: MAT_READ mat_read_param { prefix: 1 } }")
+    assert read.layer[0].type == "MatRead"
+    assert read.layer[0].mat_read_param.as_written == "mat_read_param { prefix: 1 }"

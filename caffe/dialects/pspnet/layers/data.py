@@ -20,6 +20,7 @@ class ImageSegDataLayer(PrefetchingLayer):
 
     Options (``image_data_param``)
         source : str. Text file with lines of an image and its label.
+        has_label : bool, default true. False: as ``label_type: NONE`` (DeepLab v1).
         label_type : IMAGE (default), the label is a number for all pixels; PIXEL, it is
             a grey image; NONE, there is none.
         ignore_label : int, default 255. Class of pixels without a label.
@@ -38,16 +39,20 @@ class ImageSegDataLayer(PrefetchingLayer):
         0 : (N, C, Y, X), images, colours in the order blue, green, red.
         1 : (N, 1, Y, X), classes.
         2 : (N, 1, 1, 2), height and width of the image, at most those of the top.
+
+    DeepLab v1 may leave the last ones out.
     """
 
-    tops = (3, 3)
+    tops = (1, 3)
 
     def reader(self, param: Any, context: Context) -> Reader:
         """Read the list."""
         options, transform = param.image_data_param, param.transform_param
         source, root = options.source, options.root_folder
         size = _pair("new_height", options.new_height, "new_width", options.new_width)
-        labels = options.LabelType.Name(options.label_type)
+        labels = "NONE"
+        if options.has_label:
+            labels = options.LabelType.Name(options.label_type)
         _check(options, transform)
         context.log("image_seg_data_layer.cpp:46", f"Opening file {source}")
         lines = [
@@ -60,6 +65,7 @@ class ImageSegDataLayer(PrefetchingLayer):
             source,
             lines,
             PairOptions(
+                tops=len(param.top),
                 batch=options.batch_size,
                 shuffle=options.shuffle,
                 skip=skip,

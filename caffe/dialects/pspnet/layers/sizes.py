@@ -136,3 +136,58 @@ def _interpolated(x: torch.Tensor, size: Shape) -> torch.Tensor:
     if tuple(x.shape[2:]) == size:
         return x.clone()
     return functional.interpolate(x, size, mode="bilinear", align_corners=True)
+
+
+@register("Padding")
+class PaddingLayer(Operator):
+    """Put zeros around a plane, or cut its margins off (DeepLab v1).
+
+    Options (``padding_param``)
+        pad_beg, pad_end : int, default 0. Rows above and columns to the left, rows
+            below and columns to the right; below 0 so many are cut off.
+
+    Bottoms
+        0 : (N, C, Y, X)
+
+    Tops
+        0 : (N, C, Y + pad_beg + pad_end, X + pad_beg + pad_end)
+
+    No answer of a fork's is stored for it.
+    """
+
+    backward_needs_top = False
+    capturable = True
+
+    def setup(self, param: Any, context: Context) -> None:
+        """Read the widths."""
+        options = param.padding_param
+        self._margins = [options.pad_beg, options.pad_end] * 2
+
+    def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
+        """Both margins more, or less."""
+        (shape,) = bottom_shapes
+        if len(shape) != 4:
+            raise CheckError(f"bottom 0 is {text(shape)}: expected 4 axes (N, C, Y, X)")
+        more = sum(self._margins[:2])
+        size = [extent + more for extent in shape[2:]]
+        cut_off = max(-min(self._margins), 0)
+        if min(size) < 1 or min(shape[2:]) <= cut_off:
+            raise CheckError(
+                f"bottom 0 is {text(shape)}, of which pad_beg and pad_end leave nothing"
+            )
+        return [(*shape[:2], *size)]
+
+    def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
+        """Pad."""
+        return [functional.pad(bottoms[0], self._margins)]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give Pad."""
+        first, last = self._margins[:2]
+        widths = layer.ints([0, 0, first, first, 0, 0, last, last])
+        return [layer.top(layer.add("Pad", layer.bottom, widths))]
+
+    def to_torch(self, layer: TorchLayer, code: Code) -> None:
+        """Write what torch calls it."""
+        (x,) = code.inputs(layer)
+        code.assign(layer, f"F.pad({x}, {tuple(self._margins)})")

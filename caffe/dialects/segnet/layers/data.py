@@ -25,6 +25,8 @@ class DenseImageDataLayer(PrefetchingLayer):
             pixels; both or none.
         crop_height, crop_width : int. Size of what is cut out anywhere, in TEST too.
         mirror : bool, default false. Mirror every second image, by chance.
+        label_divide_factor : int, default 1. Labels are so much smaller than images
+            along each axis, for a net whose scores are (ENet); not with a crop.
         is_color, shuffle, rand_skip : as for ImageData.
 
     Options (``transform_param``)
@@ -47,6 +49,10 @@ class DenseImageDataLayer(PrefetchingLayer):
                 "transform_param has mirror or crop_size: expected those of "
                 "dense_image_data_param"
             )
+        if options.label_divide_factor == 0:
+            raise CheckError("label_divide_factor is 0: expected a number above 0")
+        if options.label_divide_factor > 1 and options.crop_height:
+            raise CheckError("label_divide_factor and crop_height are given: give one")
         context.log("dense_image_data_layer.cpp:44", f"Opening file {options.source}")
         root = options.root_folder
         lines = [
@@ -69,6 +75,7 @@ class DenseImageDataLayer(PrefetchingLayer):
                 color=options.is_color,
                 crop=_pair(options, "crop"),
                 mirror=options.mirror,
+                divisor=options.label_divide_factor,
             ),
             seed=new_seed(context),
             share=share(context),

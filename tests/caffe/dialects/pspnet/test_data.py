@@ -89,6 +89,14 @@ def test_without_labels_all_pixels_are_ignored(pictures):
     assert set(forward(net("batch_size: 1 label_type: NONE"))[1].ravel()) == {255}
 
 
+def test_images_alone_are_read_for_deeplab_v1(pictures):
+    (pictures / "list.txt").write_text("i0.png\n")
+    text = LAYER.format(options="batch_size: 1 has_label: false", transform="")
+    text = text.replace(' top: "label" top: "data_dim"', "")
+    built = caffe.Net(caffe.parse_net(text), caffe.TEST)
+    assert built.forward()["data"].shape == (1, 3, 6, 9)
+
+
 @pytest.mark.parametrize(
     ("options", "transform", "message"),
     [

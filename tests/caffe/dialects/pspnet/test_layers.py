@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat
 
 import caffe
 from caffe.engine.catalogue import layer_class
@@ -207,3 +208,37 @@ def test_counts_are_kept_over_forwards_unless_reset():
 def test_a_label_that_is_no_class_is_refused():
     with pytest.raises(CheckError, match="label 4"):
         run_layer("SegAccuracy", "", confusion([4], [0]))
+
+
+def test_margins_are_zeros_or_cut_off():
+    x = np.arange(12.0).reshape(1, 1, 3, 4)
+    (top,) = run_layer("Padding", "padding_param { pad_beg: 1 pad_end: -1 }", [x])
+    expected = np.pad(x[:, :, :-1, :-1], ((0, 0), (0, 0), (1, 0), (1, 0)))
+    assert np.array_equal(top, expected)
+    options = "padding_param { pad_beg: -2 pad_end: 3 }"
+    check_layer("Padding", options, [(2, 3, 4, 5)], [(2, 3, 5, 6)])
+    check_gradient("Padding", options, [(1, 1, 3, 4)])
+    with pytest.raises(CheckError, match="leave nothing"):
+        shapes_of("Padding", options, [(1, 1, 2, 4)])
+
+
+def test_scores_are_written_for_matlab(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "names.txt").write_text("first.png\nsecond.png\nthird.png\n")
+    context = make_context()
+    layer = make_layer(
+        "MatWrite",
+        'mat_write_param { prefix: "out_" source: "names.txt" strip: 4 period: 2 }',
+        context=context,
+    )
+    scores = torch.randn(1, 3, 4, 5)
+    for _ in range(3):
+        forward(layer, [scores], context)
+    files = sorted(path.name for path in tmp_path.glob("*.mat"))
+    assert files == ["out_first_blob_0.mat", "out_third_blob_0.mat"]
+    data = loadmat(files[0])["data"]
+    assert data.dtype == np.float32
+    np.testing.assert_array_equal(data[..., 0], scores[0].permute(2, 1, 0))
+    forward(layer, [scores], context)
+    with pytest.raises(CheckError, match=r"names\.txt: has 3 names"):
+        forward(layer, [scores], context)

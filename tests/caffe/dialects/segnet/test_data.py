@@ -56,6 +56,13 @@ def test_labels_keep_their_classes_when_they_are_resized(pictures):
     assert not built.blobs["data"].data[0, 1].any()
 
 
+def test_labels_may_be_smaller_than_their_images(pictures):
+    built = net("batch_size: 1 new_height: 12 new_width: 18 label_divide_factor: 6")
+    built.forward()
+    label = np.asarray(Image.open("l0.png"))
+    assert np.array_equal(built.blobs["label"].data[0, 0], label[::3, ::3])
+
+
 @pytest.mark.parametrize(
     ("options", "transform", "message"),
     [
@@ -63,6 +70,12 @@ def test_labels_keep_their_classes_when_they_are_resized(pictures):
         ("batch_size: 1 new_width: 4", "", "new_height is 0 and new_width 4"),
         ("batch_size: 1 crop_width: 4", "", "crop_height is 0 and crop_width 4"),
         ("batch_size: 1", "mirror: true", "transform_param has mirror"),
+        ("batch_size: 1 label_divide_factor: 0", "", "label_divide_factor is 0"),
+        (
+            "batch_size: 1 label_divide_factor: 2 crop_height: 2 crop_width: 2",
+            "",
+            "give one",
+        ),
     ],
 )
 def test_options_that_do_not_fit_are_refused(pictures, options, transform, message):

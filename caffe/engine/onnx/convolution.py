@@ -25,7 +25,7 @@ def convolve(layer: Layer, kind: str) -> list[Value]:
     window = layer.op.window(len(layer.bottom.shape))
     kernel = window.kernel or (1,)
     weights = [layer.blob(0, (*layer.blobs[0].shape[:2], *kernel))]
-    weights += [layer.blob(i) for i in range(1, len(layer.blobs))]
+    weights += [layer.blob(1, bias.shape[-1:]) for bias in layer.blobs[1:]]
     if window.kernel:
         options = window_options(window, layer.op.group)
     else:

@@ -11,8 +11,10 @@ from tests.support.stored import load_arrays
 
 TORCH = ["Axpy", "ConvolutionDepthwise", "DepthwiseConvolution", "ReLU6"]
 TORCH += ["BN", "Interp", "Reorg", "Reverse", "ShuffleChannel", "Transpose", "Upsample"]
+TORCH += ["Convolution3D", "Deconvolution3D", "L2Normalize", "Normalization"]
 # of the two layers Upsample that of one bottom
 ONNX = [*sorted({*TORCH} - {"Upsample"}), "ROIPooling", "Upsample/*_0[679]"]
+TORCH += ["Pooling3D"]
 
 
 def in_phase_test(path):

@@ -38,6 +38,7 @@ class NormalizeLayer(Operator):
     inside.
     """
 
+    usual = True
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:

@@ -1,0 +1,5 @@
+"""The layer types of FlowNet 2; importing the package enters them all."""
+
+from caffe.dialects.flownet.layers import comparison, sampling
+
+__all__ = ["comparison", "sampling"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,44 +92,42 @@ def match(
     matched = torch.full((len(boxes),), NONE, device=boxes.device)
     if not len(truths):
         return matched, boxes.new_zeros(len(boxes))
-    shared = overlaps(boxes, truths)
+    shared = overlaps(truths, boxes)
     shared[shared <= _TOUCH] = 0
     if options.ignore_cross_boundary_bbox:
         crossing = ((boxes < 0) | (boxes > 1)).any(1)
-        shared[crossing] = 0
-    most, which = shared.max(1)
+        shared[:, crossing] = 0
+    most, which = shared.max(0)
     if options.match_type == options.PER_PREDICTION:
         near = (most > 0) & (most >= options.overlap_threshold)
         matched = torch.where(near, which, matched)
     if options.ignore_cross_boundary_bbox:
         matched[crossing] = LEFT_OUT
-    for box, truth in _pairs(shared):
+    for box, truth, overlap in _pairs(shared):
         matched[box] = truth
-        most[box] = shared[box, truth]
+        most[box] = overlap
     return matched, most
 
 
-def _pairs(shared: torch.Tensor) -> list[tuple[int, int]]:
-    """Boxes and truths of the largest overlaps in turn, each used once.
+def _pairs(shared: torch.Tensor) -> Iterator[tuple[int, int, float]]:
+    """Boxes and truths of the largest overlaps (G, P) in turn, each used once.
 
-    Of equal overlaps that of the first box, and of the first truth, counts.
+    Of equal overlaps that of the first box, and of the first truth, counts. What is
+    used is set to 0.
     """
-    left = shared.clone()
-    best, rows = left.max(0)
-    pairs = []
-    for _ in range(shared.shape[1]):
+    best, columns = shared.max(1)
+    for _ in range(len(shared)):
         tied = best == best.max()
-        truth = int(torch.where(tied, rows, len(shared)).argmin())
-        if best[truth] <= 0:
+        truth = int(torch.where(tied, columns, shared.shape[1]).argmin())
+        box, overlap = int(columns[truth]), float(best[truth])
+        if overlap <= 0:
             break
-        box = int(rows[truth])
-        pairs.append((box, truth))
-        left[box] = 0
+        yield box, truth, overlap
+        shared[:, box] = 0
         best[truth] = 0
-        stale = ((rows == box) & (best > 0)).nonzero()[:, 0]
+        stale = ((columns == box) & (best > 0)).nonzero()[:, 0]
         if len(stale):
-            best[stale], rows[stale] = left[:, stale].max(0)
-    return pairs
+            best[stale], columns[stale] = shared[stale].max(1)
 
 
 def mine(

@@ -14,6 +14,7 @@ from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.errors import CheckError
 
 _LEAST = torch.finfo(torch.float32).min
+_FIRST = 4  # times as many candidates as boxes that are kept
 
 
 @register("DetectionOutput")
@@ -103,26 +104,40 @@ class DetectionOutputLayer(Operator):
         self, image: int, boxes: torch.Tensor, scores: torch.Tensor
     ) -> torch.Tensor:
         """Rows (D, 7) of one image, from (P, L, 4) boxes and (P, K) scores."""
-        found = []
-        for label, of_class in enumerate(scores.t().contiguous()):
-            if label != self.options.background_label_id:
-                own = boxes[:, label if self.boxes_each > 1 else 0]
-                found.append(self._of_class(label, own, of_class))
-        rows = torch.cat(found) if found else boxes.new_zeros(0, 6)
-        if 0 <= self.options.keep_top_k < len(rows):
-            best = first_by_score(rows[:, 1], self.options.keep_top_k)
-            rows = rows[best]
+        most = int(self.options.keep_top_k)
+        scores = scores.t().contiguous()
+        if 0 <= self.options.background_label_id < self.classes:
+            scores[self.options.background_label_id] = -torch.inf
+        # who is left depends on better boxes only: often the best few are enough
+        looked_at = _FIRST * most
+        rows, complete = boxes.new_zeros(0, 6), most == 0
+        while not complete and len(rows) < (most if most > 0 else 1):
+            least = _LEAST
+            if 0 < looked_at < scores.numel():
+                least = float(scores.view(-1).topk(looked_at).values[-1])
+            complete = least <= self.least
+            rows = self._of_classes(boxes, scores, least)
+            looked_at *= _FIRST
+        if 0 <= most < len(rows):
+            rows = rows[first_by_score(rows[:, 1], most)]
             rows = rows[rows[:, 0].argsort(stable=True)]
         return torch.cat([rows.new_full((len(rows), 1), image), rows], 1)
 
-    def _of_class(
-        self, label: int, boxes: torch.Tensor, scores: torch.Tensor
+    def _of_classes(
+        self, boxes: torch.Tensor, scores: torch.Tensor, least: float
     ) -> torch.Tensor:
-        """Label, score and box (D, 6) of what is left of (P, 4) boxes."""
-        candidates = (scores > self.least).nonzero()[:, 0]
-        candidates = candidates[first_by_score(scores[candidates], self.most)]
+        """Label, score and box (D, 6) of what is left of scores of `least` or more."""
+        candidates = (scores > self.least) & (scores >= least)
+        places = candidates.nonzero()[:, 1].split(candidates.sum(1).tolist())
         nms = self.options.nms_param
-        kept = suppressed(boxes[candidates], nms.nms_threshold, nms.eta)
-        candidates = candidates[kept]
-        scores = scores[candidates, None]
-        return torch.cat([torch.full_like(scores, label), scores, boxes[candidates]], 1)
+        found = [boxes.new_zeros(0, 6)]
+        for label, own in enumerate(places):
+            if not len(own):
+                continue
+            own = own[first_by_score(scores[label, own], self.most)]
+            of_class = boxes[own, label if self.boxes_each > 1 else 0]
+            kept = suppressed(of_class, nms.nms_threshold, nms.eta)
+            values = scores[label, own[kept], None]
+            labels = torch.full_like(values, label)
+            found.append(torch.cat([labels, values, of_class[kept]], 1))
+        return torch.cat(found)

@@ -132,17 +132,22 @@ class Code:
     options: Any
     plain: bool
 
+    @property
+    def name(self) -> str:
+        """Name of the code type."""
+        field = self.options.DESCRIPTOR.fields_by_name["code_type"]
+        return str(field.enum_type.values_by_number[self.options.code_type].name)
+
     def decode(
         self, offsets: torch.Tensor, priors: torch.Tensor, variances: torch.Tensor
     ) -> torch.Tensor:
         """Boxes from offsets, priors and variances of one shape (..., 4)."""
         if not self.plain:
             offsets = offsets * variances
-        kinds = _kinds(self.options)
-        if kinds == "CORNER":
+        if self.name == "CORNER":
             return priors + offsets
         sizes = priors[..., 2:] - priors[..., :2]
-        if kinds == "CORNER_SIZE":
+        if self.name == "CORNER_SIZE":
             return priors + offsets * torch.cat([sizes, sizes], -1)
         centres = (priors[..., :2] + priors[..., 2:]) / 2 + offsets[..., :2] * sizes
         half = offsets[..., 2:].exp() * sizes / 2
@@ -152,19 +157,12 @@ class Code:
         self, boxes: torch.Tensor, priors: torch.Tensor, variances: torch.Tensor
     ) -> torch.Tensor:
         """Offsets from boxes, priors and variances of one shape (..., 4)."""
-        kinds = _kinds(self.options)
         sizes = priors[..., 2:] - priors[..., :2]
         offsets = boxes - priors
-        if kinds == "CORNER_SIZE":
+        if self.name == "CORNER_SIZE":
             offsets = offsets / torch.cat([sizes, sizes], -1)
-        elif kinds == "CENTER_SIZE":
+        elif self.name == "CENTER_SIZE":
             centres = (offsets[..., :2] + offsets[..., 2:]) / 2 / sizes
             ratios = (boxes[..., 2:] - boxes[..., :2]) / sizes
             offsets = torch.cat([centres, ratios.log()], -1)
         return offsets if self.plain else offsets / variances
-
-
-def _kinds(options: Any) -> str:
-    """Name of the code type."""
-    field = options.DESCRIPTOR.fields_by_name["code_type"]
-    return str(field.enum_type.values_by_number[options.code_type].name)

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 
+from caffe.dialects.ssd import onnx
 from caffe.dialects.ssd.boxes import Code, first_by_score, suppressed
 from caffe.dialects.ssd.predictions import check_predictions
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
+from caffe.engine.onnx.graph import Value
+from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 
 _LEAST = torch.finfo(torch.float32).min
@@ -99,6 +102,10 @@ class DetectionOutputLayer(Operator):
             rows = scores.new_full((images, 7), -1)
             rows[:, 0] = torch.arange(images)
         return [rows[None, None]]
+
+    def to_onnx(self, layer: OnnxLayer) -> list[Value]:
+        """Give NonMaxSuppression; without detections the top has no rows."""
+        return [onnx.detections(layer, self.options, self.code.name, self.least)]
 
     def _detections(
         self, image: int, boxes: torch.Tensor, scores: torch.Tensor

@@ -43,7 +43,12 @@ def overlaps(a: torch.Tensor, b: torch.Tensor, pixel: float = 0) -> torch.Tensor
     return both.div_(either).nan_to_num_(0)
 
 
-def suppressed(boxes: torch.Tensor, threshold: float, eta: float = 1.0) -> torch.Tensor:
+def suppressed(
+    boxes: torch.Tensor,
+    threshold: float,
+    eta: float = 1.0,
+    groups: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Greedy non-maximum suppression.
 
     Parameters
@@ -54,35 +59,54 @@ def suppressed(boxes: torch.Tensor, threshold: float, eta: float = 1.0) -> torch
         A box stays unless it overlaps with one that stays by more than this.
     eta : float, default 1
         Below 1, after each box that stays the threshold is multiplied by it while it
-        is above 0.5.
+        is above 0.5. Not with groups.
+    groups : (n,) tensor, optional
+        Only boxes of one group suppress one another.
 
     Returns
     -------
     (k,) tensor of int64
         The boxes that stay, in order.
     """
+    indices, kept, threshold = _with_eta(boxes, threshold, eta)
+    if groups is None:
+        groups = torch.zeros_like(boxes[:, 0])
+    for part in indices.split(_BLOCK):
+        if kept:
+            before = torch.cat(kept)
+            worst = _within(boxes, groups, before, part).amax(0)
+            part = part[worst <= threshold]
+        kept.append(part[_first_come(_within(boxes, groups, part, part) > threshold)])
+    return torch.cat(kept) if kept else indices
+
+
+def _within(
+    boxes: torch.Tensor, groups: torch.Tensor, a: torch.Tensor, b: torch.Tensor
+) -> torch.Tensor:
+    """Overlaps of the boxes of two lists of indices, 0 where groups differ."""
+    same = groups[a][:, None] == groups[b]
+    return overlaps(boxes[a], boxes[b]).mul_(same)
+
+
+def _with_eta(
+    boxes: torch.Tensor, threshold: float, eta: float
+) -> tuple[torch.Tensor, list[torch.Tensor], float]:
+    """Suppress while the threshold changes: what is left, what stays, the threshold."""
     indices = torch.arange(len(boxes), device=boxes.device)
-    kept, worst = [], boxes.new_zeros(len(boxes))
-    while eta < 1 and threshold > 0.5 and len(indices):
+    kept: list[torch.Tensor] = []
+    if eta >= 1:
+        return indices, kept, threshold
+    worst = boxes.new_zeros(len(boxes))
+    while threshold > 0.5 and len(indices):
         worst = torch.maximum(worst, overlaps(boxes[indices[:1]], boxes[indices])[0])
         kept.append(indices[:1])
         threshold *= eta
         # a later box is held against all that stay by the threshold of its turn
         indices, worst = indices[1:], worst[1:]
-        passed = worst <= threshold
-        if passed.any():
-            first = int(passed.int().argmax())
-            indices, worst = indices[first:], worst[first:]
-        else:
-            indices = indices[:0]
-    indices = indices[worst[: len(indices)] <= threshold]
-    for part in indices.split(_BLOCK):
-        block = boxes[part]
-        if kept:
-            free = overlaps(boxes[torch.cat(kept)], block).amax(0) <= threshold
-            part, block = part[free], block[free]
-        kept.append(part[_first_come(overlaps(block, block) > threshold)])
-    return torch.cat(kept) if kept else indices
+        passed = (worst <= threshold).nonzero()[:, 0]
+        first = int(passed[0]) if len(passed) else len(indices)
+        indices, worst = indices[first:], worst[first:]
+    return indices[worst <= threshold], kept, threshold
 
 
 def _first_come(hits: torch.Tensor) -> torch.Tensor:

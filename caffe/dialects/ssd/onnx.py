@@ -53,7 +53,7 @@ def detections(layer: Layer, options: Any, code: str, least: float) -> Value:
 
 def _decoded(layer: Layer, options: Any, code: str) -> str:
     """Boxes (N, L, P, 4), L of them for each prior."""
-    offsets, _, prior = layer.bottoms
+    offsets, _, prior = layer.bottoms[:3]
     prior.fixed()
     count = prior.shape[2] // 4
     each = 1 if options.share_location else int(options.num_classes)

@@ -17,6 +17,7 @@ from caffe.engine.onnx.layer import Layer as OnnxLayer
 from caffe.errors import CheckError
 
 _LEAST = torch.finfo(torch.float32).min
+_AT_ONCE = 1024  # candidates of several classes that are compared at once
 _FIRST = 4  # times as many candidates as boxes that are kept
 
 
@@ -44,6 +45,7 @@ class DetectionOutputLayer(Operator):
             class.
         1 : (N, P K), scores of the K classes, of each prior.
         2 : (1, 2, 4 P), priors and variances as PriorBox makes them.
+        3 : optional, the images, for ``visualize``; not used here.
 
     Tops
         0 : (1, 1, D, 7): image, label, score, left, top, right, bottom of D detections,
@@ -51,14 +53,14 @@ class DetectionOutputLayer(Operator):
             number of the image and -1. Until the first forward D is taken to be 1.
     """
 
-    bottoms = (3, 3)
+    bottoms = (3, 4)
     differentiable_bottoms = ()
     usual = True
 
     @classmethod
     def claims(cls, param: Any, blobs: int | None) -> bool | None:
-        """Only this form has three bottoms."""
-        return len(param.bottom) == 3 if param.bottom else None
+        """Only this form has three bottoms, or four."""
+        return len(param.bottom) in (3, 4) if param.bottom else None
 
     def setup(self, param: Any, context: Context) -> None:
         """Read and check the options."""
@@ -86,7 +88,7 @@ class DetectionOutputLayer(Operator):
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Decode, suppress, and list image by image."""
-        offsets, scores, priors = (bottom.detach().float() for bottom in bottoms)
+        offsets, scores, priors = (x.detach().float() for x in bottoms[:3])
         images = len(offsets)
         places, variances = priors.reshape(2, -1, 1, 4)
         offsets = offsets.reshape(images, -1, self.boxes_each, 4)
@@ -135,16 +137,35 @@ class DetectionOutputLayer(Operator):
     ) -> torch.Tensor:
         """Label, score and box (D, 6) of what is left of scores of `least` or more."""
         candidates = (scores > self.least) & (scores >= least)
-        places = candidates.nonzero()[:, 1].split(candidates.sum(1).tolist())
+        labels, places = candidates.nonzero(as_tuple=True)
+        values = scores[labels, places]
+        order = values.argsort(descending=True, stable=True)
+        order = order[labels[order].argsort(stable=True)]
+        counts = candidates.sum(1)
+        if self.most >= 0:
+            starts = counts.cumsum(0) - counts
+            ranks = torch.arange(len(order), device=order.device) - starts[labels]
+            order = order[ranks < self.most]
+            counts = counts.clamp(max=self.most)
+        labels, places, values = labels[order], places[order], values[order]
+        own = boxes[places, labels if self.boxes_each > 1 else 0]
+        rows = torch.cat([labels[:, None].to(own), values[:, None], own], 1)
         nms = self.options.nms_param
-        found = [boxes.new_zeros(0, 6)]
-        for label, own in enumerate(places):
-            if not len(own):
-                continue
-            own = own[first_by_score(scores[label, own], self.most)]
-            of_class = boxes[own, label if self.boxes_each > 1 else 0]
-            kept = suppressed(of_class, nms.nms_threshold, nms.eta)
-            values = scores[label, own[kept], None]
-            labels = torch.full_like(values, label)
-            found.append(torch.cat([labels, values, of_class[kept]], 1))
+        found = [rows[:0]]
+        for part in rows.split(_together(counts.tolist(), nms.eta)):
+            kept = suppressed(part[:, 2:], nms.nms_threshold, nms.eta, part[:, 0])
+            found.append(part[kept])
         return torch.cat(found)
+
+
+def _together(counts: Sequence[int], eta: float) -> list[int]:
+    """Sizes of the lists that are suppressed at once, of one class or of several.
+
+    Few large steps are faster than many small ones, up to some size.
+    """
+    sizes = [0]
+    for count in counts:
+        if sizes[-1] and (sizes[-1] + count > _AT_ONCE or eta < 1):
+            sizes.append(0)
+        sizes[-1] += count
+    return sizes

@@ -7,6 +7,7 @@ import torch
 from caffe.dialects.ssd.boxes import Code, first_by_score, overlaps, suppressed
 from caffe.dialects.ssd.matching import match
 from caffe.proto import caffe_pb2
+from tests.support.plain_boxes import greedy, overlap
 
 CODES = ["CORNER", "CENTER_SIZE", "CORNER_SIZE"]
 
@@ -19,26 +20,6 @@ def some_boxes(count: int, seed: int) -> torch.Tensor:
     )
     both = np.concatenate([centre - size / 2, centre + size / 2], 1)
     return torch.from_numpy(both.astype(np.float32))
-
-
-def overlap(a, b) -> float:
-    """Jaccard overlap of two boxes, in the order of SSD's operations."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    size = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return width * height / (size[0] + size[1] - width * height)
-
-
-def greedy(boxes, threshold: float, eta: float) -> list[int]:
-    kept: list[int] = []
-    for i, box in enumerate(boxes):
-        if all(overlap(box, boxes[j]) <= threshold for j in kept):
-            kept.append(i)
-            if eta < 1 and threshold > 0.5:
-                threshold *= eta
-    return kept
 
 
 def test_overlap_by_hand():
@@ -61,6 +42,17 @@ def test_suppression_is_greedy(threshold, eta, count):
     boxes = some_boxes(count, count)
     kept = suppressed(boxes, threshold, eta).tolist()
     assert kept == greedy(boxes.double().tolist(), threshold, eta)
+
+
+def test_boxes_of_other_groups_do_not_count():
+    boxes, groups = some_boxes(500, 7), torch.arange(500) % 3
+    kept = suppressed(boxes, 0.3, groups=groups).tolist()
+    expected = []
+    for group in range(3):
+        own = range(group, 500, 3)
+        found = greedy(boxes[own].double().tolist(), 0.3, 1)
+        expected += [own[i] for i in found]
+    assert kept == sorted(expected)
 
 
 def test_a_box_exactly_at_the_threshold_stays():

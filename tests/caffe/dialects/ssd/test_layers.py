@@ -14,6 +14,7 @@ from tests.support.layers import (
     run_layer,
     shapes_of,
 )
+from tests.support.plain_boxes import greedy
 
 PRIORS = np.array([[0.1, 0.1, 0.5, 0.5], [0.4, 0.4, 0.9, 0.9], [0, 0.5, 0.4, 1]])
 VARIANCES = np.full((3, 4), 0.1)
@@ -130,6 +131,38 @@ class TestDetectionOutput:
             "num_classes: 3 keep_top_k: 2", np.zeros((1, 12)), self.scores
         )
         np.testing.assert_allclose(rows[:, 2], [0.9, 0.7], rtol=1e-6)
+
+    def test_a_fourth_bottom_of_images_changes_nothing(self):
+        text = "detection_output_param { num_classes: 3 code_type: CENTER_SIZE }"
+        bottoms = [np.zeros((1, 12)), self.scores, PRIOR, np.zeros((1, 3, 9, 9))]
+        (top,) = run_layer("DetectionOutput", text, bottoms)
+        rows = detections("num_classes: 3", *bottoms[:2])
+        assert top[0, 0].tolist() == rows.tolist()
+
+    @pytest.mark.parametrize("options", ["", "keep_top_k: 20", "keep_top_k: 2000"])
+    def test_many_boxes_are_suppressed_class_by_class(self, options):
+        random = np.random.default_rng(8)
+        start = random.uniform(0, 0.8, (600, 2))
+        size = random.uniform(0.05, 0.2, (600, 2))
+        boxes = np.concatenate([start, start + size], 1).astype(np.float32)
+        prior = np.stack([boxes.ravel(), np.ones(2400)])[None]
+        scores = random.dirichlet(np.ones(5), 600).astype(np.float32)
+        rows = detections(
+            f"num_classes: 5 nms_param {{ nms_threshold: 0.3 top_k: 400 }} {options}",
+            np.zeros((1, 2400)),
+            scores.reshape(1, -1),
+            prior,
+        )
+        expected = []
+        for label in range(1, 5):
+            order = np.argsort(-scores[:, label], kind="stable")[:400]
+            kept = greedy(boxes[order].astype(float).tolist(), 0.3, 1)
+            expected += [(label, scores[i, label]) for i in order[kept]]
+        if "keep_top_k" in options:
+            count = int(options.split()[1])
+            best = sorted(expected, key=lambda row: -row[1])[:count]
+            expected = [row for row in expected if row in best]
+        assert [(int(r[1]), np.float32(r[2])) for r in rows] == expected
 
     def test_without_background_all_classes_count(self):
         rows = detections(

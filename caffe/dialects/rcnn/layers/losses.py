@@ -62,12 +62,7 @@ class SmoothL1LossOHEMLayer(Operator):
 
     def setup(self, param: Any, context: Context) -> None:
         """Read what to divide by."""
-        options = param.loss_param
-        self._fixed: float | None = None
-        if options.normalization == options.PRE_FIXED:
-            self._fixed = max(1.0, float(options.pre_fixed_normalizer))
-        else:
-            self._normalizer = Normalizer(options, options.VALID)
+        self._normalizer = Normalizer(param.loss_param, param.loss_param.VALID)
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number, and one for each position."""
@@ -84,12 +79,8 @@ class SmoothL1LossOHEMLayer(Operator):
         if len(bottoms) == _WITH_WEIGHTS:
             difference = _Weighted.apply(difference, bottoms[2].detach())
         losses = _smooth(difference).sum(1, keepdim=True)
-        if self._fixed is None:
-            valid = losses.new_full((), losses.numel())
-            divisor: Any = self._normalizer.divisor(valid, losses.shape)
-        else:
-            divisor = self._fixed
-        tops = [losses.sum() / divisor]
+        valid = losses.new_full((), losses.numel())
+        tops = [losses.sum() / self._normalizer.divisor(valid, losses.shape)]
         if len(self.param.top) > 1:
             shape = self.shapes([tuple(bottoms[0].shape)])[1]
             tops.append(losses.detach().reshape(shape))

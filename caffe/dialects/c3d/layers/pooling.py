@@ -64,7 +64,6 @@ class Pooling3DLayer(Operator):
     The gradient of a maximum goes to all elements that are as large.
     """
 
-    half = Half.PASSES
     backward_needs_top = False
 
     @classmethod
@@ -83,6 +82,8 @@ class Pooling3DLayer(Operator):
         if options.pool not in {options.MAX, options.AVE}:
             raise CheckError("pool is STOCHASTIC: expected MAX or AVE")
         self.maximum = options.pool == options.MAX
+        if self.maximum:
+            self.half = Half.PASSES
         self.kernel, self.stride, self.pad = _windows(param)
         if self.maximum and any(self.pad):
             raise CheckError(f"pad is {self.pad[1]}: expected 0 for MAX")

@@ -87,7 +87,6 @@ class AxpyLayer(Operator):
     bottoms = (3, 3)
     pointwise = True
     capturable = True
-    half = Half.PASSES
     backward_needs_top = False
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
@@ -185,7 +184,6 @@ class ChannelScaleLayer(Operator):
     bottoms = (2, 2)
     pointwise = True
     capturable = True
-    half = Half.PASSES
     backward_needs_top = False
 
     def setup(self, param: Any, context: Context) -> None:

@@ -148,6 +148,7 @@ class _CTCLoss(_CTC):
         """Read the options."""
         self.options = param.ctc_loss_param
         self.merge = bool(self.options.ctc_merge_repeated)
+        self.delay = max(int(self.options.output_delay), 0)
 
     def _sequences(
         self, bottoms: Tensors
@@ -163,13 +164,12 @@ class _CTCLoss(_CTC):
         """Find the costs, and their gradients at once."""
         x = as_floats(bottoms[0])
         lengths, labels, counts = self._sequences(bottoms)
-        delay = max(int(self.options.output_delay), 0)
         blank = self._blank(x.shape[2])
         with torch.enable_grad():
             scores = x.detach().reshape(x.shape[:3]).requires_grad_()
-            usable = (lengths - delay).clamp(min=1)
+            usable = (lengths - self.delay).clamp(min=1)
             costs = _costs(
-                scores[delay:], usable, labels, counts, blank, merge=self.merge
+                scores[self.delay :], usable, labels, counts, blank, merge=self.merge
             )
             possible = costs < -_NEVER / 2
             total = costs.where(possible, 0).sum()
@@ -211,6 +211,11 @@ class CTCLossLayer(_CTCLoss):
         """Answer a number."""
         steps = prod(bottom_shapes[0][:2])
         self._check(bottom_shapes, (steps, steps))
+        if self.delay >= bottom_shapes[0][0]:
+            raise CheckError(
+                f"output_delay is {self.delay}: expected less than the "
+                f"{bottom_shapes[0][0]} steps of bottom 0"
+            )
         return [()]
 
     def _sequences(
@@ -222,7 +227,7 @@ class CTCLossLayer(_CTCLoss):
         counts = _until(labels, (labels < 0) | (labels >= shape[2] - 1))
         if self.options.preprocess_collapse_repeated:
             labels, counts = _collapsed(labels, counts)
-        if (counts > lengths - max(int(self.options.output_delay), 0)).any():
+        if (counts > lengths - self.delay).any():
             longest = int((counts - lengths).argmax())
             raise CheckError(
                 f"bottom 2 holds {int(counts[longest])} labels for the "
@@ -258,7 +263,7 @@ class WarpCTCLossLayer(_CTCLoss):
     def setup(self, param: Any, context: Context) -> None:
         """Read the options; those of CTCLoss have no effect."""
         super().setup(param, context)
-        self.merge = True
+        self.merge, self.delay = True, 0
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number."""

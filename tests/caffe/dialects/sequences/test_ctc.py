@@ -89,6 +89,27 @@ def test_labels_and_blanks_beyond_the_classes_are_refused():
         shapes_of("CTCLoss", "", [(T, N, C), (T, 2), (T, N)])
 
 
+def test_a_delay_counts_in_ctc_alone_and_ends_before_the_steps():
+    bottoms = [scores(), going_on(9, 9, 9), labels([0], [1], [2])]
+    first, second = (
+        [
+            run_layer(kind, f"ctc_loss_param {{ blank_index: 4 {more} }}", bottoms)[0]
+            for more in ("", "output_delay: 2")
+        ]
+        for kind in ("CTCLoss", "WarpCTCLoss")
+    )
+    assert first[0] != first[1]
+    assert second[0] == second[1] == first[0]
+    shortened = [bottoms[0][2:], going_on(7, 7, 7)[:7], bottoms[2][:7]]
+    shortened[1][0] = 0
+    (alone,) = run_layer("CTCLoss", "ctc_loss_param { blank_index: 4 }", shortened)
+    torch.testing.assert_close(first[1], alone)
+    with pytest.raises(CheckError, match="output_delay is 9"):
+        shapes_of(
+            "CTCLoss", "ctc_loss_param { output_delay: 9 }", [(T, N, C), (T, N), (T, N)]
+        )
+
+
 def test_the_ways_of_warp_ctc_to_give_labels_agree():
     x = scores()
     by_rows = torch.tensor([[1.0, 2, 0], [3, 0, 0], [1, 1, 2]])

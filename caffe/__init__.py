@@ -83,6 +83,7 @@ _MODULES = (
     "classifier",
     "coord_map",
     "detector",
+    "dnn",
     "draw",
     "errors",
     "export",

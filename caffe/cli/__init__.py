@@ -1,7 +1,8 @@
 """The command `caffe`. Loads no torch before a verb needs it.
 
 To add a verb, write its module (``NAME``, ``HELP``, ``run(flags) -> int``) and enter it
-in ``VERBS``.
+in ``VERBS``. Its ``OPERANDS``, if it has them, are flags that may be given by their
+place.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from caffe.glog import log
 from caffe.memory import check_room_to_load
 from caffe.streams import while_read
 
-VERBS = ("train", "test", "device_query", "time", "upgrade")
+VERBS = ("train", "test", "check", "device_query", "time", "upgrade")
 
 _EXAMPLES = """\
 examples:
@@ -31,6 +32,7 @@ examples:
   caffe train -solver solver.prototxt -snapshot run_iter_1000.solverstate -gpu 0
   caffe train -solver solver.prototxt -weights base.caffemodel,head.caffemodel -gpu all
   caffe test -model train.prototxt -weights run.caffemodel -iterations 100
+  caffe check deploy.prototxt trained.caffemodel
   caffe upgrade -model old.prototxt -output new.prototxt -crop coordinate_maps"""
 
 
@@ -61,10 +63,13 @@ def _main(arguments: Sequence[str] | None) -> int:
         return 1
     if begin(flags):
         return 0
-    if flags.help or len(actions) != 1:
+    action, *operands = actions or [""]
+    known = getattr(_verb(action), "OPERANDS", ()) if action in VERBS else ()
+    if flags.help or not action or len(operands) > len(known):
         print(_usage())
         return 1 if flags.help else 0
-    (action,) = actions
+    for name, operand in zip(known, operands, strict=False):
+        setattr(flags, name, operand)
     if action not in VERBS:
         log("caffe.cpp:67", "Available caffe actions:", "E")
         for name in sorted(VERBS):

@@ -25,7 +25,9 @@ class Flags(CommandFlags):
     )
     solver: str = flag("", "The solver definition protocol buffer text file.")
     model: str = flag("", "The model definition protocol buffer text file.")
-    phase: str = flag("", "Network phase (TRAIN or TEST). Only used for 'time'.")
+    phase: str = flag(
+        "", "Network phase (TRAIN or TEST). Only used for 'time' and 'check'."
+    )
     level: int = flag(0, "Network level.")
     stage: str = flag("", "Network stages, separated by ','.")
     snapshot: str = flag("", "The solver state to resume training from.")

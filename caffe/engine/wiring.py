@@ -64,7 +64,7 @@ class Wiring:
         self._owners: dict[str, tuple[Node, int, Learnable]] = {}
         self._memory = 0
         self._named = {name for layer in net.layer for name in layer.top}
-        check_known(net)
+        self._check(net)
         for layer in net.layer:
             self._add(layer)
         self.outputs = sorted(self._available)
@@ -72,6 +72,9 @@ class Wiring:
         for name in self.outputs:
             log("net.cpp:260", f"This network produces output {name}")
         log("net.cpp:273", "Network initialization done.")
+
+    def _check(self, net: Any) -> None:
+        check_known(net)
 
     def fill(self) -> None:
         """Fill the parameters that nobody has given values."""

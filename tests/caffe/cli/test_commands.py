@@ -117,6 +117,7 @@ class TestUsage:
         found = [ln.partition("] ")[2] for ln in capsys.readouterr().err.splitlines()]
         assert found == [
             "Available caffe actions:",
+            "\tcheck",
             "\tdevice_query",
             "\ttest",
             "\ttime",

@@ -60,6 +60,12 @@ class DataTransformer:
             raise CheckError("Cannot specify mean_file and mean_value at the same time")
         if param.force_color and param.force_gray:
             raise CheckError("cannot set both force_color and force_gray")
+        for name in ("resize_param", "noise_param"):
+            if param.HasField(name):
+                raise CheckError(
+                    f"transform_param has {name}, which this layer does not do: "
+                    "expected none"
+                )
         self._crop = _crop(param)
         self.mirror = bool(param.mirror)
         self._train = train

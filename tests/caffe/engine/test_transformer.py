@@ -64,6 +64,23 @@ class TestDataTransformer:
         assert not one.needs_random
         np.testing.assert_array_equal(one.transform(image), image[:, 1:4, 2:5])
 
+    def test_a_crop_may_have_two_sides(self, image):
+        top = transformer(crop_h=2, crop_w=6).transform(image)
+        np.testing.assert_array_equal(top, image[:, 2:4, 1:7])
+
+    @pytest.mark.parametrize(
+        ("options", "complaint"),
+        [
+            ({"crop_h": 2}, "crop_h is 2 and crop_w 0: give both"),
+            ({"crop_h": 2, "crop_w": 2, "crop_size": 2}, "give one"),
+            ({"resize_param": {"height": 3, "width": 3}}, "has resize_param"),
+            ({"noise_param": {"inverse": True}}, "has noise_param"),
+        ],
+    )
+    def test_refuses_what_it_cannot_do(self, options, complaint):
+        with pytest.raises(CheckError, match=complaint):
+            transformer(**options)
+
     def test_crops_anywhere_in_training(self, image):
         one = transformer(train=True, crop_size=4)
         assert one.needs_random

@@ -64,9 +64,11 @@ class AnnotatedDataLayer(PrefetchingLayer):
         options, own = param.data_param, param.annotated_data_param
         if options.batch_size < 1:
             raise CheckError("batch_size is 0: expected a number above 0")
-        transformer = DataTransformer(
-            param.transform_param, train=context.train, log=context.log
-        )
+        rest = caffe_pb2.TransformationParameter()
+        rest.CopyFrom(param.transform_param)
+        for name in ("resize_param", "noise_param"):  # the augmentation does it
+            rest.ClearField(name)
+        transformer = DataTransformer(rest, train=context.train, log=context.log)
         backend = caffe_pb2.DataParameter.DB.Name(options.backend).lower()
         database = open_database(backend, options.source, context.log)
         boxes: bool | None = None

@@ -84,7 +84,7 @@ class Layer:
 
     def keep_top_k(self) -> int | None:
         """How many detections of an image an SSD's last layer lists; None: no such."""
-        if self.type != "DetectionOutput" or len(self.bottoms) != 3:
+        if self.type != "DetectionOutput" or len(self.bottoms) < 3:
             return None
         return int(self._param.detection_output_param.keep_top_k)
 

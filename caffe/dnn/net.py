@@ -236,10 +236,9 @@ class Net:
 
         Parameters
         ----------
-        layerId : int, optional
-            Of that layer alone.
-        netInputShapes : sequence of int, or a sequence of such
-            Shape of the input, or of each.
+        *args : int, sequence of int
+            Number of a layer, to count it alone, and the shape of the input, or a list
+            with that of each input. The number can be left out.
         """
         *layer, shapes = args
         if shapes and isinstance(shapes[0], (int, np.integer)):

@@ -134,7 +134,7 @@ setup(
     packages=find_packages(include=["caffe*", "pyunet*"]),
     package_data={
         "caffe.dialects": ["*/fields.proto"],
-        "caffe.proto": ["caffe.desc", "caffe.proto", "*.pyi"],
+        "caffe.proto": ["*.desc", "caffe.proto", "forks.tsv", "*.pyi"],
         "pyunet_bridges.napari": ["napari.yaml"],
         "pyunet_reproduce.report": ["page.html"],
         "pyunet_reproduce": ["published.tsv", "measured.toml", "recipes/*.toml"],

@@ -10,6 +10,10 @@ grpcio-tools``; in the folder ``caffe/proto``)::
 
     python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto
 
+``dialects.desc`` is the schema with all dialects of this distribution, so that their
+declarations need not be read at each start; where these have changed they are, until
+it is written again (``python tools/dialects_desc.py``).
+
 Examples
 --------
 >>> from caffe.proto import caffe_pb2
@@ -21,23 +25,52 @@ True
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pb2, message_factory
 from google.protobuf.internal import enum_type_wrapper
 
-from caffe.proto.dialects import dialects
+from caffe.proto.dialects import Dialect, dialects
 from caffe.proto.forks import add_names
-from caffe.proto.schema import built, merged
+from caffe.proto.schema import built, digest, merged
+
+_FOLDER = Path(__file__).parent
+_DIGEST = 4  # bytes before the stored schema
 
 
-def _load(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Return the file descriptor and all that a generated module would define."""
-    (base,) = descriptor_pb2.FileDescriptorSet.FromString(path.read_bytes()).file
-    schema = merged(base, dialects())
+def _merged() -> Any:
+    """Merge BVLC's schema with all dialects; that of ours may be stored."""
+    raw = (_FOLDER / "caffe.desc").read_bytes()
+    ours = [dialect for dialect in dialects() if dialect.offset is not None]
+    others = [dialect for dialect in dialects() if dialect.offset is None]
+    kept = (_FOLDER / "dialects.desc").read_bytes()
+    if kept.startswith(digest(raw, ours)):
+        schema = descriptor_pb2.FileDescriptorProto.FromString(kept[_DIGEST:])
+    else:
+        schema = of_ours(raw, ours)
+    return merged(schema, others) if others else schema
+
+
+def of_ours(raw: bytes, ours: Iterable[Dialect]) -> Any:
+    """Merge BVLC's schema with the dialects of this distribution, and the forks' names.
+
+    Parameters
+    ----------
+    raw : bytes
+        Content of ``caffe.desc``.
+    ours : iterable of Dialect
+    """
+    (base,) = descriptor_pb2.FileDescriptorSet.FromString(raw).file
+    schema = merged(base, ours)
     add_names(schema)
-    descriptor = built(schema)
+    return schema
+
+
+def _load() -> tuple[Any, dict[str, Any]]:
+    """Return the file descriptor and all that a generated module would define."""
+    descriptor = built(_merged())
     names: dict[str, Any] = {}
     for name, message in descriptor.message_types_by_name.items():
         names[name] = message_factory.GetMessageClass(message)
@@ -48,5 +81,5 @@ def _load(path: Path) -> tuple[Any, dict[str, Any]]:
     return descriptor, names
 
 
-DESCRIPTOR, _names = _load(Path(__file__).with_name("caffe.desc"))
+DESCRIPTOR, _names = _load()
 globals().update(_names)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from google.protobuf import descriptor_pb2
 
 from caffe.errors import CheckError
 from caffe.proto.declarations import parse_declarations
 from caffe.proto.text import read_bytes
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 _GROUP = "caffe.dialects"  # our package, and the entry points of others
 
@@ -114,7 +118,7 @@ def dialects() -> tuple[Dialect, ...]:
     # the earlier one keeps a number that both have: a new dialect comes last, so that
     # files that were written before it mean the same
     ours.sort(key=lambda dialect: dialect.offset)
-    return (*ours, *map(_loaded, sorted(entry_points(group=_GROUP))))
+    return (*ours, *_others())
 
 
 def dialect_of(module: str) -> str:
@@ -123,6 +127,37 @@ def dialect_of(module: str) -> str:
         if dialect.layers and f"{module}.".startswith(f"{dialect.layers}."):
             return dialect.name
     return ""
+
+
+def _others() -> list[Dialect]:
+    """Dialects of installed packages."""
+    if not any(map(_names_the_group, sys.path)):
+        return []
+    from importlib.metadata import entry_points
+
+    return [_loaded(entry) for entry in sorted(entry_points(group=_GROUP))]
+
+
+def _names_the_group(place: str) -> bool:
+    """Tell whether a package in a folder may have a dialect.
+
+    To ask importlib for the entry points takes longer than to read the schema.
+    """
+    try:
+        names = os.listdir(place or ".")  # noqa: PTH208 - half the time of Path's
+    except NotADirectoryError:
+        return True  # an archive, which importlib can look into
+    except OSError:
+        return False
+    for name in names:
+        if name.endswith((".dist-info", ".egg-info", ".egg")):
+            try:
+                with open(f"{place or '.'}/{name}/entry_points.txt", "rb") as file:
+                    if _GROUP.encode() in file.read():
+                        return True
+            except OSError:
+                continue
+    return False
 
 
 def _loaded(entry: EntryPoint) -> Dialect:

@@ -109,8 +109,13 @@ def unsupported(message: Any) -> Iterator[tuple[str, str]]:
                 yield from unsupported(inner)
 
 
+def table() -> bytes:
+    """Content of ``forks.tsv``."""
+    return _TABLE.read_bytes()
+
+
 @cache
 def _forks() -> dict[tuple[str, str], str]:
-    lines = _TABLE.read_text(encoding="utf-8").splitlines()
+    lines = table().decode().splitlines()
     rows = (line.split("\t") for line in lines[1:])
     return {(place, name): fork for place, name, fork in rows}

@@ -19,7 +19,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from caffe.errors import CheckError
 from caffe.proto.declarations import messages_in, named_blocks
 from caffe.proto.dialects import Dialect
-from caffe.proto.forks import NUMBERS
+from caffe.proto.forks import NUMBERS, table
 
 _Field = descriptor_pb2.FieldDescriptorProto
 _FIRST_DRAWN, _DRAWN = 1 << 20, (1 << 29) - (1 << 20)  # protobuf's largest: 2^29 - 1
@@ -49,6 +49,22 @@ def merged(base: Any, dialects: Iterable[Dialect]) -> Any:
     for dialect in dialects:
         _Addition(schema, dialect).add()
     return schema
+
+
+def digest(base: bytes, dialects: Iterable[Dialect]) -> bytes:
+    """Tell schemas apart by what they are merged from.
+
+    Parameters
+    ----------
+    base : bytes
+        BVLC's schema.
+    dialects : iterable of Dialect
+    """
+    parts = [base, table()]
+    for dialect in dialects:
+        fields = b"" if dialect.fields is None else dialect.fields.read_bytes()
+        parts.append(f"{dialect.name} {dialect.offset} {len(fields)}".encode() + fields)
+    return crc32(b"\0".join(parts)).to_bytes(4, "big")
 
 
 def built(schema: Any) -> Any:

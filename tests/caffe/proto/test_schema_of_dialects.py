@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from google.protobuf import descriptor_pb2, message_factory
 
 from caffe.errors import CheckError
+from caffe.proto import caffe_pb2
 from caffe.proto.declarations import parse_declarations
-from caffe.proto.dialects import Dialect
-from caffe.proto.schema import built, merged, numbered_as
+from caffe.proto.dialects import Dialect, dialects
+from caffe.proto.schema import built, digest, merged, numbered_as
 
+PROTO = Path(caffe_pb2.__file__).parent
 BASE = """
 message LayerParameter { optional string name = 1; optional A a_param = 5; }
 message A { enum Mode { NONE = 0; FULL = 3; } optional Mode mode = 1; }
@@ -115,3 +119,18 @@ def test_dialects_that_disagree_are_named(dialect, text, complaint, offset):
         return
     with pytest.raises(CheckError, match=f"dialect 'x' .*: {complaint}"):
         merged(base(), [dialect(text, offset=offset)])
+
+
+def test_the_stored_schema_is_what_the_dialects_declare():
+    raw = (PROTO / "caffe.desc").read_bytes()
+    ours = [each for each in dialects() if each.offset is not None]
+    want = caffe_pb2.of_ours(raw, ours).SerializeToString(deterministic=True)
+    stored = (PROTO / "dialects.desc").read_bytes()
+    assert stored == digest(raw, ours) + want, "python tools/dialects_desc.py"
+
+
+def test_a_stored_schema_that_is_not_current_is_not_used():
+    raw = (PROTO / "caffe.desc").read_bytes()
+    ours = [each for each in dialects() if each.offset is not None]
+    fewer = ours[:-1]
+    assert digest(raw, ours) not in (digest(raw, fewer), digest(raw + b"x", ours))

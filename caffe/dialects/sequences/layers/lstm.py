@@ -14,6 +14,8 @@ from caffe.engine.layer import Context, Operator, ParameterSpec, Shape, Tensors
 from caffe.engine.layers.shared import text
 from caffe.errors import CheckError
 
+_BY_STEPS = 3  # axes of a bottom of steps and sequences
+
 
 @register("Lstm")
 class LstmLayer(Operator):
@@ -31,6 +33,9 @@ class LstmLayer(Operator):
 
     Tops
         0 : (T N, H)
+
+    A bottom of three axes is (T, N, I), as in CTPN and caffe_ocr: the top is (T, N, H),
+    batch_size has no effect, and no quirk below is theirs (unproven).
 
     Blobs
         0 : (4 H, I), 1 : (4 H, H), 2 : (4 H,), for the gates i, f, o and g in turn.
@@ -59,10 +64,21 @@ class LstmLayer(Operator):
         self.remembers = len(param.bottom) > 1
         self.inputs: int | None = None
 
+    @staticmethod
+    def _inputs(shape: Sequence[int]) -> int:
+        """Count the numbers of one step of one sequence."""
+        return prod(shape[2:] if len(shape) == _BY_STEPS else shape[1:])
+
+    def _size(self, shape: Sequence[int]) -> tuple[int, int]:
+        """Numbers of steps and of sequences."""
+        if len(shape) == _BY_STEPS:
+            return shape[0], shape[1]
+        return shape[0] // self.sequences, self.sequences
+
     def parameters(self, bottom_shapes: Sequence[Shape]) -> list[ParameterSpec]:
         """Declare two matrices and a bias."""
         options = self.param.lstm_param
-        self.inputs, rows = prod(bottom_shapes[0][1:]), 4 * self.num_output
+        self.inputs, rows = self._inputs(bottom_shapes[0]), 4 * self.num_output
         return [
             ParameterSpec((rows, self.inputs), options.weight_filler),
             ParameterSpec((rows, self.num_output), options.weight_filler),
@@ -72,24 +88,27 @@ class LstmLayer(Operator):
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """``num_output`` numbers a row."""
         x = bottom_shapes[0]
-        if x[0] % self.sequences:
+        by_steps = len(x) == _BY_STEPS
+        if not by_steps and x[0] % self.sequences:
             raise CheckError(
                 f"bottom 0 is {text(x)}: expected a multiple of batch_size "
                 f"{self.sequences} rows"
             )
-        if self.inputs not in {None, prod(x[1:])}:
+        inputs, size = self._inputs(x), self._size(x)
+        if self.inputs not in {None, inputs}:
             raise CheckError(
-                f"bottom 0 {text(x)} has {prod(x[1:])} inputs a row: the weights are "
-                f"for {self.inputs}"
+                f"bottom 0 {text(x)} has {inputs} inputs a step: the weights are for "
+                f"{self.inputs}"
             )
         if len(bottom_shapes) > 1:
-            begins, size = bottom_shapes[1], (x[0] // self.sequences, self.sequences)
-            if begins not in {x[:1], size} and begins != (*x[:1], *[1] * len(x[1:])):
+            begins, flat = bottom_shapes[1], (prod(size),)
+            known = {size} if by_steps else {size, flat, (*flat, *[1] * len(x[1:]))}
+            if begins not in known:
                 raise CheckError(
                     f"bottom 1 is {text(begins)}: expected {text(size)}, as bottom 0 "
-                    f"has {x[0]} rows of {self.sequences} sequences"
+                    f"is {text(x)}"
                 )
-        return [(x[0], self.num_output)]
+        return [(*(size if by_steps else x[:1]), self.num_output)]
 
     def multiply_adds(
         self,
@@ -98,21 +117,26 @@ class LstmLayer(Operator):
         params: Sequence[Shape],
     ) -> int:
         """Count both matrices once a row."""
-        return bottoms[0][0] * sum(prod(shape) for shape in params if len(shape) == 2)
+        steps = prod(self._size(bottoms[0]))
+        return steps * sum(prod(shape) for shape in params if len(shape) == 2)
 
     def forward(self, bottoms: Tensors, params: Tensors, context: Context) -> Tensors:
         """Run through the steps, and remember the state where it lasts."""
         x = bottoms[0]
         matrix, recurrent, bias = params
-        steps = (-1, self.sequences)
-        drive = functional.linear(x.flatten(1), matrix, bias).unflatten(0, steps)
+        by_steps, size = x.dim() == _BY_STEPS, self._size(x.shape)
+        rows = x.reshape(*size, self._inputs(x.shape))
+        drive = functional.linear(rows, matrix, bias)
         going_on = self._going_on(bottoms, drive)
         before = self._before(drive, context)
         h, c = before
         outputs: list[torch.Tensor] = []
         for step, go_on in zip(drive, going_on[..., None], strict=True):
-            seen = len(h) if outputs else 1
-            gates = step + _Recurrence.apply(h, go_on, recurrent, seen)
+            if by_steps:
+                gates = step + functional.linear(h * go_on, recurrent)
+            else:
+                seen = len(h) if outputs else 1
+                gates = step + _Recurrence.apply(h, go_on, recurrent, seen)
             if self.threshold > 0:
                 gates = _Clipped.apply(gates, self.threshold)
             i, f, o, g = gates.chunk(4, 1)
@@ -123,7 +147,7 @@ class LstmLayer(Operator):
             for name, old, new in zip("hc", before, (h, c), strict=True):
                 context.state[f"{name}_before"] = old.cpu().numpy()
                 context.state[name] = new.detach().cpu().numpy()
-        return [torch.cat(outputs)]
+        return [(torch.stack if by_steps else torch.cat)(outputs)]
 
     def _going_on(self, bottoms: Tensors, drive: torch.Tensor) -> torch.Tensor:
         """1 where a sequence goes on, 0 where it begins: (T, N)."""
@@ -133,18 +157,18 @@ class LstmLayer(Operator):
             return going_on
         numbers = bottoms[1].detach()
         stride = prod(numbers.shape[1:])
-        steps, sequences = torch.arange(len(drive)), torch.arange(self.sequences)
+        steps, sequences = torch.arange(len(drive)), torch.arange(drive.shape[1])
         places = (steps[:, None] * stride + sequences).to(numbers.device)
         return (numbers.flatten()[places] != 0).to(drive)
 
     def _before(self, drive: torch.Tensor, context: Context) -> Tensors:
         """State before the first step: h and c, (N, H) each."""
         suffix = "_before" if context.recomputing else ""
-        shape = (self.sequences, self.num_output)
+        shape = (drive.shape[1], self.num_output)
         stored = [context.state.get(name + suffix) for name in "hc"]
         return [
             drive.new_zeros(shape)
-            if value is None or not self.remembers
+            if value is None or not self.remembers or value.shape != shape
             else torch.from_numpy(value).to(drive)
             for value in stored
         ]

@@ -55,7 +55,8 @@ class RegionLossLayer(LossLayer):
         if options.coords != 4:
             raise CheckError(f"coords is {options.coords}: expected 4")
         self._count = int(options.num)
-        self._anchors = boxes.read_anchors(options.biases, self._count)
+        if options.biases:
+            boxes.read_anchors(options.biases, self._count)
 
     def shapes(self, bottom_shapes: Sequence[Shape]) -> list[Shape]:
         """Answer a number."""
@@ -82,7 +83,8 @@ class RegionLossLayer(LossLayer):
         values = values.permute(0, 3, 4, 1, 2)  # image, row, column, box, number
         labels = bottoms[1].detach().to(x).reshape(n, -1, _TRUTH)
         places = boxes.places(height, width, x)[:, :, None]
-        anchors = x.new_tensor(self._anchors) / x.new_tensor([width, height])
+        sizes = boxes.read_anchors(self.options.biases, self._count)
+        anchors = x.new_tensor(sizes) / x.new_tensor([width, height])
         gradients = torch.stack(
             [
                 self._gradients(*image, places, anchors)

@@ -61,3 +61,15 @@ def test_the_state_lasts_where_a_sequence_goes_on():
         layer.forward([x[3:], go_on], params, context)[0],
     ]
     torch.testing.assert_close(torch.cat(parts), whole)
+
+
+def test_sequences_side_by_side_are_what_each_is_alone():
+    layer = make_layer("Lstm", f"lstm_param {{ {ONE} }}")
+    x = as_tensor((4, 3, 2))
+    params = [as_tensor(spec.shape, 5) for spec in layer.parameters([(4, 3, 2)])]
+    assert layer.shapes([(4, 3, 2)]) == [(4, 3, 3)]
+    (found,) = layer.forward([x], params, make_context())
+    for i in range(3):
+        (alone,) = layer.forward([x[:, i]], params, make_context())
+        torch.testing.assert_close(found[:, i], alone)
+    check_gradient("Lstm", f"lstm_param {{ {ONE} }}", [(2, 2, 2)])

@@ -54,6 +54,12 @@ class TestRegionLoss:
         _, (three,) = loss_and_gradients("RegionLoss", region(), bottoms, top_diff=3.0)
         assert three == pytest.approx(3 * one)
 
+    def test_without_biases_a_net_is_built_but_computes_nothing(self):
+        options = "region_loss_param { num_class: 2 num: 1 }"
+        assert shapes_of("RegionLoss", options, [(1, 7, 1, 1), (1, 5)]) == [()]
+        with pytest.raises(CheckError, match="biases has 0 values: expected 2"):
+            run_layer("RegionLoss", options, [(1, 7, 1, 1), region_labels()])
+
     @pytest.mark.parametrize(
         ("row", "message"),
         [((2, 0.5, 0.5, 1, 1), "class 2"), ((0, 1, 0.5, 1, 1), r"a box at \(1, 0.5\)")],

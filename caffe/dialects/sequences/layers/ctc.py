@@ -7,14 +7,13 @@ from math import prod
 from typing import Any, ClassVar
 
 import torch
-from torch.nn import functional
 
+from caffe.dialects.sequences import alignment
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import as_floats, as_labels, text
 from caffe.errors import CheckError
 
-_NEVER = -1e30  # logarithm of a probability of 0 whose gradient is a number
 _WITH_LENGTHS = 4  # bottoms: activations, their lengths, those of labels, labels
 
 
@@ -45,82 +44,6 @@ class _CTC(Operator):
                     f"bottom 0 is {text(first)}"
                 )
         self._blank(first[2])
-
-
-def _lengths(indicators: torch.Tensor) -> torch.Tensor:
-    """Count the steps of each sequence: up to the next 0, which begins another one."""
-    begins = indicators == 0
-    begins[0] = False
-    steps = torch.arange(len(begins), device=begins.device)[:, None]
-    return steps.where(begins, len(begins)).amin(0)
-
-
-def _until(labels: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
-    """How many labels (T, N) come before the first that is an end."""
-    return (~ends).cumprod(0).sum(0)
-
-
-def _collapsed(
-    labels: torch.Tensor, counts: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Labels (T, N) of which equal neighbours are one, and their new numbers."""
-    steps = torch.arange(len(labels), device=labels.device)[:, None]
-    kept = steps < counts
-    kept[1:] &= labels[1:] != labels[:-1]
-    order = (~kept).int().argsort(dim=0, stable=True)
-    return labels.gather(0, order), kept.sum(0)
-
-
-def _costs(
-    scores: torch.Tensor,
-    lengths: torch.Tensor,
-    labels: torch.Tensor,
-    counts: torch.Tensor,
-    blank: int,
-    *,
-    merge: bool,
-) -> torch.Tensor:
-    """Negative logarithm of the probability of each sequence's labels: (N,).
-
-    Parameters
-    ----------
-    scores : (T, N, classes), before the softmax
-    lengths, counts : (N,), of the steps and of the labels that count
-    labels : (L, N)
-    blank : int
-    merge : bool
-        Equal neighbours are one unless a blank is between them.
-    """
-    states = 2 * len(labels) + 1
-    path = labels.new_full((labels.shape[1], states), blank)
-    path[:, 1::2] = labels.t()
-    logs = scores.log_softmax(2).gather(2, path.expand(len(scores), *path.shape))
-    label = path != blank
-    may_stay = label.logical_not() | merge
-    may_jump = label.clone()
-    may_jump[:, :2] = False
-    if merge:
-        may_jump[:, 2:] &= path[:, 2:] != path[:, :-2]
-    numbers = torch.arange(states, device=path.device)
-    alpha = logs[0].where(numbers < 2, _NEVER)
-    last = [alpha]
-    for log in logs[1:]:
-        before = functional.pad(alpha, (2, 0), value=_NEVER)
-        ways = torch.stack(
-            [
-                alpha.where(may_stay, _NEVER),
-                before[:, 1:-1],
-                before[:, :-2].where(may_jump, _NEVER),
-            ]
-        )
-        alpha = ways.logsumexp(0) + log
-        last.append(alpha)
-    samples = torch.arange(len(path), device=path.device)
-    end = torch.stack(last)[lengths - 1, samples]
-    final = end.gather(1, 2 * counts[:, None])
-    before = end.gather(1, (2 * counts[:, None] - 1).clamp(min=0))
-    before = before.where(counts[:, None] > 0, _NEVER)
-    return -torch.cat([final, before], 1).logsumexp(1)
 
 
 class _Fixed(torch.autograd.Function):
@@ -168,10 +91,10 @@ class _CTCLoss(_CTC):
         with torch.enable_grad():
             scores = x.detach().reshape(x.shape[:3]).requires_grad_()
             usable = (lengths - self.delay).clamp(min=1)
-            costs = _costs(
+            costs = alignment.costs(
                 scores[self.delay :], usable, labels, counts, blank, merge=self.merge
             )
-            possible = costs < -_NEVER / 2
+            possible = costs < -alignment.NEVER / 2
             total = costs.where(possible, 0).sum()
             (gradient,) = torch.autograd.grad(total, scores)
         costs = costs.detach()
@@ -222,11 +145,11 @@ class CTCLossLayer(_CTCLoss):
         self, bottoms: Tensors
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         shape = bottoms[0].shape
-        lengths = _lengths(bottoms[1].detach().reshape(shape[:2]))
+        lengths = alignment.lengths(bottoms[1].detach().reshape(shape[:2]))
         labels = as_labels(bottoms[2]).reshape(shape[:2])
-        counts = _until(labels, (labels < 0) | (labels >= shape[2] - 1))
+        counts = alignment.until((labels < 0) | (labels >= shape[2] - 1))
         if self.options.preprocess_collapse_repeated:
-            labels, counts = _collapsed(labels, counts)
+            labels, counts = alignment.collapsed(labels, counts)
         if (counts > lengths - self.delay).any():
             longest = int((counts - lengths).argmax())
             raise CheckError(
@@ -300,9 +223,9 @@ class WarpCTCLossLayer(_CTCLoss):
             lengths, counts = (as_labels(b).reshape(-1) for b in bottoms[1:3])
             labels = as_labels(bottoms[3]).reshape(shape[:2])
         else:
-            lengths = _lengths(bottoms[1].detach().reshape(shape[:2]))
+            lengths = alignment.lengths(bottoms[1].detach().reshape(shape[:2]))
             labels = as_labels(bottoms[2]).reshape(shape[:2])
-            counts = _until(labels, labels < 0)
+            counts = alignment.until(labels < 0)
             labels = labels + int(blank == 0)
         self._check_values(labels, lengths, counts, shape)
         return lengths, labels.clamp(0, shape[2] - 1), counts
@@ -385,7 +308,7 @@ class CTCGreedyDecoderLayer(_CTC):
         steps, samples, classes = x.shape
         lengths = torch.full((samples,), steps, device=x.device)
         if len(bottoms) > 1 and bottoms[1].numel() == steps * samples:
-            lengths = _lengths(bottoms[1].detach().reshape(steps, samples))
+            lengths = alignment.lengths(bottoms[1].detach().reshape(steps, samples))
         inside = torch.arange(steps, device=x.device)[:, None] < lengths
         best, chosen = x.max(2)
         kept = inside & (chosen != self._blank(classes))
@@ -398,29 +321,8 @@ class CTCGreedyDecoderLayer(_CTC):
             tops.append(-(best * inside).sum(0).reshape(samples, 1, 1, 1))
         if self.accuracy:
             truth = as_labels(bottoms[2]).reshape(steps, samples)
-            counts = _until(truth, truth < 0)
-            errors = _edit_distances(labels, kept.sum(0), truth.t(), counts)
+            counts = alignment.until(truth < 0)
+            errors = alignment.edit_distances(labels, kept.sum(0), truth.t(), counts)
             longer = torch.maximum(kept.sum(0), counts).clamp(min=1)
             tops.append((1 - (errors / longer).mean()).to(x).reshape(1, 1, 1, 1))
         return tops
-
-
-def _edit_distances(
-    first: torch.Tensor,
-    first_counts: torch.Tensor,
-    second: torch.Tensor,
-    second_counts: torch.Tensor,
-) -> torch.Tensor:
-    """Levenshtein's distances of the beginnings of rows: (N,)."""
-    samples = torch.arange(len(first), device=first.device)
-    columns = torch.arange(second.shape[1] + 1, device=first.device)
-    row = columns.expand(len(first), -1)
-    rows = [row]
-    for i, label in enumerate(first.t(), 1):
-        replaced = row[:, :-1] + (second != label[:, None]).long()
-        least = torch.minimum(row[:, 1:] + 1, replaced)
-        least = functional.pad(least, (1, 0), value=i)
-        # insertions: each column from any before it, one step dearer a column
-        row = (least - columns).cummin(1).values + columns
-        rows.append(row)
-    return torch.stack(rows)[first_counts, samples, second_counts]

@@ -57,6 +57,23 @@ def check_known(net: Any) -> None:
         raise UnknownNamesError("; ".join([*faults, _ADVICE]))
 
 
+def check_solver_known(solver: Any) -> None:
+    """Refuse a solver with fields that are not known here; its nets are not looked at.
+
+    Raises
+    ------
+    UnknownNamesError
+        Naming every one of them, and the fork that has it.
+    """
+    alone = caffe_pb2.SolverParameter()
+    alone.CopyFrom(solver)
+    for name in ("net_param", "train_net_param", "test_net_param"):
+        alone.ClearField(name)
+    faults = [_field(*name) for name in dict.fromkeys(unsupported(alone))]
+    if faults:
+        raise UnknownNamesError("; ".join(faults))
+
+
 def faults_of(net: Any) -> list[str]:
     """Say of each layer type, field and value of a net that is not known here.
 

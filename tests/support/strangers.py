@@ -36,7 +36,7 @@ def verdict(path: Path) -> str:
 
 
 def _most_telling(reasons: list[str]) -> str:
-    return max(reasons, key=lambda reason: ("unknown" in reason, "known" in reason))
+    return min(reasons, key=lambda reason: "unknown bottom blob" in reason)
 
 
 def _of_phase(net: Any, phase: int) -> str:

@@ -17,6 +17,7 @@ from caffe.engine.memory import memory_errors
 from caffe.engine.net import Net
 from caffe.engine.solvers import detection, nets, report, resume, snapshots, state
 from caffe.engine.solvers.smoothing import SmoothedLoss
+from caffe.engine.unknown import check_solver_known
 from caffe.errors import FileError
 from caffe.glog import log, number
 from caffe.proto import caffe_pb2, files, text
@@ -86,6 +87,7 @@ class Solver(ABC):
         shown = text.to_text(self.param).rstrip()
         heading = "Initializing solver from parameters: "
         log("solver.cpp:45", f"{heading}\n{shown}", several=True)
+        check_solver_known(self.param)
         state.check_settings(self.param)
         detection.check_evaluation(self.param)
         self._window = SmoothedLoss(self.param.average_loss)

@@ -62,3 +62,14 @@ def test_a_value_that_a_fork_alone_knows_is_named(tmp_path):
     text = 'layer { name: "d" type: "Data" top: "x" data_param { backend: IMAGEDB } }'
     (fault, _) = refusal(text, tmp_path)
     assert fault.startswith(": DataParameter.DB.IMAGEDB is not known here but in ")
+
+
+def test_a_solver_names_its_fields_too(tmp_path):
+    path = tmp_path / "solver.prototxt"
+    path.write_text('net: "net" larc: true min_lr: 0.1 base_lr: 1 lr_policy: "fixed"')
+    with pytest.raises(UnknownNamesError) as caught:
+        caffe.get_solver(str(path))
+    assert str(caught.value).split("; ") == [
+        "SolverParameter.larc is not known here but in NVIDIA/caffe",
+        "SolverParameter.min_lr is not known here but in NVIDIA/caffe",
+    ]

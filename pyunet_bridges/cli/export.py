@@ -29,6 +29,8 @@ A layer that a format has no words for is named, and nothing is written.
 
 examples:
   pyunet export unet_isbi2012 --weights unet.caffemodel --to onnx -o unet.onnx
+  pyunet export deploy.prototxt --weights ssd.caffemodel --to onnx -o ssd.onnx \\
+      --blob mbox_loc --blob mbox_conf_flatten
   pyunet export em-membranes --to torch -o membranes.pt
   pyunet export cells.modeldef.h5 --weights cells.caffemodel.h5 --to bioimageio \\
       --licence CC-BY-4.0 --image cells.tif -o cells.zip
@@ -60,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add("--to", required=True, choices=tuple(ENDINGS), help="format")
     add("-o", "--out", required=True, type=Path, metavar="OUT", help="file to write")
+    add(
+        "--blob", action="append", metavar="NAME",
+        help="repeatable: a blob that the model gives, with only the layers that it "
+        "depends on (default: the net's outputs; --to onnx only)",
+    )  # fmt: skip
     add_element_size(parser, "what the model says; --to modeldef wants one")
     package = parser.add_argument_group("bioimageio").add_argument
     package(
@@ -84,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"{out}: expected a name *{ending} for --to {args.to}")
     if not out.parent.is_dir():
         raise DataError(f"{out}: there is no folder {out.parent}")
+    if args.blob and args.to != "onnx":
+        raise DataError(f"--blob is for --to onnx only, not for --to {args.to}")
     source = open_source(args.model, args.weights)
     for path in _WRITERS[args.to](source, args):
         print(path)
@@ -100,6 +109,13 @@ def _one(name: str) -> Callable[[Source, argparse.Namespace], list[Path]]:
         return [args.out]
 
     return write
+
+
+def _onnx(source: Source, args: argparse.Namespace) -> list[Path]:
+    from pyunet.inference.engine import import_caffe
+
+    import_caffe().export.to_onnx(source.net, args.out, outputs=args.blob)
+    return [args.out]
 
 
 def _torchscript(source: Source, args: argparse.Namespace) -> list[Path]:
@@ -147,7 +163,7 @@ def _bioimageio(source: Source, args: argparse.Namespace) -> list[Path]:
 
 
 _WRITERS: dict[str, Callable[[Any, argparse.Namespace], list[Path]]] = {
-    "onnx": _one("to_onnx"),
+    "onnx": _onnx,
     "torchscript": _torchscript,
     "torch": _torch,
     "safetensors": _one("write_safetensors"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from caffe import atomic
 from caffe.engine.onnx.graph import package
 from caffe.errors import CheckError, FileError
-from caffe.export.onnx.translation import KINDS, OPSET, translate
+from caffe.export.onnx.translation import KINDS, OPSET, part_of, translate
 
 _LIMIT = 2**31 - 2**20  # bytes in one message of protobuf, but for the graph
 _TEST = 1
@@ -25,6 +25,7 @@ def to_onnx(
     weights: str | os.PathLike[str] | None = None,
     dynamic: Collection[str] = KINDS,
     opset: int = OPSET,
+    outputs: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
     """Write a net as an ONNX model.
 
@@ -46,6 +47,9 @@ def to_onnx(
         one size only.
     opset : int, default 17
         Version of ONNX's operators, 13 to 21.
+    outputs : sequence of str, optional
+        Blobs that the model gives, with only the layers that they depend on; default:
+        the net's own outputs.
 
     Returns
     -------
@@ -75,7 +79,10 @@ def to_onnx(
     ('batch', 'spatial')
     """
     onnx = package("zoo")
-    translation = translate(_wiring(net, weights), dynamic=dynamic, opset=opset)
+    wiring = _wiring(net, weights)
+    if outputs is not None:
+        wiring = part_of(wiring, outputs)
+    translation = translate(wiring, dynamic=dynamic, opset=opset)
     name = net.name if hasattr(net, "name") else Path(net).stem
     _write(onnx, translation.graph.model(name), Path(path))
     return translation.dynamic

@@ -54,6 +54,39 @@ class Translation:
     dynamic: tuple[str, ...]
 
 
+@dataclass
+class Part:
+    """The layers of a net that some of its blobs depend on."""
+
+    nodes: list[Any]
+    blobs: Any
+    outputs: list[str]
+
+
+def part_of(wiring: Wired, outputs: Sequence[str]) -> Part:
+    """Take the part of a net that computes some of its blobs.
+
+    Raises
+    ------
+    CheckError
+        If there is no blob of a name, or it is an input.
+    """
+    needed, nodes = set(outputs), []
+    for node in reversed(wiring.nodes):
+        if needed.intersection(node.top):
+            nodes.append(node)
+            needed.update(node.bottom)
+    given = {top for node in nodes if node.op.filled_by_user for top in node.top}
+    for name in outputs:
+        if name not in wiring.blobs:
+            raise CheckError(
+                f"the net has no blob '{name}': it has {', '.join(wiring.blobs)}"
+            )
+        if name in given:
+            raise CheckError(f"blob '{name}' is an input: it can't be an output")
+    return Part(nodes[::-1], wiring.blobs, list(dict.fromkeys(outputs)))
+
+
 def check_layers(nodes: Sequence[Any]) -> None:
     """Refuse layers of a type that has no counterpart.
 

@@ -50,6 +50,21 @@ def test_files_are_written_and_named(tmp_path, weights, to, names, capsys):
     assert [Path(path).name for path in named] == names
 
 
+def test_a_blob_in_the_middle_is_what_the_model_gives(tmp_path, weights):
+    session = pytest.importorskip("onnxruntime").InferenceSession
+    layer = caffe.Net(str(DEMO), caffe.TEST).outputs[0]
+    assert run(tmp_path / "all.onnx", "onnx", weights) == 0
+    assert [o.name for o in session(tmp_path / "all.onnx").get_outputs()] == [layer]
+    blob = "d1a"
+    assert run(tmp_path / "some.onnx", "onnx", weights, "--blob", blob) == 0
+    assert [o.name for o in session(tmp_path / "some.onnx").get_outputs()] == [blob]
+
+
+def test_other_formats_give_the_outputs_of_the_net(tmp_path, weights, capsys):
+    assert run(tmp_path / "net.pt", "torch", weights, "--blob", "score") != 0
+    assert "--blob is for --to onnx only, not for --to torch" in capsys.readouterr().err
+
+
 def test_what_goes_out_comes_back(tmp_path, net, weights):
     out, back = tmp_path / "net.safetensors", tmp_path / "back.caffemodel"
     assert run(out, "safetensors", weights) == 0

@@ -10,5 +10,5 @@ dialect = Dialect(
     name="attention",
     fields=Path(__file__).with_name("fields.proto"),
     layers="caffe.dialects.attention.layers",
-    offset=16000,
+    offset=18000,
 )

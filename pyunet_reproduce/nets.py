@@ -45,17 +45,20 @@ def output_tile(recipe: Recipe, channels: int) -> tuple[int, ...]:
     >>> output_tile(read_recipe("isbi2012"), 1)
     (388, 388)
     """
-    import caffe
-
     tile = recipe.net.input
-    axes = caffe.geometry(_deploy(recipe, channels), "data", "score").axes
-    for axis, size in zip(axes, tile, strict=True):
+    if recipe.net.whole:
+        return tuple(tile)
+    geometry = caffe.geometry(_deploy(recipe, channels), "data", "score")
+    for axis, size in zip(geometry.axes, tile, strict=True):
         if not _fits(axis, size):
             raise DataError(
                 f"{recipe.name}: tiles of {size} pixels for {recipe.net.name}; "
                 f"expected {axis.smallest} + {axis.factor} k"
             )
-    return tuple(axis.output_of(size) for axis, size in zip(axes, tile, strict=True))
+    # also what saw padding: all of the net's scores are trained
+    return tuple(
+        geometry.extents(axis, size)["score"] for axis, size in enumerate(tile)
+    )
 
 
 def write_nets(
@@ -105,7 +108,7 @@ def _deploy(recipe: Recipe, channels: int) -> Any:
         if layer.type == "Input":
             shape = layer.input_param.shape[0]
             shape.dim[:] = [1, channels, *recipe.net.input]
-    _score_layer(net).convolution_param.num_output = recipe.labels.classes
+    _set_classes(net, recipe.labels.classes)
     return net
 
 
@@ -124,12 +127,28 @@ def _train(recipe: Recipe, source: Path) -> Any:
             layer.hdf5_data_param.batch_size = recipe.training.batch
         elif layer.type == "SoftmaxWithLoss":
             layer.loss_param.ignore_label = recipe.labels.classes
-    _score_layer(net).convolution_param.num_output = recipe.labels.classes
+    _set_classes(net, recipe.labels.classes)
     return net
 
 
+def _set_classes(net: Any, classes: int) -> None:
+    """Give other scores the new number too: coarse ones, those to be interpolated."""
+    before = _score_layer(net).convolution_param.num_output
+    for layer in net.layer:
+        how = layer.convolution_param
+        if how.num_output == before:
+            if how.group == before:  # each class is interpolated by itself
+                how.group = classes
+            how.num_output = classes
+
+
 def _score_layer(net: Any) -> Any:
-    return next(layer for layer in net.layer if "score" in layer.top)
+    """Find the layer with weights whose outputs become the scores."""
+    makers = {top: layer for layer in net.layer for top in layer.top}
+    layer = makers["score"]
+    while not layer.convolution_param.num_output:
+        layer = makers[layer.bottom[0]]
+    return layer
 
 
 def _file(model: str, name: str) -> Path:

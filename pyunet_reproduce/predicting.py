@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from scipy.special import softmax
 from tqdm import tqdm
 
+from pyunet.errors import DataError
 from pyunet.files import atomic_path
-from pyunet.inference.engine import load_model
+from pyunet.inference.engine import load_model, load_trained
 from pyunet.inference.passes import Pass, parse_passes
 from pyunet.inference.resize import resize_to
 from pyunet.inference.segmenting import Segmenter
@@ -23,6 +25,7 @@ from pyunet_reproduce.recipes import Recipe
 from pyunet_reproduce.samples import Read
 
 FINEST = 65535
+Probabilities = Callable[[FloatArray], FloatArray]
 
 
 def predict(
@@ -55,14 +58,12 @@ def predict(
     missing = [one for one in cases if not prediction_file(out, *one).is_file()]
     if not missing:
         return
-    model = load_model(files.deploy, weights, gpu=gpu)
     passes = parse_passes(recipe.average) if recipe.average else (Pass(),)
+    how = _by_whole_images if recipe.net.whole else _by_tiles
+    probabilities = how(files.deploy, weights, passes, gpu)
     for part, case in tqdm(missing, "segment", unit="image", disable=None):
         example = read(part, case)
-        segmenter = Segmenter.within(
-            model, passes=passes, average_of="probabilities"
-        )  # asked anew: what is free changes
-        (shares,) = segmenter.scores(Inputs.of_array(example.image))
+        shares = probabilities(example.image)
         path = prediction_file(out, part, case)
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as draft:
@@ -82,6 +83,46 @@ def read_predictions(
     """Read predictions as they were stored."""
     for part, case in cases:
         yield np.asarray(tifffile.imread(prediction_file(out, part, case)))
+
+
+def _by_tiles(
+    deploy: Path, weights: Path, passes: Sequence[Pass], gpu: int | None
+) -> Probabilities:
+    model = load_model(deploy, weights, gpu=gpu)
+
+    def probabilities(image: FloatArray) -> FloatArray:
+        segmenter = Segmenter.within(
+            model, passes=passes, average_of="probabilities"
+        )  # asked anew: what is free changes
+        (shares,) = segmenter.scores(Inputs.of_array(image))
+        return np.asarray(shares)
+
+    return probabilities
+
+
+def _by_whole_images(
+    deploy: Path, weights: Path, passes: Sequence[Pass], gpu: int | None
+) -> Probabilities:
+    if not all(one.is_exact for one in passes):
+        raise DataError(
+            f"{deploy}: is run on whole images; expected average = mirror, rotate or "
+            "all"
+        )
+    net = load_trained(deploy, weights, gpu=gpu)
+
+    def probabilities(image: FloatArray) -> FloatArray:
+        total = np.zeros(1, np.float32)
+        for one in passes:
+            data = np.ascontiguousarray(one.apply(image)[np.newaxis], np.float32)
+            net.blobs["data"].reshape(*data.shape)
+            (scores,) = net.forward(data=data)["score"]
+            shares = np.rot90(
+                softmax(scores, axis=0), -int(one.degrees // 90), axes=(-2, -1)
+            )
+            total = total + (shares[..., ::-1] if one.mirror else shares)
+        return total / np.float32(len(passes))
+
+    return probabilities
 
 
 def _stored(shares: FloatArray, size: tuple[int, ...]) -> NDArray[Any]:

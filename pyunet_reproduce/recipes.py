@@ -7,7 +7,7 @@ its keys their attributes. A key that is not known is refused.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -19,7 +19,6 @@ from pyunet.errors import DataError
 from pyunet.toml import from_table, read_toml
 
 UNETS = ("U-Net", "UNet", "U-Net (e)")
-TO_COME = "net to come"
 LabelKind = Literal["binary", "classes", "colours", "instances"]
 LABEL_KINDS: tuple[LabelKind, ...] = ("binary", "classes", "colours", "instances")
 FAMILIES = (
@@ -46,9 +45,9 @@ class Published:
     tasks: str
 
     @property
-    def has_net(self) -> bool:
-        """Whether the row's net is one of this project's."""
-        return self.model in UNETS
+    def net(self) -> str:
+        """The row's model as a recipe names it: "" is any U-Net."""
+        return "" if self.model in UNETS else self.model
 
 
 @dataclass(frozen=True)
@@ -175,11 +174,18 @@ class NetChoice:
         Training tile ([Z,] Y, X) in pixels; three numbers make the net 3-D.
     solver : str
         The model whose solver is used; default: the net's own.
+    model : str
+        The published model that it is, as in ``published.tsv``; default: a U-Net.
+    whole : bool, default False
+        Its scores depend on the whole image and are as large as it: test images are
+        not cut into tiles.
     """
 
     name: str
     input: list[int]
     solver: str = ""
+    model: str = ""
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -251,6 +257,9 @@ class Recipe:
     files : dict of str to Files
         The parts.
     labels, split, preparation, net, training
+    others : list of NetChoice
+        Other nets with published rows, to be trained in place of ``net``; at the rate
+        of their own solvers.
     size : list of int
         Images are resized to these (Y, X) before all; scores are of the original
         size. Default: as they are.
@@ -271,6 +280,7 @@ class Recipe:
     net: NetChoice
     training: Training
     fills: list[Fills]
+    others: list[NetChoice] = field(default_factory=list)
     labels: LabelFormat = field(default_factory=LabelFormat)
     preparation: Preparation = field(default_factory=Preparation)
     size: list[int] = field(default_factory=list)
@@ -278,11 +288,22 @@ class Recipe:
     also: list[str] = field(default_factory=list)
     note: str = ""
 
-    @property
-    def runnable(self) -> bool:
-        """Whether there is a net for one of its published rows, if it has any."""
-        rows = filled(self)
-        return not rows or any(row.has_net for _, row in rows)
+    def with_net(self, name: str) -> Recipe:
+        """Give the recipe with one of its nets as the one to be trained.
+
+        Raises
+        ------
+        DataError
+            It has no such net.
+        """
+        if name == self.net.name:
+            return self
+        for other in self.others:
+            if other.name == name:
+                training = replace(self.training, base_lr=0.0)
+                return replace(self, net=other, others=[], training=training)
+        names = ", ".join(net.name for net in (self.net, *self.others))
+        raise DataError(f"{self.name}: has no net {name!r}; expected one of {names}")
 
 
 def recipe_names() -> list[str]:

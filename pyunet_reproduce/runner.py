@@ -23,7 +23,7 @@ from pyunet.notes import read_notes
 from pyunet_reproduce import readers, samples
 from pyunet_reproduce.nets import output_tile, write_nets
 from pyunet_reproduce.predicting import predict
-from pyunet_reproduce.recipes import TO_COME, Recipe
+from pyunet_reproduce.recipes import Recipe
 from pyunet_reproduce.scores import Scores, evaluate
 from pyunet_reproduce.splitting import Fold, make_folds
 from pyunet_reproduce.training import be_quiet, train
@@ -111,13 +111,11 @@ def reproduce(
     Raises
     ------
     DataError
-        No net for this recipe yet; no data; results of another recipe in ``job.out``.
+        No data; results of another recipe in ``job.out``.
     KeyboardInterrupt
         It was stopped.
     """
     be_quiet()
-    if not job.recipe.runnable:
-        raise DataError(f"{job.recipe.name}: {TO_COME}")
     if not job.data.is_dir():
         raise DataError(
             f"{job.data}: no such folder. {readers.where_to_get(job.recipe)}"

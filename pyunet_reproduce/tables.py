@@ -14,7 +14,6 @@ from pyunet.csv_text import csv_text
 from pyunet.files import atomic_path
 from pyunet.toml import from_table, read_toml
 from pyunet_reproduce.recipes import (
-    TO_COME,
     Published,
     Recipe,
     filled,
@@ -106,6 +105,8 @@ class Measured:
         Of training, the mean a fold.
     by, on, machine : str
         Who, on which day (ISO 8601), with what.
+    model : str
+        The published model that was trained; default: a U-Net.
     """
 
     recipe: str
@@ -119,6 +120,12 @@ class Measured:
     by: str
     on: str
     machine: str
+    model: str = ""
+
+    def fits(self, row: Published) -> bool:
+        """Whether it stands beside a published row."""
+        ours = (self.dataset, self.metric, self.model)
+        return ours == (row.dataset, row.metric, row.net)
 
     def shown(self) -> str:
         """Give the number as it stands in a table."""
@@ -149,7 +156,7 @@ def measure(recipe: Recipe, runs: Sequence[Run], *, by: str) -> list[Measured]:
     rows = dict.fromkeys(
         (row.dataset, row.metric, fill.part, fill.score, fill.scale)
         for fill, row in filled(recipe)
-        if row.has_net
+        if row.net == recipe.net.model
     )
     rows |= dict.fromkeys((recipe.title, name, "", name, 1.0) for name in recipe.also)
     result = []
@@ -175,6 +182,7 @@ def measure(recipe: Recipe, runs: Sequence[Run], *, by: str) -> list[Measured]:
                 by,
                 max(run.on for run in runs),
                 machine(),
+                recipe.net.model,
             )
         )
     return result
@@ -183,10 +191,8 @@ def measure(recipe: Recipe, runs: Sequence[Run], *, by: str) -> list[Measured]:
 def result_table(recipe: Recipe, measured: Sequence[Measured]) -> Table:
     """Give a recipe's published values beside the measured ones."""
     rows = []
-    by_metric = {(value.dataset, value.metric): value for value in measured}
     for fill, row in filled(recipe):
-        value = by_metric.get((row.dataset, row.metric)) if row.has_net else None
-        shown = value.shown() if value else _state(row)
+        value = next((value for value in measured if value.fits(row)), None)
         rows.append(
             (
                 row.dataset,
@@ -194,7 +200,7 @@ def result_table(recipe: Recipe, measured: Sequence[Measured]) -> Table:
                 row.value,
                 row.model,
                 fill.score,
-                shown,
+                value.shown() if value else NONE,
                 _of(value, recipe.split.folds),
             )
         )
@@ -225,13 +231,9 @@ def all_rows() -> Table:
             recipe.name
             for recipe in recipes
             if any(row == other for _, other in filled(recipe))
+            and row.net in {net.model for net in (recipe.net, *recipe.others)}
         ]
-        ours = [
-            value
-            for value in measured
-            if (value.dataset, value.metric) == (row.dataset, row.metric)
-            and row.has_net
-        ]
+        ours = [value for value in measured if value.fits(row)]
         rows.append(
             (
                 row.dataset,
@@ -239,7 +241,7 @@ def all_rows() -> Table:
                 row.value,
                 row.model,
                 ", ".join(names),
-                "implemented" if row.has_net and names else _state(row),
+                "implemented" if names else NONE,
                 "; ".join(value.shown() for value in ours) or NONE,
                 "; ".join(value.by for value in ours) or NONE,
                 "; ".join(value.on for value in ours) or NONE,
@@ -304,10 +306,6 @@ def write_results(
         with atomic_path(out / name) as draft:
             draft.write_text(text, encoding="utf-8")
     return table, [out / name for name in contents]
-
-
-def _state(row: Published) -> str:
-    return NONE if row.has_net else TO_COME
 
 
 def _of(value: Measured | None, folds: int) -> str:

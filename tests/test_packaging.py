@@ -20,6 +20,8 @@ KINDS = ("README.md", "deploy.prototxt", "solver.prototxt", "train.prototxt")
 NETS = (
     "2d_cell_net_v0",
     "3dUnet_miccai2016_no_BN",
+    "fcn8s",
+    "ocr_hrnetv2_w48",
     "phseg_v5",
     "phseg_v5new6",
     "phseg_v7",
@@ -32,8 +34,10 @@ NETS = (
     "unet_vessels",
 )
 # what some nets bring besides: a model definition for the Fiji plugin, and its text
-# where that is not train.prototxt
+# where that is not train.prototxt; the script that wrote the prototxts
 BESIDES = {
+    "fcn8s": ("make.py",),
+    "ocr_hrnetv2_w48": ("make.py",),
     "unet_vessels": ("retinal-vessels.toml",),
     "2d_cell_net_v0": ("2d_cell_net_v0.modeldef.h5",),
     "3dUnet_miccai2016_no_BN": ("3dUnet_miccai2016_no_BN.modeldef.h5",),

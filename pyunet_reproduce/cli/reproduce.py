@@ -33,8 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--list", action="store_true", help="show all published rows and recipes")
     add("--data", type=Path, metavar="DIR", help="the data set's folder")
     add(
+        "--net", metavar="NET",
+        help="another net of the recipe, such as fcn8s (default: its first)",
+    )  # fmt: skip
+    add(
         "--out", type=Path, metavar="DIR",
-        help="folder of the results (default: reproduced/NAME)",
+        help="folder of the results (default: reproduced/NAME, of another net "
+        "reproduced/NAME_NET)",
     )  # fmt: skip
     add(
         "--seeds", type=_numbers, default=(0,), metavar="N,N,...",
@@ -80,17 +85,19 @@ def run(args: argparse.Namespace) -> int:
     if args.data is None:
         _explain(recipe)
         return 0
-    return _reproduce(args, _changed(recipe, args))
+    own, chosen = recipe.net.name, recipe.with_net(args.net or recipe.net.name)
+    folder = recipe.name if chosen.net.name == own else f"{recipe.name}_{args.net}"
+    return _reproduce(args, _changed(chosen, args), Path("reproduced") / folder)
 
 
-def _reproduce(args: argparse.Namespace, recipe: Recipe) -> int:
+def _reproduce(args: argparse.Namespace, recipe: Recipe, default: Path) -> int:
     from pyunet.files import followed
     from pyunet.inference.engine import choose_computation
     from pyunet_reproduce.runner import Job, load_runs, reproduce
     from pyunet_reproduce.tables import FORMATS, write_results
     from pyunet_reproduce.training import be_quiet
 
-    out = args.out or Path("reproduced") / recipe.name
+    out = args.out or default
     be_quiet()
     choose_computation(precision=args.precision)
     # Caffe reads the names of its HDF5 files from where it was started
@@ -124,6 +131,8 @@ def _explain(recipe: Recipe) -> None:
     print(f"{recipe.title}\n\npublished at  {recipe.published_at}")
     print(f"terms         {recipe.terms}\n\nexpected in --data DIR:\n")
     print("\n".join(f"    {line}" for line in recipe.layout.strip().splitlines()))
+    for other in recipe.others:
+        print(f"\n--net {other.name} trains {other.model}")
     if recipe.note:
         print(f"\n{recipe.note.strip()}")
     print(f"\n{result_table(recipe, []).text()}")

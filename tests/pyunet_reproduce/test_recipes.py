@@ -54,10 +54,13 @@ class TestPublished:
         known = [row for name in recipe_names() for _, row in filled(read_recipe(name))]
         assert set(published()) <= set(known)
 
-    def test_rows_of_other_nets_are_to_come(self):
-        others = [row for row in published() if not row.has_net]
+    def test_rows_of_other_nets_have_recipes_with_them(self):
+        others = [row for row in published() if row.net]
         assert {row.model for row in others} == {"FCN8 (e)", "OCR (HRNetV2-W48)"}
         assert len(others) == 4
+        for name, net in (("crag", "fcn8s"), ("urbanlf", "ocr_hrnetv2_w48")):
+            recipe = read_recipe(name).with_net(net)
+            assert recipe.net.model in {row.net for _, row in filled(recipe)}
 
 
 class TestRecipes:
@@ -78,7 +81,9 @@ class TestRecipes:
 
     @pytest.mark.parametrize("name", recipe_names())
     def test_have_tiles_that_their_nets_take(self, name):
-        assert min(output_tile(read_recipe(name), 1)) > 0
+        recipe = read_recipe(name)
+        for net in (recipe.net, *recipe.others):
+            assert min(output_tile(recipe.with_net(net.name), 1)) > 0
 
     @pytest.mark.parametrize("name", recipe_names())
     def test_say_where_the_data_are(self, name):
@@ -87,9 +92,11 @@ class TestRecipes:
         assert recipe.terms
         assert recipe.layout.strip()
 
-    def test_all_but_one_can_be_run(self):
-        to_come = [n for n in recipe_names() if not read_recipe(n).runnable]
-        assert to_come == ["urbanlf"]
+    def test_train_another_net_at_the_rate_of_its_own_solver(self):
+        recipe = read_recipe("crag")
+        other = recipe.with_net("fcn8s")
+        assert (recipe.training.base_lr, other.training.base_lr) == (1e-4, 0)
+        assert other.net == recipe.others[0]
 
 
 def test_the_zoos_vessels_are_trained_and_tested_on_other_images_as_its_list_says():

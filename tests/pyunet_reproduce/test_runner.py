@@ -1,9 +1,13 @@
 """A recipe is carried out, stopped and gone on with, on pictures made by the test."""
 
+import functools
 import json
 import os
+import runpy
+import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +18,10 @@ import caffe
 from caffe.errors import FileError
 from pyunet.data.augmentation import Augmentation
 from pyunet.errors import DataError
+from pyunet.inference.passes import SQUARE, Pass
 from pyunet_reproduce import runner, samples, training
-from pyunet_reproduce.nets import output_tile
+from pyunet_reproduce.nets import output_tile, write_nets
+from pyunet_reproduce.predicting import _by_whole_images
 from pyunet_reproduce.recipes import (
     Files,
     Fills,
@@ -29,6 +35,7 @@ from pyunet_reproduce.runner import Job, load_runs, reproduce
 from tests.support.layouts import make_layout
 from tests.support.recipes import small_recipe
 
+ROOT = Path(__file__).resolve().parents[2]
 PLAIN = Augmentation(elastic_std=0, interpolation="linear")
 
 
@@ -154,11 +161,6 @@ class TestReproduce:
         with pytest.raises(DataError, match="seed -1"):
             reproduce(job, seeds=[-1])
 
-    def test_of_a_net_to_come_is_refused(self, tmp_path):
-        job = Job(read_recipe("urbanlf"), tmp_path, tmp_path / "out")
-        with pytest.raises(DataError, match="urbanlf: net to come"):
-            reproduce(job)
-
     def test_without_data_says_where_they_are(self, tmp_path):
         job = Job(read_recipe("drive"), tmp_path / "none", tmp_path / "out")
         with pytest.raises(DataError, match=r"no such folder\. DRIVE is published at"):
@@ -253,6 +255,96 @@ class TestKinds:
         job = Job(recipe, data, tmp_path / "out")
         reproduce(job, folds=[0])
         assert 'type: "SGD"' in (job.folder(0, 0) / "solver.prototxt").read_text()
+
+
+@pytest.fixture
+def thin(tmp_path):
+    """Write a thin version of a published net, in a folder as those of prototxt/."""
+
+    def make(name):
+        source, folder = ROOT / "prototxt" / name, tmp_path / name
+        made = runpy.run_path(str(source / "make.py"))
+        folder.mkdir()
+        for kind, net in (("deploy", "deployed"), ("train", "training")):
+            text = caffe.to_text(made[net](thinner=16))
+            (folder / f"{kind}.prototxt").write_text(text)
+        shutil.copy(source / "solver.prototxt", folder)
+        return str(folder)
+
+    return make
+
+
+class TestPublishedNets:
+    """FCN-8s and OCR learn through the recipes that have them."""
+
+    def run(self, name, data, tmp_path, net):
+        recipe = replace(
+            read_recipe(name), net=net, average="mirror",
+            training=Training(2, 2, augmentation=PLAIN),
+        )  # fmt: skip
+        job = Job(recipe, make_layout(name, data), tmp_path / "out")
+        (run, *_) = reproduce(job, folds=[0])
+        folder = job.folder(0, 0)
+        net = caffe.Net(
+            str(folder / "deploy.prototxt"), str(folder / "weights.caffemodel"),
+            caffe.TEST,
+        )  # fmt: skip
+        return run, net, folder
+
+    def test_fcn8s_learns_vessels(self, thin, tmp_path):
+        choice = NetChoice(thin("fcn8s"), [506, 506], model="FCN8 (e)")
+        run, net, _ = self.run("stare", tmp_path / "data", tmp_path, choice)
+        assert 0 <= run.scores[""]["ranking.roc_auc"] <= 1
+        assert net.params["score_fr"][0].data.any()  # 0 at first
+        assert net.blobs["score"].shape[1:] == (2, 506, 506)
+
+    @pytest.mark.slow
+    def test_ocr_learns_fourteen_classes_on_whole_images(self, thin, tmp_path):
+        choice = NetChoice(thin("ocr_hrnetv2_w48"), [64, 64], whole=True)
+        run, net, folder = self.run("urbanlf", tmp_path / "data", tmp_path, choice)
+        assert set(run.scores) == {"test", "test_syn"}
+        assert net.blobs["score"].shape[1:] == (14, 64, 64)
+        trained = caffe.read_net(folder / "train.prototxt")
+        losses = [one for one in trained.layer if one.type == "SoftmaxWithLoss"]
+        assert [one.loss_param.ignore_label for one in losses] == [14, 14]
+        stored = next(folder.glob("predictions/test_syn/*.tif"))
+        assert tifffile.imread(stored).shape == (44, 52)
+
+    def test_whole_images_are_averaged_as_they_are_turned(self, tmp_path):
+        n = caffe.NetSpec()
+        n.data = caffe.layers.Input(shape={"dim": [1, 1, 9, 9]})
+        n.score = caffe.layers.Convolution(
+            n.data, num_output=2, kernel_size=3, pad=1, weight_filler={"type": "msra"}
+        )
+        deploy, weights = tmp_path / "deploy.prototxt", tmp_path / "w.caffemodel"
+        deploy.write_text(caffe.to_text(n.to_proto()))
+        caffe.Net(str(deploy), caffe.TEST).save(str(weights))
+        image = np.random.default_rng(0).normal(size=(1, 40, 56)).astype(np.float32)
+        average = _by_whole_images(deploy, weights, SQUARE, None)
+        found = average(image)
+        np.testing.assert_allclose(found.sum(axis=0), 1, rtol=1e-5)
+        # an average of all versions turns with the image, that of one does not
+        turn = functools.partial(np.rot90, axes=(1, 2))
+        np.testing.assert_allclose(average(turn(image)), turn(found), atol=1e-5)
+        one = _by_whole_images(deploy, weights, (Pass(),), None)
+        assert abs(one(turn(image)) - turn(one(image))).max() > 0.1
+
+    def test_whole_images_are_not_turned_by_odd_angles(self, tmp_path):
+        with pytest.raises(DataError, match="expected average = mirror"):
+            _by_whole_images(tmp_path / "d", tmp_path / "w", (Pass(45),), None)
+
+    def test_fcn8s_interpolates_each_class_by_itself(self, thin, tmp_path):
+        recipe = small_recipe(
+            net=NetChoice(thin("fcn8s"), [506, 506]),
+            labels=LabelFormat("classes", names=["a", "b", "c"]),
+        )
+        files = write_nets(recipe, tmp_path, channels=3, source=tmp_path, seed=0)
+        groups = [
+            (one.convolution_param.num_output, one.convolution_param.group)
+            for one in caffe.read_net(files.train).layer
+            if one.type == "Deconvolution"
+        ]
+        assert groups == [(3, 3)] * 3
 
 
 class TestTraining:

@@ -65,12 +65,20 @@ class TestResultTable:
         published = [row for row in table.rows if row[2] != "-"]
         assert len(published) == 9
         by_model = {(row[2], row[3]): row[5] for row in published}
-        assert by_model["0.796", "FCN8 (e)"] == "net to come"
+        assert by_model["0.796", "FCN8 (e)"] == "-"
         assert by_model["0.827", "U-Net (e)"] == "0.9800 ± 0.0141"
         assert table.rows[0][-1] == "2 seeds, folds all of 2"
         half = result_table(recipe, measure(recipe, RUNS[:1], by=""))
         assert half.rows[0][-1] == "1 seed, folds 0 of 2"
         assert [row[4] for row in table.rows[9:]] == recipe.also
+
+    def test_of_another_net_stands_beside_its_own_rows_only(self):
+        recipe = read_recipe("stare").with_net("fcn8s")
+        (auc, *_) = measured = measure(recipe, RUNS, by="")
+        assert (auc.metric, auc.model) == ("AUC", "FCN8 (e)")
+        table = result_table(recipe, measured)
+        beside = {row[3] for row in table.rows if row[2] != "-" and row[5] != "-"}
+        assert beside == {"FCN8 (e)"}
 
     def test_before_any_run_is_empty(self):
         table = result_table(read_recipe("drive"), [])
@@ -82,7 +90,7 @@ class TestAllRows:
         table = all_rows()
         assert len(table.rows) == 87
         states = [row[5] for row in table.rows]
-        assert (states.count("implemented"), states.count("net to come")) == (83, 4)
+        assert states == ["implemented"] * 87
 
     def test_show_what_was_measured_by_whom_and_when(self, monkeypatch):
         one = Measured(
@@ -92,6 +100,12 @@ class TestAllRows:
         monkeypatch.setattr(tables, "read_measured", lambda: [one])
         (row,) = [row for row in all_rows().rows if row[:2] == ("DRIVE", "AUC")]
         assert row[-3:] == ("0.9770 ± 0.0010", "the lab", "2026-02-03")
+
+    def test_of_a_net_have_what_was_measured_with_that_net(self, monkeypatch):
+        one = measure(read_recipe("stare").with_net("fcn8s"), RUNS, by="")[0]
+        monkeypatch.setattr(tables, "read_measured", lambda: [one])
+        beside = [row[3] for row in all_rows().rows if row[6] != "-"]
+        assert beside == ["FCN8 (e)"]
 
 
 class TestMeasuredFile:

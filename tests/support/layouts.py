@@ -215,6 +215,9 @@ LAYOUTS = {
     "urbanlf": both(
         ["UrbanLF-Real/{p}/I{n}/5_5.png", "UrbanLF-Real/{p}/I{n}/label.png"],
         TRAIN_TEST, rgb, classes(14),
+    ) + both(
+        ["UrbanLF-Syn/{p}/I{n}/5_5.png", "UrbanLF-Syn/{p}/I{n}/5_5_label.npy"],
+        TRAIN_TEST, rgb, classes(14),
     ),
     "skyscapes": both(
         ["{p}/images/{n}.png", "{p}/labels/{n}.png"], ("train", "val"),
@@ -284,6 +287,8 @@ def write(path, content):
         colour = content.ndim == 3 and content.shape[-1] == 3
         kind = "rgb" if colour else "minisblack"
         tifffile.imwrite(path, content, photometric=kind)
+    elif path.suffix == ".npy":
+        np.save(path, content)
     elif path.suffix == ".mat":
         matlab.savemat(path, {"inst_map": content.astype(float), "other": [1]})
     elif path.suffix == ".gz":

@@ -100,6 +100,23 @@ def test_puts_results_under_the_recipes_name(own, monkeypatch):
     assert (own / "reproduced" / "own" / "table.txt").is_file()
 
 
+def test_trains_another_net_of_the_recipe_into_a_folder_of_its_own(own, monkeypatch):
+    other = '[[others]]\nname = "unet_demo"\nmodel = "Other"\ninput = [60, 60]\n'
+    (own / "own.toml").write_text(OWN + other)
+    monkeypatch.chdir(own)
+    words = ["reproduce", "own.toml", "--data", "data"]
+    assert main([*words, "--net", "unet_demo"]) == 0
+    out = own / "reproduced" / "own_unet_demo"
+    assert 'model = "Other"' in (out / "measured.toml").read_text()
+    assert main([*words, "--net", "unet_vessels"]) == 0
+    assert 'model = ""' in (own / "reproduced/own/measured.toml").read_text()
+
+
+def test_explains_which_other_nets_there_are(capsys):
+    assert main(["reproduce", "crag"]) == 0
+    assert "--net fcn8s trains FCN8 (e)" in capsys.readouterr().out
+
+
 def test_trains_in_another_precision_with_caffes_log(own, monkeypatch, capfd):
     import caffe
 
@@ -121,7 +138,10 @@ def test_trains_in_another_precision_with_caffes_log(own, monkeypatch, capfd):
         (["drivel"], "drivel: no such recipe"),
         (["drive", "--data", "none"], "none: no such folder. DRIVE is published at"),
         (["drive", "--data", ".", "--iterations", "0"], "--iterations 0: expected"),
-        (["urbanlf", "--data", "."], "urbanlf: net to come"),
+        (
+            ["stare", "--net", "odd", "--data", "."],
+            "stare: has no net 'odd'; expected one of unet_vessels, fcn8s",
+        ),
     ],
 )
 def test_refuses_in_one_line(words, text, capsys, tmp_path, monkeypatch):

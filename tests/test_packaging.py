@@ -138,7 +138,7 @@ class TestWheel:
             "from importlib.resources import files; "
             "root = files('pyunet') / '_prototxt'; "
             "print(*sorted(f'{net.name}/{file.name}'"
-            " for net in root.iterdir() for file in net.iterdir()))"
+            " for net in root.iterdir() for file in net.iterdir() if file.is_file()))"
         )
         found = run(installed / "python", "-c", code, cwd=tmp_path).split()
         assert found == sorted(

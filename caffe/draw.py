@@ -43,8 +43,8 @@ def get_pooling_types_dict() -> dict[int, str]:
 
     Examples
     --------
-    >>> get_pooling_types_dict()
-    {0: 'MAX', 1: 'AVE', 2: 'STOCHASTIC'}
+    >>> get_pooling_types_dict()[0]
+    'MAX'
     """
     methods = caffe_pb2.PoolingParameter.PoolMethod
     return {number: name for name, number in methods.items()}

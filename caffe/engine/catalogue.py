@@ -106,14 +106,16 @@ def layer_class(
     Raises
     ------
     CheckError
-        If no such type is known (the text lists the known ones), or if dialects share
+        If no such type is known, or if dialects share
         it and nothing tells whose is meant.
     """
     _load()
     classes = _CLASSES.get(type_name, [])
     if not classes:
-        known = ", ".join(layer_type_list())
-        raise CheckError(f"unknown layer type '{type_name}'; known types: {known}")
+        raise CheckError(
+            f"unknown layer type '{type_name}'; caffe.layer_type_list() names the "
+            f"{len(_CLASSES)} known ones"
+        )
     if len(classes) == 1:
         return classes[0]
     if param is None:

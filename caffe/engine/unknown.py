@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from difflib import get_close_matches
 from os import PathLike
 from typing import Any
 
@@ -108,10 +109,10 @@ def _type(name: str, layers: list[str], known: Iterable[str]) -> str:
     if fork:
         said += f", a layer of {fork}"
         return f"{said}: {_STANDS_IN}" if _READS.search(name) else said
-    alike = {other.lower(): other for other in known}.get(name.lower())
-    if alike:
-        return f"{said}: did you mean '{alike}'?"
-    return f"{said}; known types: {', '.join(known)}"
+    lowered = {other.lower(): other for other in known}
+    for alike in get_close_matches(name.lower(), lowered, n=1):
+        return f"{said}: did you mean '{lowered[alike]}'?"
+    return f"{said}; caffe.layer_type_list() names the {len(lowered)} known ones"
 
 
 def _field(place: str, name: str) -> str:

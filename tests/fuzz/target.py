@@ -84,7 +84,8 @@ def refusing() -> Iterator[None]:
 def check_text(error: Exception) -> None:
     """Raise a `BadTextError` if a text is too long or can't stand in one line."""
     text = str(error)
-    if not text or len(text) > LONGEST_TEXT:
+    longest = getattr(error, "longest", LONGEST_TEXT)
+    if not text or len(text) > longest:
         raise BadTextError(f"{len(text)} characters: {text[:200]!r}") from error
     if any(unicodedata.category(character) in _FORBIDDEN for character in text):
         raise BadTextError(f"control characters: {text!r}") from error

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from pyunet.inference.trained import Trained
 
-__version__ = "0.6.0"
+__version__ = "0.7.0"
 
 
 def load(

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Examples
     --------
     >>> main(["--version"])
-    pyunet 0.6.0
+    pyunet 0.7.0
     0
     """
     # to look for garbage before the process ends takes 0.3 s where torch is loaded

@@ -259,9 +259,17 @@ def test_a_missing_bottom_is_named_with_file_and_layer(build):
     assert "\n" not in text
 
 
-def test_an_unknown_type_lists_the_known_ones(build):
-    with pytest.raises(caffe.CheckError, match=r"unknown layer type 'Nope'.*Softmax"):
-        build('layer { name: "a" type: "Nope" }')
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("Nope", r"; caffe\.layer_type_list\(\) names the \d+ known ones"),
+        ("Convolutoin", ": did you mean 'Convolution'\\?"),
+    ],
+)
+def test_an_unknown_type_is_answered_with_the_known_ones(build, name, advice):
+    unknown = rf"unknown layer type '{name}' \(layer 'a'\)"
+    with pytest.raises(caffe.CheckError, match=unknown + advice):
+        build(f'layer {{ name: "a" type: "{name}" }}')
 
 
 def test_a_top_made_twice_is_refused(build):

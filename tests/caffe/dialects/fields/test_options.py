@@ -119,7 +119,7 @@ def test_nets_with_such_fields_are_printed_with_them():
 
 def test_caches_and_threads_of_data_layers_are_read():
     text = """layer { name: "d" type: "Data" top: "x"
-      data_param { source: "s" batch_size: 1 threads: 3
+      data_param { source: "s" backend: LMDB batch_size: 1 threads: 3
         parser_threads: 2 cache: true shuffle: true precache: true } }"""
-    with pytest.raises(caffe.CheckError, match=r"s: no LevelDB database"):
+    with pytest.raises(caffe.CheckError, match="expected a folder with an LMDB"):
         caffe.Net(caffe.parse_net(text), caffe.TRAIN)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.dialects.ssd.boxes import first_by_score, suppressed
+from caffe.engine.boxes import first_by_score, suppressed
 from caffe.errors import CheckError
 
 Indices = NDArray[np.int32] | tuple[()]

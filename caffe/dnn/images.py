@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from caffe.dnn.constants import CV_8U, CV_32F
-from caffe.dnn.resizing import resize
+from caffe.engine.sources.resizing import resize
 from caffe.errors import CheckError
 
 _MOST = 4  # numbers of a mean

@@ -106,8 +106,8 @@ def layer_class(
     Raises
     ------
     CheckError
-        If no such type is known, or if dialects share
-        it and nothing tells whose is meant.
+        If no such type is known, or if dialects share it and nothing tells whose is
+        meant.
     """
     _load()
     classes = _CLASSES.get(type_name, [])

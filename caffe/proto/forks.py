@@ -103,7 +103,8 @@ def unsupported(message: Any) -> Iterator[tuple[str, str]]:
             values = [value] if isinstance(value, int) else value
             for number in set(values).intersection(NUMBERS):
                 enum = field.enum_type
-                yield enum.full_name[6:], enum.values_by_number[number].name
+                place = enum.full_name.removeprefix("caffe.")
+                yield place, enum.values_by_number[number].name
         elif field.message_type is not None and field.message_type.name not in _SKIPPED:
             for inner in [value] if isinstance(value, Message) else value:
                 yield from unsupported(inner)

@@ -175,10 +175,11 @@ class _Scanner:
 
     def _read_plain(self, name: _Token, known: Any, frame: _Frame) -> None:
         """Read a number, a text or a name; of what is not known anything."""
-        values, end = self._read_value()
         if known is None:
             owner = frame.descriptor.full_name.removeprefix("caffe.")
             self._unknown.append(Unknown(name.start, owner, name.text, False))
+        values, end = self._read_value()
+        if known is None:
             self._leave_out(name.start, end, "")
         elif known.enum_type is not None:
             self._check_values(name, known, values, end)

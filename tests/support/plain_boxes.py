@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import torch
+
 Box = Sequence[float]
 
 
@@ -26,3 +29,13 @@ def greedy(boxes: Sequence[Box], threshold: float, eta: float) -> list[int]:
             if eta < 1 and threshold > 0.5:
                 threshold *= eta
     return kept
+
+
+def some_boxes(count: int, seed: int) -> torch.Tensor:
+    random = np.random.default_rng(seed)
+    centre, size = (
+        random.uniform(0, 1, (count, 2)),
+        random.uniform(0.05, 0.5, (count, 2)),
+    )
+    both = np.concatenate([centre - size / 2, centre + size / 2], 1)
+    return torch.from_numpy(both.astype(np.float32))

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-_BLOCK = 512
-
 
 def areas(boxes: torch.Tensor) -> torch.Tensor:
     """Pixels of boxes of shape (..., 4)."""
@@ -81,45 +79,3 @@ def _partition(part: NDArray[np.int64], values: NDArray[np.float32]) -> int:
     middle = int(max([0, *left[-1:], *high[swaps : swaps + 1]]))
     part[0], part[middle] = part[middle], part[0]
     return middle
-
-
-def suppress(boxes: torch.Tensor, threshold: float, most: int) -> torch.Tensor:
-    """Numbers of the boxes that no better one overlaps by more than a threshold.
-
-    Parameters
-    ----------
-    boxes : tensor of shape (N, 4)
-        The best first.
-    threshold : float
-        Largest overlap that two boxes may have and both be kept.
-    most : int
-        Boxes to keep at most.
-
-    Returns
-    -------
-    tensor of int
-        In order.
-    """
-    kept = torch.empty(0, dtype=torch.long, device=boxes.device)
-    for start in range(0, len(boxes), _BLOCK):
-        if len(kept) >= most:
-            break
-        block = boxes[start : start + _BLOCK]
-        free = (overlaps(boxes[kept], block) <= threshold).all(0)
-        numbers = free.nonzero()[:, 0]
-        block = block[numbers]
-        hides = (overlaps(block, block) > threshold).triu(1)
-        kept = torch.cat([kept, start + numbers[_greedy(hides)]])
-    return kept[:most]
-
-
-def _greedy(hides: torch.Tensor) -> torch.Tensor:
-    """Mask of those that nobody kept hides; `hides[i, j]` is true for i < j only.
-
-    Each round settles at least one more from the front, mostly all that is left.
-    """
-    kept = torch.ones(len(hides), dtype=torch.bool, device=hides.device)
-    while True:
-        before, kept = kept, ~(hides & kept[:, None]).any(0)
-        if torch.equal(before, kept):
-            return kept

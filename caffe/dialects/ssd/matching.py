@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from caffe.dialects.ssd.boxes import first_by_score, overlaps, suppressed
+from caffe.engine.boxes import first_by_score, overlaps, suppressed
 from caffe.engine.layers.shared import as_labels
 from caffe.errors import CheckError
 

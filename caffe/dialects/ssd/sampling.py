@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from caffe.dialects.ssd.boxes import areas, overlaps
+from caffe.engine.boxes import areas, overlaps
 from caffe.errors import CheckError
 
 Floats = NDArray[np.float32]

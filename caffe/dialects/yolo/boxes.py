@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from caffe.dialects.ssd.boxes import suppressed
+from caffe.engine.boxes import suppressed
 from caffe.errors import CheckError
 
 

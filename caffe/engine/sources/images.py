@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from caffe import atomic
+from caffe.engine.sources import resizing
 from caffe.errors import CheckError, FileError
 from caffe.glog import log
 from caffe.images import FORMATS, check_claim, quiet_libtiff
@@ -32,7 +33,6 @@ _GREY_OF = {
     "WEBP": _GREY_FINE,
 }
 _GREY = (1868, 9617, 4899, 14, 1 << 13)
-_COEFFICIENT_BITS = 11
 
 
 def decode(raw: bytes, color: bool | None = True) -> Pixels:
@@ -115,25 +115,8 @@ def resize(image: Pixels, height: int, width: int) -> Pixels:
     >>> resize(np.array([[[0], [100]]], np.uint8), 1, 4)[0, :, 0].tolist()
     [0, 25, 75, 100]
     """
-    if image.shape[:2] == (height, width):
-        return image
-    if image.shape[:2] == (2 * height, 2 * width):
-        parts = image.reshape(height, 2, width, 2, -1).astype(np.int32)
-        mean: Pixels = ((parts.sum((1, 3)) + 2) >> 2).astype(np.uint8)
-        return mean
-    left, weights = _places(image.shape[1], width)
-    outside = (left < 0) | (left >= image.shape[1] - 1)
-    weights[outside] = (1 << _COEFFICIENT_BITS, 0)
-    left = left.clip(0, image.shape[1] - 1)
-    right = (left + 1).clip(max=image.shape[1] - 1)
-    upper, heights = _places(image.shape[0], height)
-    lower = (upper + 1).clip(0, image.shape[0] - 1)
-    upper = upper.clip(0, image.shape[0] - 1)
-    wide = weights[:, None, 0] * image[:, left] + weights[:, None, 1] * image[:, right]
-    wide >>= 4
-    rows = (heights[:, 0, None, None] * wide[upper]) >> 16
-    rows += (heights[:, 1, None, None] * wide[lower]) >> 16
-    return ((rows + 2) >> 2).astype(np.uint8)
+    resized: Pixels = resizing.resize(image, (width, height))
+    return resized
 
 
 def resize_nearest(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -299,17 +282,6 @@ def _grey(
     parts = pixels.astype(np.int32)
     total = blue * parts[:, :, 0] + green * parts[:, :, 1] + red * parts[:, :, 2]
     return ((total + half) >> bits).astype(np.uint8)[:, :, None]
-
-
-def _places(old: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where each new pixel lies: the old one before it, and the weights of two."""
-    scale = 1.0 / (new / old)
-    place = ((np.arange(new) + 0.5) * scale - 0.5).astype(np.float32)
-    before = np.floor(place)
-    part = place - before
-    weights = np.stack([np.float32(1) - part, part], axis=1)
-    whole = np.rint(weights * np.float32(1 << _COEFFICIENT_BITS)).astype(np.int32)
-    return before.astype(np.int64), whole
 
 
 def _brief(text: str, most: int = 80) -> str:

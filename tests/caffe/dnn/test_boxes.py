@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import cv2
 import numpy as np
 import pytest
@@ -51,13 +49,6 @@ def test_the_result_is_an_array_or_an_empty_tuple():
     assert dnn.NMSBoxes(BOXES, [0.1, 0.1, 0.1], 0.5, 0.4) == ()
     assert dnn.NMSBoxes([], [], 0.5, 0.4) == ()
     assert dnn.NMSBoxesBatched([], [], [], 0.5, 0.4) == ()
-
-
-def test_thousands_of_boxes_take_little_time():
-    boxes = np.c_[RNG.uniform(0, 900, (5000, 2)), RNG.uniform(5, 90, (5000, 2))]
-    began = time.perf_counter()
-    dnn.NMSBoxes(boxes, RNG.random(5000), 0.1, 0.4)
-    assert time.perf_counter() - began < 2
 
 
 @pytest.mark.parametrize(

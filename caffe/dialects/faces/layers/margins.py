@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import pi, prod
 from typing import Any
@@ -110,10 +111,11 @@ class _Margin(Operator):
         falling = 1 + options.gamma * (options.iteration + done)
         return float(max(options.base * falling**-options.power, options.lambda_min))
 
+    @abstractmethod
     def _scores(
         self, x: torch.Tensor, weight: torch.Tensor, labels: torch.Tensor, easy: float
     ) -> torch.Tensor:
-        raise NotImplementedError
+        """Scores of all classes; `easy` is lambda."""
 
 
 @register("LargeMarginInnerProduct")

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-from caffe.dialects.rcnn.boxes import quicksorted, suppress
+from caffe.dialects.rcnn.boxes import overlaps, quicksorted
+from caffe.engine.boxes import suppressed
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text
@@ -107,7 +108,12 @@ class ProposalLayer(Operator):
         best = best.where((sides >= least).all(1), 0)
         places = quicksorted(best.cpu().numpy(), options.pre_nms_topn)
         order = torch.from_numpy(places[: options.pre_nms_topn]).to(best.device)
-        kept = suppress(boxes[order], options.nms_thresh, options.post_nms_topn)
+        kept = suppressed(
+            boxes[order],
+            options.nms_thresh,
+            most=options.post_nms_topn,
+            shared=overlaps,
+        )
         order = order[kept]
         regions = functional.pad(boxes[order], (1, 0))
         return [regions, best[order]][: len(self.param.top)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from math import prod
 from typing import Any, ClassVar
@@ -73,11 +74,11 @@ class _CTCLoss(_CTC):
         self.merge = bool(self.options.ctc_merge_repeated)
         self.delay = max(int(self.options.output_delay), 0)
 
+    @abstractmethod
     def _sequences(
         self, bottoms: Tensors
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Give steps (N,), labels (L, N), and how many of them count (N,)."""
-        raise NotImplementedError
 
     def _impossible(self, costs: torch.Tensor) -> torch.Tensor:
         """Cost of labels that can't be written in so many steps."""

@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from caffe.dialects.ssd import onnx
-from caffe.dialects.ssd.boxes import Code, first_by_score, suppressed
+from caffe.dialects.ssd.boxes import Code
 from caffe.dialects.ssd.predictions import check_predictions
+from caffe.engine.boxes import first_by_score, suppressed
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.onnx.graph import Value

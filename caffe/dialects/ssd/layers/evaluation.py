@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from caffe.dialects.ssd.boxes import overlaps
 from caffe.dialects.ssd.matching import Truths
 from caffe.dialects.ssd.pixels import read_sizes, to_pixels
+from caffe.engine.boxes import overlaps
 from caffe.engine.catalogue import register
 from caffe.engine.layer import Context, Operator, Shape, Tensors
 from caffe.engine.layers.shared import text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,9 +51,9 @@ class _Output(Operator):
             top[:, 0] = torch.arange(len(top))
         return [top[None, None]]
 
+    @abstractmethod
     def _rows(self, number: int, x: torch.Tensor) -> torch.Tensor:
         """Label, score and box (cx, cy, w, h) of all that is certain enough."""
-        raise NotImplementedError
 
     def _decode(
         self, x: torch.Tensor, anchors: Sequence[tuple[float, float]], scale: float
